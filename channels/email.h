@@ -1,0 +1,33 @@
+/*
+ * Email over SMTP submission, by libesmtp in agent processes.
+ *
+ * libesmtp blocks, has no total deadline and is not safe against every server
+ * (its 38 traps are listed where smtp_agent.c meets them).  So each connection
+ * slot is a process of its own, which this one starts when it is first needed,
+ * feeds through a socket pair, hears milestones from, and kills when it
+ * overstays.  What the last milestone was tells what can have happened.
+ */
+#ifndef CHANNELS_EMAIL_H
+#define CHANNELS_EMAIL_H
+
+#include "channels/channel.h"
+
+enum email_tls { EMAIL_TLS_NONE, EMAIL_TLS_OPPORTUNISTIC, EMAIL_TLS_REQUIRED, EMAIL_TLS_IMPLICIT };
+
+struct email_settings {
+    const char *name, *host, *user, *password; /* user NULL: no log-in */
+    const char *ca_file;                       /* NULL: the system's */
+    const char *hello;                         /* EHLO name, NULL: the host's own */
+    int port, connections;
+    enum email_tls tls;
+    int64_t connect_timeout_ms, send_timeout_ms; /* until the log-in is done; from there to the dot */
+    int64_t reply_timeout_ms;                    /* after the dot: RFC 5321 asks for ten minutes */
+};
+
+/* email_open: never fails for what the network does.  The loop and the settings' strings are copied or borrowed for good. */
+struct provider *email_open(struct ev_loop *, const struct email_settings *);
+
+/* smtp_agent_main: the other end, run by the hidden subcommand "smtp-agent"; parent is the pid that must be alive. */
+int smtp_agent_main(int parent);
+
+#endif

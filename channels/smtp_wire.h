@@ -1,0 +1,32 @@
+/*
+ * What a mail provider and its agent processes say to each other, over a
+ * socket pair: frames of a type, a length and bytes.  Both ends are this binary,
+ * so numbers are in the machine's own order.
+ *
+ *   provider → agent                       agent → provider
+ *   SETTINGS once, JSON                    STAGE   how far it is (enum smtp_stage)
+ *   JOB      from NUL to NUL mail          ASK     all but the final dot is out: go on?
+ *   GO, STOP the answer to ASK             RESULT  struct smtp_result
+ */
+#ifndef CHANNELS_SMTP_WIRE_H
+#define CHANNELS_SMTP_WIRE_H
+
+#include <stdint.h>
+
+enum smtp_frame { FRAME_SETTINGS = 1, FRAME_JOB, FRAME_GO, FRAME_STOP, FRAME_STAGE, FRAME_ASK, FRAME_RESULT };
+
+struct smtp_head {
+    uint32_t type, len;
+};
+
+enum smtp_stage { STAGE_CONNECT, STAGE_GREETING, STAGE_ENVELOPE, STAGE_BODY, STAGE_DOT, STAGE_IDLE };
+
+struct smtp_result {
+    int32_t kind; /* enum outcome_kind */
+    int32_t code;
+    char detail[256];
+};
+
+#define SMTP_AGENT_FD 3
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * The one clock of the program.
+ *
+ * Two times exist.  *Real* time is Redis's own (TIME), followed by the monotonic
+ * clock in between, so that workers on different hosts cannot disagree and a
+ * step of the local clock changes nothing; leases and deadlines count in it.
+ * *Service* time is what schedules, windows and caps see: the same, unless
+ * --clock-rate makes it run faster from a base kept in Redis.
+ */
+#ifndef DISPATCHER_BASE_CLOCK_H
+#define DISPATCHER_BASE_CLOCK_H
+
+#include <stdint.h>
+
+/* clock_follow: Redis said it is now `real_ms`; true time of that reading is the moment of this call. */
+void clock_follow(int64_t real_ms);
+
+/* clock_scale: at real time base_real, service time was base_service; since then it runs `rate` times as fast. */
+void clock_scale(double rate, int64_t base_real, int64_t base_service);
+
+double clock_rate(void);
+
+/* clock_real, clock_now: milliseconds since 1970, real and service time. */
+int64_t clock_real(void);
+int64_t clock_now(void);
+
+/* clock_wait: real seconds from now until service time `at_ms`; 0 when past. */
+double clock_wait(int64_t at_ms);
+
+#endif

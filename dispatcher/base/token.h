@@ -1,0 +1,29 @@
+/*
+ * Signed tokens for links and inboxes.
+ *
+ * A token is base64url(payload) "." base64url(first 16 bytes of HMAC-SHA256 over
+ * purpose and payload): bound to a recipient, a category and a purpose, so that
+ * one made for unsubscribing cannot open an inbox; nothing in it is personal but
+ * the recipient's id.  Only the canonical spelling is accepted.
+ */
+#ifndef DISPATCHER_BASE_TOKEN_H
+#define DISPATCHER_BASE_TOKEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum token_purpose { TOKEN_UNSUBSCRIBE = 'u', TOKEN_PREFERENCES = 'p', TOKEN_INBOX = 'i' };
+
+struct token {
+    char recipient[129];
+    char category[64]; /* "" for none */
+    int64_t expires_ms; /* 0: never */
+};
+
+/* token_make: g_free. */
+char *token_make(const char *secret, enum token_purpose, const struct token *);
+
+/* token_read: false when it is not one of ours, for this purpose, or is past its time. */
+bool token_read(const char *secret, enum token_purpose, const char *text, int64_t now_ms, struct token *);
+
+#endif

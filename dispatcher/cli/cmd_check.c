@@ -1,0 +1,195 @@
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/base/settings.h"
+#include "dispatcher/cli/cli.h"
+
+static gboolean opt_settings;
+const GOptionEntry check_options[] = {
+    { "settings", 0, 0, G_OPTION_ARG_NONE, &opt_settings, "print every setting with type, default and help", NULL },
+    { 0 },
+};
+
+static int print_settings(void)
+{
+    size_t count;
+    const struct setting *all = settings_all(&count);
+
+    printf("| setting | type | default | range | meaning |\n| --- | --- | --- | --- | --- |\n");
+    for (size_t i = 0; i < count; i++)
+        if (*all[i].help) {
+            g_auto(GStrv) range = g_strsplit(all[i].range ? all[i].range : "", "|", 0);
+            g_autofree char *ranges = g_strjoinv(", ", range);
+            printf("| `%s` | %s | %s | %s | %s |\n", all[i].path, setting_type_name(all[i].type), !all[i].fallback ? "" : *all[i].fallback ? all[i].fallback : "(required)",
+                   ranges, all[i].help);
+        }
+    return 0;
+}
+
+/* ---------------------------------------------------------------- findings */
+
+struct checking {
+    struct cli *cli;
+    json_t *list;
+    int errors;
+};
+
+static void say(struct checking *k, const char *level, const char *what, const char *format, ...) __attribute__((format(printf, 4, 5)));
+static void say(struct checking *k, const char *level, const char *what, const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    g_autofree char *text = g_strdup_vprintf(format, ap);
+    va_end(ap);
+    k->errors += strcmp(level, "error") == 0;
+    if (k->cli->json)
+        json_array_append_new(k->list, json_pack("{s:s, s:s, s:s}", "level", level, "what", what, "detail", text));
+    else
+        printf("%-8s %-22s %s\n", level, what, text);
+}
+
+/* ---------------------------------------------------------------- providers, by a conversation that sends nothing */
+
+static size_t swallow(char *bytes, size_t size, size_t n, void *arg)
+{
+    return size * n;
+}
+
+static void probe(struct checking *k, const char *name, CURL *easy)
+{
+    char error[CURL_ERROR_SIZE] = "";
+
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, 5000L);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 10000L);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, swallow);
+    CURLcode code = curl_easy_perform(easy);
+    if (code == CURLE_OK)
+        say(k, "ok", name, "answers");
+    else
+        say(k, "error", name, "%s", *error ? error : curl_easy_strerror(code));
+    curl_easy_cleanup(easy);
+}
+
+static void check_mail(struct checking *k, const json_t *p)
+{
+    const char *url = setting_text(p, "email.providers[].url"), *tls = setting_text(p, "email.providers[].tls");
+    g_autofree char *what = g_strdup_printf("email %s", setting_text(p, "email.providers[].name"));
+    g_autofree char *ca = config_path(k->cli->service->config, p, "email.providers[].ca_file");
+    GUri *uri = g_uri_parse(url, G_URI_FLAGS_HAS_PASSWORD, NULL);
+    bool implicit = strcmp(tls, "implicit") == 0 || g_str_has_prefix(url, "smtps:"), required = strcmp(tls, "required") == 0;
+    int port = g_uri_get_port(uri) > 0 ? g_uri_get_port(uri) : implicit ? 465 : 587;
+    g_autofree char *target = g_strdup_printf("%s://%s:%d", implicit ? "smtps" : "smtp", g_uri_get_host(uri), port);
+    CURL *easy = curl_easy_init();
+
+    if (!implicit && !required && g_uri_get_user(uri))
+        say(k, "warning", what, "the password travels without a verified certificate; set tls: required");
+    if (strcmp(tls, "none") == 0)
+        say(k, "warning", what, "mail travels in the clear");
+    curl_easy_setopt(easy, CURLOPT_URL, target);
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, "NOOP");
+    curl_easy_setopt(easy, CURLOPT_USE_SSL, required ? CURLUSESSL_ALL : strcmp(tls, "opportunistic") == 0 ? CURLUSESSL_TRY : CURLUSESSL_NONE);
+    if (strcmp(tls, "opportunistic") == 0) {
+        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+    if (ca)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, ca);
+    if (g_uri_get_user(uri)) {
+        curl_easy_setopt(easy, CURLOPT_USERNAME, g_uri_get_user(uri));
+        curl_easy_setopt(easy, CURLOPT_PASSWORD, g_uri_get_password(uri));
+    }
+    probe(k, what, easy);
+    g_uri_unref(uri);
+}
+
+static void check_gateway(struct checking *k, const json_t *p)
+{
+    const char *url = setting_text(p, "sms.providers[].url");
+    g_autofree char *what = g_strdup_printf("sms %s", setting_text(p, "sms.providers[].name"));
+    CURL *easy = curl_easy_init();
+
+    if (g_str_has_prefix(url, "http:"))
+        say(k, "warning", what, "texts and numbers travel in the clear; use https");
+    if (!setting_text(p, "sms.providers[].signing_secret"))
+        say(k, "warning", what, "requests are not signed; set signing_secret");
+    curl_easy_setopt(easy, CURLOPT_URL, url);
+    curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L); /* name, connection and certificate; no request */
+    probe(k, what, easy);
+}
+
+static void check_providers(struct checking *k)
+{
+    const json_t *root = k->cli->service->config->root;
+    json_t *p;
+    size_t i;
+
+    if (!json_array_size(setting_json(root, "email.providers")))
+        say(k, "warning", "email", "no provider is configured: mail will fail as provider_unavailable");
+    if (!json_array_size(setting_json(root, "sms.providers")))
+        say(k, "warning", "sms", "no provider is configured: SMS will fail as provider_unavailable");
+    json_array_foreach((json_t *)setting_json(root, "email.providers"), i, p)
+        check_mail(k, p);
+    json_array_foreach((json_t *)setting_json(root, "sms.providers"), i, p)
+        check_gateway(k, p);
+}
+
+/* ---------------------------------------------------------------- the rest */
+
+static void check_redis(struct checking *k)
+{
+    char *why = NULL;
+
+    if (!service_connect(k->cli->service, 0, 8, &why)) {
+        say(k, "error", "redis", "%s", why);
+        g_free(why);
+        return;
+    }
+    const struct store *s = k->cli->service->store;
+    say(k, "ok", "redis", "version %s, %d partitions, durability %s", s->version, s->partitions, durability_name(s->durability));
+    if (s->warning)
+        say(k, "warning", "redis", "%s", s->warning);
+}
+
+static void on_template(void *arg, struct template *t)
+{
+    if (template_fault(t))
+        say(arg, "error", template_name(t), "%s", template_fault(t));
+}
+
+static void check_http(struct checking *k)
+{
+    const json_t *root = k->cli->service->config->root;
+
+    if (!json_array_size(setting_json(root, "http.keys")))
+        say(k, "warning", "http", "without http.keys whoever reaches %s may do everything", setting_text(root, "http.listen"));
+    if (!g_str_has_prefix(k->cli->service->public_url, "https:"))
+        say(k, "warning", "http", "links that customers get begin with %s; set http.public_url to an https address", k->cli->service->public_url);
+}
+
+int cmd_check(struct cli *c)
+{
+    struct checking k = { .cli = c, .list = json_array() };
+
+    if (opt_settings) {
+        json_decref(k.list);
+        return print_settings();
+    }
+    say(&k, "ok", "configuration", "%s", c->service->config->file);
+    if (c->service->library)
+        library_each(c->service->library, on_template, &k);
+    else
+        say(&k, "error", "templates", "the folder of templates cannot be read");
+    check_http(&k);
+    check_redis(&k);
+    check_providers(&k);
+    if (c->json)
+        cli_print(k.list);
+    json_decref(k.list);
+    return k.errors ? cli_fail("%d thing(s) must be mended", k.errors) : 0;
+}

@@ -1,0 +1,168 @@
+#include <ev.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dispatcher/base/clock.h"
+#include "dispatcher/cli/cli.h"
+
+static gboolean opt_watch;
+const GOptionEntry queue_options[] = {
+    { "watch", 'w', 0, G_OPTION_ARG_NONE, &opt_watch, "again each second", NULL },
+    { 0 },
+};
+
+/* ---------------------------------------------------------------- what the workers say */
+
+struct workers {
+    bool done, ok;
+    json_t *list;
+    int open;
+    struct cli *cli;
+};
+
+static void on_worker(void *arg, const redisReply *reply)
+{
+    struct workers *w = arg;
+
+    if (reply && reply->type == REDIS_REPLY_STRING)
+        json_array_append_new(w->list, json_loads(reply->str, 0, NULL));
+    w->done = --w->open == 0;
+}
+
+static void on_keys(void *arg, const redisReply *reply)
+{
+    struct workers *w = arg;
+    const redisReply *keys = reply_at(reply, 1);
+
+    w->ok &= reply != NULL;
+    for (size_t i = 0; keys && i < keys->elements; i++) {
+        w->open++;
+        store_command(w->cli->service->store, on_worker, w, 2, (const char *[]){ "GET", reply_text(keys, i) });
+    }
+    if (reply && strcmp(reply_text(reply, 0), "0") != 0) {
+        g_autofree char *match = g_strdup_printf("%s:worker:*", w->cli->service->store->prefix);
+        w->open++;
+        store_command(w->cli->service->store, on_keys, w, 6, (const char *[]){ "SCAN", reply_text(reply, 0), "MATCH", match, "COUNT", "1000" });
+    }
+    w->done = --w->open == 0;
+}
+
+static json_t *ask_workers(struct cli *c)
+{
+    struct workers w = { .ok = true, .list = json_array(), .open = 1, .cli = c };
+    g_autofree char *match = g_strdup_printf("%s:worker:*", c->service->store->prefix);
+
+    store_command(c->service->store, on_keys, &w, 6, (const char *[]){ "SCAN", "0", "MATCH", match, "COUNT", "1000" });
+    while (!w.done)
+        ev_run(c->loop, EVRUN_ONCE);
+    return w.list;
+}
+
+/* ---------------------------------------------------------------- one picture */
+
+struct sums {
+    json_int_t sent[CHANNEL_COUNT];
+    int64_t at;
+};
+
+static void add_totals(struct sums *s, const json_t *totals)
+{
+    const char *labels;
+    json_t *value;
+
+    json_object_foreach((json_t *)totals, labels, value)
+        for (int i = 0; i < CHANNEL_COUNT; i++) {
+            g_autofree char *want = g_strdup_printf("channel=\"%s\",status=\"sent\"", channel_name(channel_letters[i]));
+            if (strcmp(labels, want) == 0)
+                s->sent[i] += (json_int_t)json_real_value(value);
+        }
+}
+
+static json_t *take_picture(struct cli *c, struct sums *last)
+{
+    struct cli_answer a = { 0 };
+    struct sums now = { .at = clock_real() };
+    json_t *worker;
+    size_t i;
+
+    store_queue(c->service->store, on_cli_answer, &a);
+    cli_wait(c, &a);
+    if (!a.ok)
+        return NULL;
+    json_t *workers = ask_workers(c);
+    json_array_foreach(workers, i, worker)
+        add_totals(&now, json_object_get(worker, "totals"));
+    for (int ch = 0; ch < CHANNEL_COUNT; ch++) {
+        double seconds = (double)(now.at - last->at) / 1000, rate = last->at && seconds > 0 ? (double)(now.sent[ch] - last->sent[ch]) / seconds : 0;
+        json_t *row = json_object_get(json_object_get(a.result, "channels"), channel_name(channel_letters[ch]));
+        json_object_set_new(row, "sent", json_integer(now.sent[ch]));
+        json_object_set_new(row, "rate", json_real(MAX(rate, 0)));
+    }
+    *last = now;
+    json_object_set_new(a.result, "workers", workers);
+    return a.result;
+}
+
+static void print_picture(const json_t *p)
+{
+    const char *channel;
+    json_t *row, *worker, *provider;
+    size_t i, j;
+
+    printf("%-8s %9s %9s %9s %9s %9s %9s\n", "channel", "waiting", "due", "in flight", "sent", "per s", "lag s");
+    json_object_foreach(json_object_get(p, "channels"), channel, row)
+        printf("%-8s %9d %9d %9d %9d %9.0f %9.1f\n", channel, (int)json_integer_value(json_object_get(row, "waiting")), (int)json_integer_value(json_object_get(row, "due")),
+               (int)json_integer_value(json_object_get(row, "in_flight")), (int)json_integer_value(json_object_get(row, "sent")), json_real_value(json_object_get(row, "rate")),
+               json_real_value(json_object_get(row, "lag_seconds")));
+    json_array_foreach(json_object_get(p, "workers"), i, worker)
+        json_array_foreach(json_object_get(worker, "providers"), j, provider)
+            printf("%s %s (%s): %s, %d in flight, %d sent\n", json_string_value(json_object_get(worker, "name")), json_string_value(json_object_get(provider, "name")),
+                   json_string_value(json_object_get(provider, "channel")), json_is_true(json_object_get(provider, "paused")) ? "paused" : "working",
+                   (int)json_integer_value(json_object_get(provider, "in_flight")), (int)json_integer_value(json_object_get(provider, "sent")));
+    printf("%d dead, %d worker(s)\n", (int)json_integer_value(json_object_get(p, "dead")), (int)json_array_size(json_object_get(p, "workers")));
+}
+
+static void on_second(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    *(bool *)w->data = true;
+    ev_timer_stop(loop, w);
+}
+
+static void wait_second(struct cli *c)
+{
+    bool over = false;
+    ev_timer timer;
+
+    ev_timer_init(&timer, on_second, 1., 0.);
+    timer.data = &over;
+    ev_now_update(c->loop);
+    ev_timer_start(c->loop, &timer);
+    while (!over)
+        ev_run(c->loop, EVRUN_ONCE);
+}
+
+int cmd_queue(struct cli *c)
+{
+    struct sums last = { 0 };
+
+    for (;;) {
+        json_auto_t *picture = take_picture(c, &last);
+        if (!picture)
+            return cli_answer_failed();
+        if (c->json) {
+            char *text = json_dumps(picture, JSON_COMPACT);
+            puts(text);
+            free(text);
+        } else {
+            if (opt_watch && isatty(STDOUT_FILENO))
+                fputs("\033[H\033[2J", stdout);
+            print_picture(picture);
+        }
+        fflush(stdout);
+        if (!opt_watch)
+            return 0;
+        wait_second(c);
+    }
+}

@@ -1,0 +1,355 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "channels/address.h"
+#include "dispatcher/cli/cli.h"
+#include "dispatcher/cli/stream.h"
+#include "dispatcher/consent.h"
+#include "dispatcher/intake.h"
+#include "dispatcher/message.h"
+#include "dispatcher/recipient.h"
+
+const GOptionEntry recipient_options[] = { { 0 } };
+
+static int print_answer(struct cli *c, struct cli_answer *a)
+{
+    cli_wait(c, a);
+    json_auto_t *result = a->result;
+    if (!a->ok)
+        return cli_answer_failed();
+    cli_print(result);
+    return 0;
+}
+
+/* ---------------------------------------------------------------- import */
+
+struct import {
+    struct cli *cli;
+    struct stream_line *line;
+    json_t *patch;
+    char *was, *now;
+    int races;
+};
+
+static void import_done(struct import *i, json_t *answer, bool good)
+{
+    stream_answer(i->line, answer, good);
+    json_decref(i->patch);
+    g_free(i->was);
+    free(i->now);
+    g_free(i);
+}
+
+static json_t *import_answer(const struct import *i, const char *result)
+{
+    return json_pack("{s:O, s:s}", "id", json_object_get(i->patch, "id"), "result", result);
+}
+
+static void on_profile(void *arg, const char *profile);
+
+static void on_put(void *arg, const char *answer)
+{
+    struct import *i = arg;
+
+    if (answer && strcmp(answer, "race") == 0 && i->races++ < 8)
+        store_profile(i->cli->service->store, json_string_value(json_object_get(i->patch, "id")), on_profile, i);
+    else if (answer && strcmp(answer, "ok") == 0)
+        import_done(i, import_answer(i, *i->was ? "updated" : "created"), true);
+    else
+        import_done(i, problem_make(503, "the store does not answer; try again", NULL), false);
+}
+
+static void on_profile(void *arg, const char *profile)
+{
+    struct import *i = arg;
+
+    if (!profile) {
+        import_done(i, problem_make(503, "the store does not answer; try again", NULL), false);
+        return;
+    }
+    g_free(i->was);
+    free(i->now);
+    i->was = g_strdup(profile);
+    i->now = recipient_merge(profile, i->patch, false);
+    if (*i->now)
+        store_profile_put(i->cli->service->store, json_string_value(json_object_get(i->patch, "id")), i->was, i->now, on_put, i);
+    else
+        import_done(i, import_answer(i, "unchanged"), true);
+}
+
+static void import_object(struct cli *c, const json_t *object, struct stream_line *line)
+{
+    struct import *i = g_new0(struct import, 1);
+    json_auto_t *errors = json_array();
+
+    *i = (struct import){ .cli = c, .line = line };
+    i->patch = recipient_check(object, "", errors);
+    if (!json_object_get(object, "id"))
+        problem_add(errors, "/id", "is required");
+    if (json_array_size(errors))
+        import_done(i, problem_make(422, "the recipient was not taken", json_incref(errors)), false);
+    else
+        store_profile(c->service->store, json_string_value(json_object_get(i->patch, "id")), on_profile, i);
+}
+
+/* CSV (RFC 4180) with a header line; columns that are no field of a recipient become attributes. */
+struct csv {
+    char **header;
+    int columns;
+};
+
+/* One record's fields; a quoted field may hold commas and doubled quotes. */
+static char **csv_fields(const char *text)
+{
+    GPtrArray *fields = g_ptr_array_new();
+    GString *field = g_string_new(NULL);
+    bool quoted = false;
+
+    for (const char *p = text;; p++) {
+        if (quoted && *p == '"' && p[1] == '"')
+            g_string_append_c(field, *p++);
+        else if (*p == '"' && (quoted || field->len == 0))
+            quoted = !quoted;
+        else if (!*p || (*p == ',' && !quoted)) {
+            g_ptr_array_add(fields, g_strdup(field->str));
+            g_string_truncate(field, 0);
+            if (!*p)
+                break;
+        } else
+            g_string_append_c(field, *p);
+    }
+    g_string_free(field, TRUE);
+    g_ptr_array_add(fields, NULL);
+    return (char **)g_ptr_array_free(fields, FALSE);
+}
+
+static json_t *csv_object(const struct csv *csv, char **fields)
+{
+    static const char *const known[] = { "id", "email", "phone", "locale", "timezone", "account", "role", "persona", NULL };
+    json_t *object = json_object(), *attributes = json_object();
+
+    for (int i = 0; fields[i] && i < csv->columns; i++) {
+        if (!*fields[i])
+            continue;
+        if (strcmp(csv->header[i], "channels") == 0) {
+            g_auto(GStrv) words = g_strsplit_set(fields[i], " ;|", 0);
+            json_t *list = json_array();
+            for (char **w = words; *w; w++)
+                if (**w)
+                    json_array_append_new(list, json_string(*w));
+            json_object_set_new(object, "channels", list);
+        } else {
+            json_object_set_new(g_strv_contains(known, csv->header[i]) ? object : attributes, csv->header[i], json_string(fields[i]));
+        }
+    }
+    if (json_object_size(attributes))
+        json_object_set(object, "attributes", attributes);
+    json_decref(attributes);
+    return object;
+}
+
+static void refuse_line(struct stream_line *line, const char *detail)
+{
+    stream_answer(line, problem_make(400, detail, NULL), false);
+}
+
+static void import_line(struct cli *c, const char *text, size_t len, struct stream_line *line, void *arg)
+{
+    struct csv *csv = arg;
+    json_auto_t *errors = json_array();
+
+    if (*text == '{' || !(csv->header || strchr(text, ','))) {
+        json_auto_t *object = message_parse(text, len, errors);
+        if (object)
+            import_object(c, object, line);
+        else
+            stream_answer(line, problem_make(400, "the recipient cannot be read", json_incref(errors)), false);
+        return;
+    }
+    char **fields = csv_fields(g_str_has_prefix(text, "\xef\xbb\xbf") ? text + 3 : text);
+    if (!csv->header) {
+        csv->header = fields;
+        csv->columns = (int)g_strv_length(fields);
+        stream_answer(line, json_pack("{s:s, s:i}", "result", "header", "columns", csv->columns), true);
+        return;
+    }
+    json_auto_t *object = csv_object(csv, fields);
+    if ((int)g_strv_length(fields) != csv->columns)
+        refuse_line(line, "has not as many fields as the header");
+    else
+        import_object(c, object, line);
+    g_strfreev(fields);
+}
+
+/* ---------------------------------------------------------------- recipient */
+
+static void on_profile_answer(void *arg, const char *profile)
+{
+    on_cli_answer(arg, profile != NULL, NULL);
+    if (profile && *profile)
+        ((struct cli_answer *)arg)->result = json_loads(profile, 0, NULL);
+}
+
+static json_t *wait_for(struct cli *c, struct cli_answer *a, bool *ok)
+{
+    cli_wait(c, a);
+    *ok &= a->ok;
+    return a->result;
+}
+
+/* Everything held about a person, as one document. */
+static int recipient_export(struct cli *c, const char *id)
+{
+    struct cli_answer profile = { 0 }, timeline = { 0 }, consents = { 0 }, inbox = { 0 };
+    struct store *s = c->service->store;
+    bool ok = true;
+
+    store_profile(s, id, on_profile_answer, &profile);
+    store_timeline(s, id, 100000, SHOW_TRACE, on_cli_answer, &timeline);
+    store_consents(s, id, on_cli_answer, &consents);
+    store_inbox_list(s, id, 10000, "", "all", on_cli_answer, &inbox);
+    json_auto_t *p = wait_for(c, &profile, &ok), *t = wait_for(c, &timeline, &ok), *l = wait_for(c, &consents, &ok), *i = wait_for(c, &inbox, &ok);
+    if (!ok)
+        return cli_answer_failed();
+    json_auto_t *all = json_pack("{s:s, s:O?, s:O, s:O, s:O}", "id", id, "profile", p, "messages", t, "consents", json_object_get(l, "consents"), "inbox",
+                                 json_object_get(i, "items"));
+    cli_print(all);
+    return 0;
+}
+
+static int recipient_show(struct cli *c, const char *id)
+{
+    struct cli_answer profile = { 0 }, timeline = { 0 };
+    bool ok = true;
+
+    store_profile(c->service->store, id, on_profile_answer, &profile);
+    store_timeline(c->service->store, id, 1000, SHOW_BRIEF, on_cli_answer, &timeline);
+    json_auto_t *p = wait_for(c, &profile, &ok), *t = wait_for(c, &timeline, &ok);
+    if (!ok)
+        return cli_answer_failed();
+    bool unknown = !p && !json_array_size(json_object_get(t, "pending")) && !json_array_size(json_object_get(t, "past"));
+    if (unknown)
+        return cli_fail("there is no recipient %s", id);
+    json_auto_t *all = json_pack("{s:s, s:O?, s:O, s:O}", "id", id, "profile", p, "pending", json_object_get(t, "pending"), "past", json_object_get(t, "past"));
+    cli_print(all);
+    return 0;
+}
+
+int cmd_recipient(struct cli *c)
+{
+    const char *what = c->argc ? c->argv[0] : "", *id = c->argc == 2 ? c->argv[1] : NULL;
+    struct cli_answer a = { 0 };
+    struct csv csv = { 0 };
+
+    if (strcmp(what, "import") == 0 && c->argc <= 2) {
+        int status = stream_run(c, c->argc == 2 ? c->argv[1] : "-", import_line, &csv);
+        g_strfreev(csv.header);
+        return status;
+    }
+    if (!id || !ident_good(id))
+        return cli_usage(c, "needs import [FILE], or show, export or erase with a recipient's id");
+    if (strcmp(what, "show") == 0)
+        return recipient_show(c, id);
+    if (strcmp(what, "export") == 0)
+        return recipient_export(c, id);
+    if (strcmp(what, "erase") != 0)
+        return cli_usage(c, "\"%s\" is none of import, show, export and erase", what);
+    store_erase(c->service->store, id, on_cli_answer, &a);
+    return print_answer(c, &a);
+}
+
+/* ---------------------------------------------------------------- consent */
+
+static char *opt_category, *opt_channel, *opt_source, *opt_at, *opt_reason, *opt_expires;
+const GOptionEntry consent_options[] = {
+    { "category", 0, 0, G_OPTION_ARG_STRING, &opt_category, "category, or * for all (default)", "C" },
+    { "channel", 0, 0, G_OPTION_ARG_STRING, &opt_channel, "email, sms, in_app, or * for all (default)", "CH" },
+    { "source", 0, 0, G_OPTION_ARG_STRING, &opt_source, "where it was given, like signup-form", "S" },
+    { "at", 0, 0, G_OPTION_ARG_STRING, &opt_at, "when, RFC 3339 (default now)", "T" },
+    { 0 },
+};
+
+static int print_errors(const json_t *errors)
+{
+    json_t *error = json_array_get(errors, 0);
+    return cli_fail("%s %s", json_string_value(json_object_get(error, "pointer")), json_string_value(json_object_get(error, "detail")));
+}
+
+int cmd_consent(struct cli *c)
+{
+    const char *what = c->argc ? c->argv[0] : "";
+    struct cli_answer a = { 0 };
+    json_auto_t *errors = json_array();
+
+    if (c->argc != 2 || !ident_good(c->argv[1]))
+        return cli_usage(c, "needs grant, withdraw or show, and a recipient's id");
+    if (strcmp(what, "show") == 0) {
+        store_consents(c->service->store, c->argv[1], on_cli_answer, &a);
+        return print_answer(c, &a);
+    }
+    if (strcmp(what, "grant") != 0 && strcmp(what, "withdraw") != 0)
+        return cli_usage(c, "\"%s\" is none of grant, withdraw and show", what);
+    json_auto_t *entry = json_pack("{s:s, s:s, s:s, s:s}", "category", opt_category ? opt_category : "*", "channel", opt_channel ? opt_channel : "*", "state",
+                                   strcmp(what, "grant") == 0 ? "granted" : "withdrawn", "source", opt_source ? opt_source : "command-line");
+    if (opt_at)
+        json_object_set_new(entry, "at", json_string(opt_at));
+    if (!consent_change(c->service, c->argv[1], entry, "operator", errors, on_cli_answer, &a))
+        return print_errors(errors);
+    return print_answer(c, &a);
+}
+
+/* ---------------------------------------------------------------- suppression */
+
+const GOptionEntry suppress_options[] = {
+    { "reason", 0, 0, G_OPTION_ARG_STRING, &opt_reason, "why", "TEXT" },
+    { "source", 0, 0, G_OPTION_ARG_STRING, &opt_source, "from where", "TEXT" },
+    { "expires-at", 0, 0, G_OPTION_ARG_STRING, &opt_expires, "until when, RFC 3339", "T" },
+    { 0 },
+};
+
+static int suppress_list(struct cli *c)
+{
+    struct cli_answer a = { 0 };
+    json_t *item;
+    size_t i;
+
+    store_suppressions(c->service->store, on_cli_answer, &a);
+    cli_wait(c, &a);
+    json_auto_t *result = a.result;
+    if (!a.ok)
+        return cli_answer_failed();
+    if (c->json)
+        cli_print(result);
+    else
+        json_array_foreach(json_object_get(result, "suppressions"), i, item)
+            printf("%-40s %-20s %s\n", json_string_value(json_object_get(item, "address")), json_string_value(json_object_get(item, "reason")),
+                   json_string_value(json_object_get(item, "at")));
+    return 0;
+}
+
+int cmd_suppress(struct cli *c)
+{
+    const char *what = c->argc ? c->argv[0] : "", *why;
+    char key[ADDRESS_SIZE];
+    struct cli_answer a = { 0 };
+    json_auto_t *errors = json_array(), *entry = json_object();
+
+    if (strcmp(what, "list") == 0 && c->argc == 1)
+        return suppress_list(c);
+    if (c->argc != 2 || (strcmp(what, "add") != 0 && strcmp(what, "remove") != 0))
+        return cli_usage(c, "needs add ADDRESS, remove ADDRESS or list");
+    if ((why = address_key(key, c->argv[1])))
+        return cli_fail("the address %s", why);
+    if (strcmp(what, "remove") == 0) {
+        store_unsuppress(c->service->store, key, on_cli_answer, &a);
+        return print_answer(c, &a);
+    }
+    const char *const pairs[][2] = { { "reason", opt_reason }, { "source", opt_source }, { "expires_at", opt_expires } };
+    for (size_t i = 0; i < G_N_ELEMENTS(pairs); i++)
+        if (pairs[i][1])
+            json_object_set_new(entry, pairs[i][0], json_string(pairs[i][1]));
+    if (!suppression_add(c->service, key, entry, "operator", errors, on_cli_answer, &a))
+        return print_errors(errors);
+    return print_answer(c, &a);
+}

@@ -1,0 +1,160 @@
+#include <ev.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "dispatcher/base/clock.h"
+#include "dispatcher/base/log.h"
+#include "dispatcher/cli/cli.h"
+#include "dispatcher/http/http.h"
+#include "dispatcher/worker.h"
+
+static char *opt_role;
+static double opt_rate;
+const GOptionEntry serve_options[] = {
+    { "role", 0, 0, G_OPTION_ARG_STRING, &opt_role, "all, api or worker", "ROLE" },
+    { "clock-rate", 0, 0, G_OPTION_ARG_DOUBLE, &opt_rate, "service seconds a real second, for demonstrations and tests", "N" },
+    { 0 },
+};
+
+struct serving {
+    struct cli *cli;
+    struct http_server *http;
+    struct worker *worker;
+    bool draining;
+    ev_signal term, interrupt, hangup;
+};
+
+static const char *not_ready(void *arg)
+{
+    struct serving *s = arg;
+    const struct store *store = s->cli->service->store;
+
+    return s->draining ? "draining" : store->ready ? NULL : *store_fault(store) ? store_fault(store) : "connecting to Redis";
+}
+
+static void on_ready(void *arg, bool ready)
+{
+    struct serving *s = arg;
+
+    log_info(ready ? "redis.ready" : "redis.away", NULL);
+    if (s->worker)
+        worker_store_ready(s->worker, ready);
+}
+
+static void on_drained(void *arg)
+{
+    struct serving *s = arg;
+    ev_break(s->cli->loop, EVBREAK_ALL);
+}
+
+static void on_stop(struct ev_loop *loop, ev_signal *w, int revents)
+{
+    struct serving *s = w->data;
+
+    if (s->draining) { /* the second time: now */
+        ev_break(loop, EVBREAK_ALL);
+        return;
+    }
+    s->draining = true;
+    log_info("service.draining", NULL);
+    if (s->http)
+        http_stop(s->http);
+    if (s->worker)
+        worker_drain(s->worker, on_drained, s);
+    else
+        ev_break(loop, EVBREAK_ALL);
+}
+
+static void on_hangup(struct ev_loop *loop, ev_signal *w, int revents)
+{
+    struct serving *s = w->data;
+    service_reload(s->cli->service);
+}
+
+static void on_published(void *arg, const char *name, const char *message)
+{
+    struct serving *s = arg;
+
+    if (s->worker && strcmp(name, "wake") == 0)
+        worker_woken(s->worker, message);
+    else if (s->http && strcmp(name, "inbox") == 0)
+        inbox_published(s->http, message);
+}
+
+static void watch(struct serving *s, ev_signal *w, void (*fn)(struct ev_loop *, ev_signal *, int), int number)
+{
+    ev_signal_init(w, fn, number);
+    w->data = s;
+    ev_signal_start(s->cli->loop, w);
+}
+
+/* A broken template is said aloud at the start; its messages are kept until it is mended. */
+static void say_fault(void *arg, struct template *t)
+{
+    if (template_fault(t))
+        log_error("template.broken", "{s:s, s:s}", "template", template_name(t), "fault", template_fault(t));
+}
+
+static bool start(struct serving *s, char **why)
+{
+    struct cli *c = s->cli;
+    bool api = !opt_role || strcmp(opt_role, "worker") != 0, worker = !opt_role || strcmp(opt_role, "api") != 0;
+
+    if (c->service->library)
+        library_each(c->service->library, say_fault, NULL);
+    else
+        log_warn("templates.none", "{s:s}", "why", "the folder of templates cannot be read; no message will be accepted");
+    if (!service_connect(c->service, opt_rate, 30, why))
+        return false;
+    c->service->store->on_ready = on_ready;
+    c->service->store->ready_arg = s;
+    if (api && !(s->http = http_start(c->service, not_ready, s, why)))
+        return false;
+    if (worker && !(s->worker = worker_start(c->service, why)))
+        return false;
+    store_subscribe(c->service->store, 2, (const char *[]){ "wake", "inbox" }, on_published, s);
+    return true;
+}
+
+static void stop(struct serving *s)
+{
+    if (s->cli->service->store)
+        store_disconnect(s->cli->service->store); /* whatever still waits is told that it must */
+    if (s->worker)
+        worker_close(s->worker);
+    http_close(s->http);
+    ev_signal_stop(s->cli->loop, &s->term);
+    ev_signal_stop(s->cli->loop, &s->interrupt);
+    ev_signal_stop(s->cli->loop, &s->hangup);
+}
+
+int cmd_serve(struct cli *c)
+{
+    struct serving s = { .cli = c };
+    char *why = NULL;
+
+    if (opt_role && strcmp(opt_role, "all") != 0 && strcmp(opt_role, "api") != 0 && strcmp(opt_role, "worker") != 0)
+        return cli_usage(c, "the role is all, api or worker");
+    if (opt_rate < 0 || opt_rate > 1e6)
+        return cli_usage(c, "the clock rate lies between 0 and 1000000");
+    prctl(PR_SET_DUMPABLE, 0);
+    watch(&s, &s.term, on_stop, SIGTERM);
+    watch(&s, &s.interrupt, on_stop, SIGINT);
+    watch(&s, &s.hangup, on_hangup, SIGHUP);
+    if (!start(&s, &why)) {
+        int status = cli_fail("%s", why);
+        g_free(why);
+        stop(&s);
+        return status;
+    }
+    log_info("service.started", "{s:s, s:i, s:s, s:s}", "role", opt_role ? opt_role : "all", "port", s.http ? http_port(s.http) : 0, "redis",
+             c->service->store->version, "durability", durability_name(c->service->store->durability));
+    ev_run(c->loop, 0);
+    log_info("service.stopped", NULL);
+    stop(&s);
+    return 0;
+}

@@ -1,0 +1,182 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "channels/gsm.h"
+#include "dispatcher/base/clock.h"
+#include "dispatcher/cli/cli.h"
+#include "dispatcher/render.h"
+#include "schedules/instant.h"
+#include "templates/check.h"
+
+static char *opt_channel, *opt_locale, *opt_data, *opt_part;
+const GOptionEntry template_options[] = {
+    { "channel", 0, 0, G_OPTION_ARG_STRING, &opt_channel, "email, sms or in_app (default: the template's first)", "CH" },
+    { "locale", 0, 0, G_OPTION_ARG_STRING, &opt_locale, "BCP 47 tag (default: defaults.locale)", "TAG" },
+    { "data", 0, 0, G_OPTION_ARG_FILENAME, &opt_data, "JSON with the message's data (default: the samples)", "FILE" },
+    { "part", 0, 0, G_OPTION_ARG_STRING, &opt_part, "just this part, byte for byte", "PART" },
+    { 0 },
+};
+
+static int offset_of_zone(void *arg, int64_t ms)
+{
+    return render_offset(arg, ms);
+}
+
+/* ---------------------------------------------------------------- check */
+
+struct findings {
+    struct cli *cli;
+    json_t *list;
+    int errors, warnings;
+};
+
+static void on_finding(void *arg, bool error, const char *place, const char *what)
+{
+    struct findings *f = arg;
+
+    f->errors += error;
+    f->warnings += !error;
+    if (f->cli->json)
+        json_array_append_new(f->list, json_pack("{s:s, s:s, s:s}", "level", error ? "error" : "warning", "place", place, "what", what));
+    else
+        printf("%s: %s: %s\n", place, error ? "error" : "warning", what);
+}
+
+static bool is_marketing(void *arg, const char *category)
+{
+    struct findings *f = arg;
+    const struct category *c = policy_category(f->cli->service->policy, category);
+    return c && c->kind == KIND_MARKETING;
+}
+
+static int finding_offset(void *arg, int64_t ms)
+{
+    struct findings *f = arg;
+    return zone_offset(f->cli->service->default_zone, ms);
+}
+
+static int segments_of(const char *text)
+{
+    return sms_measure(text).segments;
+}
+
+static void check_category(void *arg, struct template *t)
+{
+    struct findings *f = arg;
+    const char *name = template_category(t);
+
+    if (name && !template_fault(t) && !policy_category(f->cli->service->policy, name)) {
+        g_autofree char *place = g_strdup_printf("%s/%s/template.yaml:1", library_view(template_library(t)).dir, template_name(t));
+        g_autofree char *what = g_strdup_printf("the category \"%s\" is not in the configuration", name);
+        on_finding(f, true, place, what);
+    }
+}
+
+static int template_check(struct cli *c, const char *only)
+{
+    struct findings f = { c, json_array(), 0, 0 };
+    struct check_options o = { only, is_marketing, finding_offset, instant_parse, segments_of, on_finding, &f };
+
+    if (only && !library_find(c->service->library, only)) {
+        json_decref(f.list);
+        return cli_fail("there is no template %s", only);
+    }
+    library_check(c->service->library, &o);
+    library_each(c->service->library, check_category, &f);
+    if (c->json)
+        cli_print(f.list);
+    else
+        printf("%d error(s), %d warning(s)\n", f.errors, f.warnings);
+    json_decref(f.list);
+    return f.errors ? 1 : 0;
+}
+
+/* ---------------------------------------------------------------- render */
+
+static json_t *context_of(struct cli *c, struct template *t, char **why)
+{
+    json_error_t error;
+    json_t *context = template_sample(t);
+
+    json_object_del(context, "links");
+    if (!opt_data)
+        return context;
+    json_auto_t *data = strcmp(opt_data, "-") == 0 ? json_loadf(stdin, JSON_REJECT_DUPLICATES, &error) : json_load_file(opt_data, JSON_REJECT_DUPLICATES, &error);
+    if (!json_is_object(data)) {
+        *why = g_strdup_printf("%s:%d: %s", opt_data, data ? 1 : error.line, data ? "must be a JSON object" : error.text);
+        json_decref(context);
+        return NULL;
+    }
+    json_auto_t *body = json_pack("{s:O, s:s, s:s}", "data", data, "recipient", "cus_1", "template", template_name(t));
+    json_auto_t *profile = json_incref(json_object_get(context, "recipient"));
+    json_decref(context);
+    return render_context(c->service, "preview", body, json_object_get(data, "recipient") ? json_object_get(data, "recipient") : profile,
+                          template_category(t) ? template_category(t) : "");
+}
+
+static void print_part(const char *name, const GString *part)
+{
+    if (opt_part)
+        fwrite(part->str, 1, part->len, stdout);
+    else
+        printf("--- %s\n%s%s", name, part->str, part->len && part->str[part->len - 1] == '\n' ? "" : "\n");
+}
+
+static int print_rendered(const struct channel_parts *c, struct rendered *r)
+{
+    bool any = false;
+
+    for (int i = 0; c->part[i].name; i++)
+        if (r->part[i] && (!opt_part || strcmp(opt_part, c->part[i].name) == 0)) {
+            print_part(c->part[i].name, r->part[i]);
+            any = true;
+        }
+    return any ? 0 : cli_fail("this template has no part \"%s\" for %s", opt_part ? opt_part : "", c->channel);
+}
+
+static int template_render_command(struct cli *c, const char *name)
+{
+    struct template *t = library_find(c->service->library, name);
+    const char *channel = opt_channel ? opt_channel : t && !template_fault(t) ? template_channels(t)[0] : "email";
+    const struct channel_parts *parts = channel_parts_of(channel);
+    char *why = NULL;
+    struct rendered r;
+
+    if (!t)
+        return cli_fail("there is no template %s", name);
+    if (!parts)
+        return cli_usage(c, "the channel is email, sms or in_app");
+    json_auto_t *context = context_of(c, t, &why);
+    if (!context) {
+        int status = cli_fail("%s", why);
+        g_free(why);
+        return status;
+    }
+    if (!json_object_get(context, "links"))
+        json_object_set_new(context, "links", json_pack("{s:s+, s:s+}", "unsubscribe", c->service->public_url, "/u/preview", "preferences", c->service->public_url, "/p/preview"));
+    struct render_request request = { .channel = channel, .locale = opt_locale, .only_part = opt_part, .context = context, .arg = (void *)c->service->default_zone,
+                                      .offset = offset_of_zone, .instant = instant_parse };
+    int status = template_render(t, &request, &r) ? print_rendered(parts, &r) : cli_fail("%s", r.why);
+    rendered_clear(&r);
+    return status;
+}
+
+int cmd_template(struct cli *c)
+{
+    const char *what = c->argc ? c->argv[0] : "";
+
+    if (!c->service->library) {
+        char *why = NULL;
+        service_close(service_open(c->loop, c->config, true, &why));
+        int status = cli_fail("%s", why ? why : "the templates cannot be read");
+        g_free(why);
+        return status;
+    }
+    if (strcmp(what, "check") == 0 && c->argc <= 2)
+        return template_check(c, c->argc == 2 ? c->argv[1] : NULL);
+    if (strcmp(what, "render") == 0 && c->argc == 2)
+        return template_render_command(c, c->argv[1]);
+    return cli_usage(c, "needs check [NAME] or render NAME");
+}

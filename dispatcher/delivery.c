@@ -1,0 +1,566 @@
+/*
+ * One delivery through its steps:
+ *
+ *   claimed ─▶ start ─▶ (outbox) ─▶ admit ─▶ (place) ─▶ send ─▶ asked: commit ─▶ go ─▶ outcome ─▶ settle ─▶ freed
+ *                │                    │                            │                               ▲
+ *                └── expired, ────────┴── not wanted, not now ─────┴── stopped ────────────────────┘
+ *                    no address
+ *
+ * When an answer does not come (Redis is gone) the delivery is dropped where it
+ * stands: its lease runs out and another worker has it.  Only a result that
+ * cannot be had again goes to the journal.
+ */
+#include <assert.h>
+#include <glib.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "channels/address.h"
+#include "dispatcher/base/clock.h"
+#include "dispatcher/base/log.h"
+#include "dispatcher/base/metrics.h"
+#include "dispatcher/worker.h"
+#include "schedules/instant.h"
+
+static struct service *service_of(const struct delivery *d)
+{
+    return worker_service(d->worker);
+}
+
+/* ---------------------------------------------------------------- settling */
+
+static void settle(struct delivery *d)
+{
+    d->settlement.message = d->message;
+    d->settlement.letter = d->letter;
+    d->settlement.fence = d->fence;
+    d->settlement.reason = d->reason;
+    d->settlement.ref = d->ref;
+    d->settlement.provider = d->outlet ? d->outlet->name : "";
+    d->settlement.trace = report_end(&d->report);
+    if (!d->settlement.card)
+        d->settlement.card = "";
+    worker_batch(d->worker, BATCH_SETTLE, d);
+}
+
+/* Final, without anything having been sent. */
+static void end_unsent(struct delivery *d, char code, const char *reason, bool next_channel)
+{
+    g_strlcpy(d->reason, reason, sizeof d->reason);
+    d->settlement = (struct settlement){ .final = true, .code = code, .next_channel = next_channel };
+    settle(d);
+}
+
+static void put_off(struct delivery *d, const char *reason, int64_t due, bool burn)
+{
+    g_strlcpy(d->reason, reason, sizeof d->reason);
+    /* what expires while it waits is told so at that instant, not when the wait is over */
+    if (d->expires_at && due > d->expires_at)
+        due = d->expires_at;
+    d->settlement = (struct settlement){ .due = due, .burn = burn };
+    settle(d);
+}
+
+static double chance(void)
+{
+    return g_random_double();
+}
+
+/* ---------------------------------------------------------------- start */
+
+static const char *address_of(const struct delivery *d)
+{
+    return json_string_value(json_object_get(d->profile, d->channel == CHANNEL_EMAIL ? "email" : "phone"));
+}
+
+static bool has_expired(const struct delivery *d)
+{
+    return d->expires_at && d->expires_at <= clock_now();
+}
+
+static void gate_expiry(struct delivery *d)
+{
+    char at[32];
+
+    if (d->expires_at)
+        report_fact(&d->report, "expiry", has_expired(d) ? "expired" : "pass", "{\"expires_at\":\"%s\"}", instant_format(at, d->expires_at));
+    else
+        report_fact(&d->report, "expiry", "pass", NULL);
+}
+
+void delivery_start(struct delivery *d)
+{
+    report_begin(&d->report, clock_now(), d->letter);
+    gate_expiry(d);
+    if (has_expired(d)) {
+        end_unsent(d, 'E', "expired", false);
+        return;
+    }
+    if (d->channel != CHANNEL_IN_APP && !address_of(d)) {
+        report_fact(&d->report, "address", "suppressed", "{\"needs\":\"%s\",\"recipient_known\":%s}", d->channel == CHANNEL_EMAIL ? "email" : "phone",
+                    d->profile ? "true" : "false");
+        end_unsent(d, 'P', "no_address", true);
+        return;
+    }
+    if (!outbox_configured(worker_outbox(d->worker), d->channel)) {
+        report_fact(&d->report, "address", "pass", NULL);
+        report_fact(&d->report, "provider", "failed", "{\"detail\":\"no provider is configured for %s\"}", channel_name(d->letter));
+        end_unsent(d, 'F', "provider_unavailable", true);
+        return;
+    }
+    outbox_push(worker_outbox(d->worker), d->channel, d->lane, d);
+}
+
+/* ---------------------------------------------------------------- admit */
+
+/* The person's own list of channels, when there is one, must name this one. */
+static bool preferred(const struct delivery *d)
+{
+    const json_t *channels = json_object_get(d->profile, "channels");
+    json_t *item;
+    size_t i;
+
+    if (!json_is_array(channels))
+        return true;
+    json_array_foreach((json_t *)channels, i, item)
+        if (json_is_string(item) && channel_letter(json_string_value(item)) == d->letter)
+            return true;
+    return false;
+}
+
+static int64_t quiet_end(const struct delivery *d, bool *holiday)
+{
+    const struct policy *p = service_of(d)->policy;
+
+    *holiday = false;
+    if (!p->has_quiet || d->category.quiet == QUIET_IGNORE || !(p->quiet_channels >> d->channel & 1))
+        return 0;
+    return quiet_until(&p->quiet, service_zone(service_of(d), d->profile), clock_now(), holiday);
+}
+
+static void add_rules(const struct delivery *d, struct admission *a)
+{
+    const struct policy *p = service_of(d)->policy;
+    const struct zone *zone = service_zone(service_of(d), d->profile);
+
+    for (int i = 0; i < p->n_caps && a->n_rules < MAX_RULES; i++) {
+        struct admission_rule *r = &a->rules[a->n_rules];
+        if (d->category.kind == KIND_TRANSACTIONAL || !cap_selects(&p->caps[i], &d->category, d->channel))
+            continue;
+        cap_window(&p->caps[i], zone, clock_now(), &r->since, &r->next);
+        r->rule = i;
+        r->window = p->caps[i].per.ms;
+        a->n_rules++;
+    }
+}
+
+static void on_suppressed(void *arg, bool ok, const char *entry)
+{
+    struct delivery *d = arg;
+
+    d->lost |= !ok;
+    if (entry) {
+        json_auto_t *json = json_loads(entry, 0, NULL);
+        const char *why = json_string_value(json_object_get(json, "reason"));
+        d->suppressed = true;
+        g_strlcpy(d->suppressed_why, why ? why : "", sizeof d->suppressed_why);
+    }
+    delivery_answered(d, d->phase, true, NULL, 0);
+}
+
+static void ask_suppression(struct delivery *d)
+{
+    char key[ADDRESS_SIZE];
+
+    if (d->channel == CHANNEL_IN_APP || address_key(key, address_of(d)) != NULL)
+        return;
+    d->answers++;
+    store_suppressed(service_of(d)->store, key, on_suppressed, d);
+}
+
+void delivery_admit(struct delivery *d)
+{
+    d->phase = BATCH_ADMIT;
+    d->answers = 1;
+    d->lost = d->suppressed = false;
+    render_delivery(service_of(d), d->message, d->letter, d->body, d->profile, &d->category, &d->made);
+    ask_suppression(d);
+    worker_batch(d->worker, BATCH_ADMIT, d);
+}
+
+void delivery_admission(struct delivery *d, struct batch *batch)
+{
+    bool holiday;
+    struct admission a = {
+        .message = d->message,
+        .recipient = d->recipient,
+        .category = d->category.name,
+        .letter = d->letter,
+        .kind = "tsm"[d->category.kind],
+        .fence = d->fence,
+        .consent = d->category.consent,
+        .later = !preferred(d) ? 'p' : quiet_end(d, &holiday) ? 'q' : 0,
+        .render_failed = d->made.why != NULL,
+    };
+
+    add_rules(d, &a);
+    admit_add(batch, &a);
+}
+
+/* ---------------------------------------------------------------- what the gates said */
+
+static void fact_consent(struct delivery *d, const char *verdict)
+{
+    char at[32];
+    const char *state = d->verdict.consent == 'g' ? "granted" : d->verdict.consent == 'w' ? "withdrawn" : "default";
+
+    if (d->verdict.consent)
+        report_fact(&d->report, "consent", verdict, "{\"category\":\"%s\",\"state\":\"%s\",\"rule\":\"%s\",\"since\":\"%s\"}", d->category.name, state,
+                    consent_rule_name(d->category.consent), instant_format(at, d->verdict.consent_at));
+    else
+        report_fact(&d->report, "consent", verdict, "{\"category\":\"%s\",\"state\":\"%s\",\"rule\":\"%s\"}", d->category.name, state,
+                    consent_rule_name(d->category.consent));
+}
+
+/* "1=2,2=0" of the script becomes [{"name":"daily","sent":2,"max":3}, …] */
+static void fact_caps(struct delivery *d, const char *verdict, const char *over, int64_t until)
+{
+    const struct policy *p = service_of(d)->policy;
+    g_auto(GStrv) counts = g_strsplit(d->verdict.counts, ",", 0);
+    g_autoptr(GString) rules = g_string_new(NULL);
+    char at[32];
+
+    for (char **c = counts; *c && **c; c++) {
+        int rule = atoi(*c) - 1;
+        const char *sent = strchr(*c, '=');
+        if (sent && rule >= 0 && rule < p->n_caps)
+            g_string_append_printf(rules, "%s{\"name\":\"%s\",\"sent\":%s,\"max\":%d}", rules->len ? "," : "", p->caps[rule].name, sent + 1, p->caps[rule].max);
+    }
+    if (over && until)
+        report_fact(&d->report, "cap", verdict, "{\"rules\":[%s],\"over\":\"%s\",\"until\":\"%s\"}", rules->str, over, instant_format(at, until));
+    else if (over)
+        report_fact(&d->report, "cap", verdict, "{\"rules\":[%s],\"over\":\"%s\"}", rules->str, over);
+    else
+        report_fact(&d->report, "cap", verdict, "{\"rules\":[%s]}", rules->str);
+}
+
+static void leave_outlet(struct delivery *d)
+{
+    if (d->outlet)
+        outlet_leave(worker_outbox(d->worker), d->outlet, NULL);
+    d->outlet = NULL;
+    worker_place_free(d->worker);
+}
+
+static void over_cap(struct delivery *d)
+{
+    const struct policy *p = service_of(d)->policy;
+    const struct cap *cap = d->verdict.rule >= 0 && d->verdict.rule < p->n_caps ? &p->caps[d->verdict.rule] : NULL;
+    enum over over = cap ? cap->over : OVER_DEFER;
+    g_autofree char *reason = g_strdup_printf("cap:%s", cap ? cap->name : "");
+
+    fact_caps(d, over == OVER_DEFER ? "deferred" : "suppressed", cap ? cap->name : "", over == OVER_DEFER ? d->verdict.until : 0);
+    if (over == OVER_DEFER)
+        put_off(d, reason, MAX(d->verdict.until, clock_now() + 1), false);
+    else
+        end_unsent(d, 'P', reason, over == OVER_NEXT_CHANNEL);
+}
+
+static void not_now(struct delivery *d)
+{
+    char at[32];
+    bool holiday;
+
+    if (!preferred(d)) {
+        report_fact(&d->report, "preference", "suppressed", "{\"detail\":\"the person's channels do not name %s\"}", channel_name(d->letter));
+        end_unsent(d, 'P', "preference", true);
+        return;
+    }
+    int64_t until = quiet_end(d, &holiday);
+    const char *zone = zone_name(service_zone(service_of(d), d->profile));
+    report_fact(&d->report, "preference", "pass", NULL);
+    report_fact(&d->report, "quiet_hours", d->category.quiet == QUIET_DROP ? "suppressed" : "deferred", "{\"zone\":\"%s\",\"until\":\"%s\",\"cause\":\"%s\"}", zone,
+                instant_format(at, until), holiday ? "holiday" : "hours");
+    if (d->category.quiet == QUIET_DROP)
+        end_unsent(d, 'P', "quiet_hours", false);
+    else /* the clock may have passed the end of it since the script ran */
+        put_off(d, "quiet_hours", until ? until : clock_now(), false);
+}
+
+static void facts_until_cap(struct delivery *d)
+{
+    bool applies = service_of(d)->policy->has_quiet && d->category.quiet != QUIET_IGNORE;
+
+    fact_consent(d, "pass");
+    report_fact(&d->report, "preference", "pass", NULL);
+    report_fact(&d->report, "quiet_hours", "pass", applies ? "{\"zone\":\"%s\"}" : NULL, zone_name(service_zone(service_of(d), d->profile)));
+}
+
+static void render_failed(struct delivery *d)
+{
+    report_fact(&d->report, "render", "failed", "{\"template\":%s,\"version\":\"%s\",\"detail\":%s}",
+                report_quoted(json_string_value(json_object_get(d->body, "template"))), d->made.version, report_quoted(d->made.why));
+    log_warn("delivery.render_error", "{s:s, s:s}", "message", d->message, "why", d->made.why);
+    end_unsent(d, 'F', "render_error", false);
+}
+
+static void transmit(struct delivery *d);
+
+static void decide(struct delivery *d)
+{
+    if (d->lost || d->verdict.verdict == VERDICT_GONE) {
+        leave_outlet(d);
+        delivery_free(d);
+        return;
+    }
+    report_fact(&d->report, "address", "pass", NULL);
+    if (d->suppressed) {
+        leave_outlet(d);
+        report_fact(&d->report, "suppression", "suppressed", "{\"reason\":%s}", report_quoted(d->suppressed_why));
+        end_unsent(d, 'P', "suppressed_address", true);
+        return;
+    }
+    report_fact(&d->report, "suppression", "pass", NULL);
+    if (d->verdict.verdict == VERDICT_OK) {
+        transmit(d);
+        return;
+    }
+    leave_outlet(d);
+    switch (d->verdict.verdict) {
+    case VERDICT_NO_CONSENT:
+    case VERDICT_OPTED_OUT:
+        fact_consent(d, "suppressed");
+        end_unsent(d, 'P', d->verdict.verdict == VERDICT_OPTED_OUT ? "opted_out" : "no_consent", true);
+        break;
+    case VERDICT_LATER:
+        fact_consent(d, "pass");
+        not_now(d);
+        break;
+    case VERDICT_CAP:
+        facts_until_cap(d);
+        over_cap(d);
+        break;
+    case VERDICT_RENDER:
+        facts_until_cap(d);
+        fact_caps(d, "pass", NULL, 0);
+        render_failed(d);
+        break;
+    default:
+        report_fact(&d->report, "outcome", "failed", "{\"detail\":\"workers died over it again and again\"}");
+        end_unsent(d, 'F', "provider_unavailable", false);
+    }
+}
+
+/* ---------------------------------------------------------------- transmit */
+
+static void settle_sent(struct delivery *d, const struct outcome *o)
+{
+    d->settlement = (struct settlement){ .final = true, .code = 'T', .burn = true, .keep_cap = true, .sent_at = clock_now() };
+    g_strlcpy(d->ref, o->ref, sizeof d->ref);
+    d->reason[0] = '\0';
+    if (d->channel == CHANNEL_IN_APP)
+        d->settlement.card = d->made.bytes->str;
+    settle(d);
+}
+
+static void transmit(struct delivery *d)
+{
+    facts_until_cap(d);
+    fact_caps(d, "pass", NULL, 0);
+    report_fact(&d->report, "render", "pass", "{\"template\":%s,\"version\":\"%s\",\"locale\":\"%s\",\"bytes\":%zu}",
+                report_quoted(json_string_value(json_object_get(d->body, "template"))), d->made.version, d->made.locale, d->made.bytes->len);
+    report_fact(&d->report, "provider", "pass", "{\"provider\":\"%s\"}", d->outlet->name);
+    if (d->channel == CHANNEL_IN_APP) { /* the inbox is the store's: handing over and settling are one step */
+        report_fact(&d->report, "outcome", "sent", NULL);
+        settle_sent(d, &(struct outcome){ .kind = OUTCOME_SENT });
+        return;
+    }
+    g_queue_push_tail(&d->outlet->ready, d);
+    worker_place_free(d->worker);
+}
+
+static void on_ask(void *arg)
+{
+    struct delivery *d = arg;
+
+    d->phase = BATCH_COMMIT;
+    d->answers = 1;
+    d->lost = d->suppressed = false;
+    ask_suppression(d);
+    worker_batch(d->worker, BATCH_COMMIT, d);
+}
+
+static void on_done(void *arg, const struct outcome *);
+
+void delivery_send(struct delivery *d)
+{
+    struct timespec now;
+    char id[MESSAGE_ID_SIZE + 2];
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    g_snprintf(id, sizeof id, "%s-%c", d->message, d->letter);
+    struct parcel p = {
+        .id = id,
+        .from = service_of(d)->from,
+        .to = address_of(d),
+        .bytes = d->made.bytes->str,
+        .len = d->made.bytes->len,
+        .now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, /* a signature's time is the world's, not the clock rate's */
+    };
+    d->ticket = d->outlet->provider->type->send(d->outlet->provider, &p, (struct parcel_events){ on_ask, on_done, d });
+    assert(d->ticket);
+}
+
+static void take_outcome(struct delivery *d);
+
+/* The last look said something: go, or why not. */
+static void commit_decided(struct delivery *d)
+{
+    if (d->ended) /* the provider ended before we could answer */
+        take_outcome(d);
+    else
+        d->outlet->provider->type->answer(d->ticket, !d->lost && d->commit == 1 && !d->suppressed);
+}
+
+/* ---------------------------------------------------------------- outcome */
+
+static void fact_outcome(struct delivery *d, const char *verdict, const struct outcome *o)
+{
+    report_fact(&d->report, "outcome", verdict, "{\"provider\":\"%s\",\"kind\":\"%s\",\"code\":%d,\"detail\":%s}", d->outlet->name, outcome_name(o->kind), o->code,
+                report_quoted(o->detail));
+}
+
+static void retry_later(struct delivery *d, const struct outcome *o)
+{
+    const struct retry *r = &service_of(d)->policy->retry;
+    int64_t wait = MAX(retry_wait(r, d->attempts + 1, chance()), o->retry_after_ms);
+
+    if (d->attempts + 1 >= r->max_attempts) {
+        fact_outcome(d, "failed", o);
+        g_strlcpy(d->reason, "provider_unavailable", sizeof d->reason);
+        d->settlement = (struct settlement){ .final = true, .code = 'F', .burn = true, .next_channel = true };
+        settle(d);
+        return;
+    }
+    fact_outcome(d, "retry", o);
+    put_off(d, "provider_unavailable", clock_now() + wait, true);
+}
+
+/* Withdrawn, cancelled, expired or suppressed between admission and the final dot. */
+static void stopped(struct delivery *d)
+{
+    if (d->lost) { /* Redis did not answer the commit question: had it been written down, it is undone */
+        d->settlement = (struct settlement){ .message = d->message, .letter = d->letter, .fence = d->fence, .due = clock_now(), .reason = "", .provider = "",
+                                             .ref = "", .card = "", .trace = "" };
+        worker_journal(d->worker, &d->settlement);
+        delivery_free(d);
+    } else if (d->suppressed) {
+        report_fact(&d->report, "suppression", "suppressed", "{\"reason\":%s,\"when\":\"before the final dot\"}", report_quoted(d->suppressed_why));
+        end_unsent(d, 'P', "suppressed_address", true);
+    } else if (d->commit < 0) {
+        report_fact(&d->report, "expiry", "expired", "{\"when\":\"before the final dot\"}");
+        end_unsent(d, 'E', "expired", false);
+    } else { /* whoever stopped it has written down why */
+        delivery_free(d);
+    }
+}
+
+static void unknown(struct delivery *d, const struct outcome *o)
+{
+    fact_outcome(d, "unknown", o);
+    g_strlcpy(d->reason, "outcome_unknown", sizeof d->reason);
+    if (d->category.resend_unknown && d->attempts + 1 < service_of(d)->policy->retry.max_attempts) {
+        d->settlement = (struct settlement){ .due = clock_now() + retry_wait(&service_of(d)->policy->retry, d->attempts + 1, chance()), .burn = true,
+                                             .keep_cap = true };
+    } else {
+        d->settlement = (struct settlement){ .final = true, .code = 'U', .burn = true, .keep_cap = true };
+    }
+    settle(d);
+}
+
+static void take_outcome(struct delivery *d)
+{
+    const struct outcome *o = &d->outcome;
+
+    d->from_world = true;
+    switch (o->kind) {
+    case OUTCOME_SENT:
+        fact_outcome(d, "sent", o);
+        settle_sent(d, o);
+        break;
+    case OUTCOME_DEFERRED: retry_later(d, o); break;
+    case OUTCOME_FAULT: /* says nothing about this message: no attempt is burnt */
+        fact_outcome(d, "retry", o);
+        put_off(d, "provider_unavailable", clock_now() + 1000 * (int64_t)MIN(60, 1 << CLAMP(d->outlet->faults - 1, 0, 6)), false);
+        break;
+    case OUTCOME_REFUSED:
+        fact_outcome(d, "failed", o);
+        g_strlcpy(d->reason, "provider_rejected", sizeof d->reason);
+        d->settlement = (struct settlement){ .final = true, .code = 'F', .burn = true, .next_channel = true };
+        settle(d);
+        break;
+    case OUTCOME_UNKNOWN: unknown(d, o); break;
+    case OUTCOME_STOPPED: stopped(d); break;
+    }
+}
+
+static void on_done(void *arg, const struct outcome *o)
+{
+    struct delivery *d = arg;
+    struct worker *worker = d->worker;
+
+    d->ticket = NULL;
+    d->ended = true;
+    d->outcome = *o;
+    outlet_leave(worker_outbox(worker), d->outlet, o);
+    if (d->answers == 0) /* else the commit question is still open; its answer comes here */
+        take_outcome(d);
+    worker_place_free(worker);
+}
+
+/* ---------------------------------------------------------------- answers */
+
+static void count_settled(const struct delivery *d)
+{
+    g_autofree char *labels = NULL;
+
+    if (d->settlement.final) {
+        labels = g_strdup_printf("channel=\"%s\",status=\"%s\"", channel_name(d->letter), status_name(d->settlement.code));
+        metrics_add(METRIC_MESSAGES, labels, 1);
+    } else {
+        labels = g_strdup_printf("reason=\"%s\"", d->reason);
+        metrics_add(METRIC_DEFERRALS, labels, 1);
+    }
+}
+
+static void settled(struct delivery *d, bool ok)
+{
+    if (ok) {
+        count_settled(d);
+    } else if (d->from_world) { /* what the world said cannot be asked again */
+        worker_journal(d->worker, &d->settlement);
+    }
+    if (d->channel == CHANNEL_IN_APP && d->outlet)
+        outlet_leave(worker_outbox(d->worker), d->outlet, &(struct outcome){ .kind = ok ? OUTCOME_SENT : OUTCOME_UNKNOWN });
+    delivery_free(d);
+}
+
+void delivery_answered(struct delivery *d, enum batch_kind kind, bool ok, const redisReply *reply, size_t index)
+{
+    if (kind == BATCH_SETTLE) {
+        settled(d, ok);
+        return;
+    }
+    d->lost |= !ok;
+    if (reply && kind == BATCH_ADMIT)
+        admit_read(reply, index, &d->verdict);
+    if (reply && kind == BATCH_COMMIT)
+        d->commit = (int)reply_int(reply, index);
+    if (--d->answers > 0)
+        return;
+    if (kind == BATCH_ADMIT)
+        decide(d);
+    else
+        commit_decided(d);
+}

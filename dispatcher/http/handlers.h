@@ -1,0 +1,19 @@
+/* The handlers that routes.c names, by file. */
+#ifndef DISPATCHER_HTTP_HANDLERS_H
+#define DISPATCHER_HTTP_HANDLERS_H
+
+#include "dispatcher/http/http.h"
+
+/* messages.c */
+handler_fn post_messages, get_messages, get_message, delete_message;
+/* people.c */
+handler_fn put_recipient, patch_recipient, get_recipient, delete_recipient, get_timeline, post_consent, get_consents, put_suppression, get_suppression,
+    delete_suppression, get_suppressions, post_inbox_token;
+/* inbox.c */
+handler_fn get_inbox, get_inbox_stream, post_inbox_read, post_inbox_seen, post_inbox_archive;
+/* ops.c */
+handler_fn get_healthz, get_readyz, get_metrics, get_queue, get_openapi;
+/* pages.c */
+handler_fn get_unsubscribe, post_unsubscribe, get_preferences, post_preferences;
+
+#endif

@@ -1,0 +1,128 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/http/handlers.h"
+
+/* ---------------------------------------------------------------- list and mark */
+
+static void on_list(void *arg, bool ok, json_t *result)
+{
+    struct request *r = arg;
+    if (answer_unless_gone(r, ok))
+        answer_json(r, 200, result);
+}
+
+void get_inbox(struct request *r)
+{
+    const char *state = request_query(r, "state", "all"), *before = request_query(r, "before", "");
+    int limit = atoi(request_query(r, "limit", "50"));
+
+    if (strcmp(state, "all") != 0 && strcmp(state, "unread") != 0 && strcmp(state, "archived") != 0)
+        answer_problem(r, 400, "state is all, unread or archived");
+    else if (limit < 1 || limit > 200 || before[strspn(before, "0123456789")])
+        answer_problem(r, 400, "limit lies between 1 and 200, before is the number of the page before");
+    else
+        store_inbox_list(r->service->store, r->recipient, limit, before, state, on_list, r);
+}
+
+static void on_marked(void *arg, bool ok, json_t *result)
+{
+    struct request *r = arg;
+
+    if (!answer_unless_gone(r, ok))
+        return;
+    if (!json_is_true(json_object_get(result, "known"))) {
+        answer_problem(r, 404, "there is no card of this id in this inbox");
+        return;
+    }
+    json_object_del(result, "known");
+    answer_json(r, 200, result);
+}
+
+static void mark(struct request *r, const char *op)
+{
+    store_inbox_mark(r->service->store, r->recipient, op, strcmp(r->param[0], "all") == 0 ? "*" : r->param[0], on_marked, r);
+}
+
+void post_inbox_read(struct request *r)
+{
+    mark(r, "read");
+}
+
+void post_inbox_seen(struct request *r)
+{
+    mark(r, "seen");
+}
+
+void post_inbox_archive(struct request *r)
+{
+    mark(r, "archive");
+}
+
+/* ---------------------------------------------------------------- stream */
+
+/* Who listens: recipient → list of parked requests. */
+static void listener_remove(void *arg)
+{
+    struct request *r = arg;
+    GHashTable *streams = *http_streams(r->server);
+    GList *list = g_list_remove(g_hash_table_lookup(streams, r->recipient), r);
+
+    if (list)
+        g_hash_table_replace(streams, g_strdup(r->recipient), list);
+    else
+        g_hash_table_remove(streams, r->recipient);
+}
+
+static void listener_add(struct request *r)
+{
+    GHashTable **streams = http_streams(r->server);
+
+    if (!*streams)
+        *streams = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_hash_table_replace(*streams, g_strdup(r->recipient), g_list_prepend(g_hash_table_lookup(*streams, r->recipient), r));
+}
+
+struct notice {
+    struct http_server *server;
+    char recipient[129];
+};
+
+/* Absolute counts with a version: a client that missed an event is right again with the next. */
+static void on_counts(void *arg, bool ok, json_t *result)
+{
+    struct notice *n = arg;
+    GHashTable *streams = *http_streams(n->server);
+
+    if (ok && streams) {
+        json_auto_t *event = json_pack("{s:O, s:O, s:O, s:O?}", "unread", json_object_get(result, "unread"), "unseen", json_object_get(result, "unseen"), "version",
+                                       json_object_get(result, "version"), "latest", json_array_get(json_object_get(result, "items"), 0));
+        char *text = json_dumps(event, JSON_COMPACT);
+        g_autofree char *frame = g_strdup_printf("event: inbox\nid: %" JSON_INTEGER_FORMAT "\ndata: %s\n\n", json_integer_value(json_object_get(result, "version")), text);
+        free(text);
+        for (GList *l = g_hash_table_lookup(streams, n->recipient); l; l = l->next)
+            stream_send(l->data, frame);
+    }
+    g_free(n);
+}
+
+void inbox_published(struct http_server *s, const char *recipient)
+{
+    GHashTable *streams = *http_streams(s);
+    struct notice *n;
+
+    if (!streams || !g_hash_table_contains(streams, recipient))
+        return;
+    n = g_new0(struct notice, 1);
+    n->server = s;
+    g_strlcpy(n->recipient, recipient, sizeof n->recipient);
+    store_inbox_list(http_service(s)->store, recipient, 1, "", "all", on_counts, n);
+}
+
+void get_inbox_stream(struct request *r)
+{
+    listener_add(r);
+    answer_stream(r, listener_remove, r);
+    stream_send(r, ": hello\n\n");
+    inbox_published(r->server, r->recipient);
+}

@@ -1,0 +1,201 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/http/handlers.h"
+#include "dispatcher/intake.h"
+
+#define NDJSON_MAX 10000
+
+/* ---------------------------------------------------------------- enqueue */
+
+static void on_accepted(void *arg, const struct intake_answer *a)
+{
+    struct request *r = arg;
+
+    if (a->replayed)
+        answer_header(r, "Idempotency-Replayed", "true");
+    if (a->status == 503)
+        answer_header(r, "Retry-After", "2");
+    answer_json(r, a->status, a->body);
+}
+
+/* Many at once: one answer line for each, in their order. */
+struct lines {
+    struct request *request;
+    json_t *answers;
+    int open;
+};
+
+struct line {
+    struct lines *lines;
+    size_t index;
+};
+
+static void lines_done(struct lines *l)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    json_t *answer;
+    size_t i;
+
+    if (--l->open > 0)
+        return;
+    json_array_foreach(l->answers, i, answer) {
+        char *line = json_dumps(answer, JSON_COMPACT);
+        g_string_append_printf(text, "%s\n", line);
+        free(line);
+    }
+    answer_text(l->request, 200, "application/x-ndjson", text->str, text->len);
+    json_decref(l->answers);
+    g_free(l);
+}
+
+static void on_line(void *arg, const struct intake_answer *a)
+{
+    struct line *line = arg;
+    json_t *answer = json_copy((json_t *)a->body);
+
+    json_object_set_new(answer, "http_status", json_integer(a->status));
+    if (a->replayed)
+        json_object_set_new(answer, "replayed", json_true());
+    json_array_set_new(line->lines->answers, line->index, answer);
+    lines_done(line->lines);
+    g_free(line);
+}
+
+static void post_lines(struct request *r)
+{
+    struct lines *l = g_new0(struct lines, 1);
+    int count = 0;
+
+    for (char *p = r->body->str; *p; p++)
+        count += *p == '\n';
+    if (count > NDJSON_MAX) {
+        g_free(l);
+        answer_problem(r, 413, "at most 10000 lines at a time");
+        return;
+    }
+    *l = (struct lines){ r, json_array(), 1 };
+    for (char *p = r->body->str; *p;) {
+        size_t len = strcspn(p, "\n");
+        if (strspn(p, " \t\r") < len) {
+            struct line *line = g_new0(struct line, 1);
+            *line = (struct line){ l, json_array_size(l->answers) };
+            json_array_append_new(l->answers, json_null());
+            l->open++;
+            intake_text(r->service, p, len, &(struct intake_origin){ .door = "http", .source = r->caller }, on_line, line);
+        }
+        p += len + (p[len] == '\n');
+    }
+    lines_done(l);
+}
+
+void post_messages(struct request *r)
+{
+    const char *type = request_header(r, "Content-Type");
+
+    if (type && g_str_has_prefix(type, "application/x-ndjson"))
+        post_lines(r);
+    else if (!type || !g_str_has_prefix(type, "application/json"))
+        answer_problem(r, 415, "send application/json, or application/x-ndjson for many");
+    else
+        intake_text(r->service, r->body->str, r->body->len,
+                    &(struct intake_origin){ .door = "http", .source = r->caller, .key = request_header(r, "Idempotency-Key") }, on_accepted, r);
+}
+
+/* ---------------------------------------------------------------- read */
+
+static void on_message(void *arg, bool ok, json_t *message)
+{
+    struct request *r = arg;
+
+    if (!answer_unless_gone(r, ok))
+        return;
+    if (message)
+        answer_json(r, 200, message);
+    else
+        answer_problem(r, 404, "there is no message of this id");
+}
+
+void get_message(struct request *r)
+{
+    store_show(r->service->store, r->param[0], SHOW_TRACE, on_message, r);
+}
+
+static void on_list(void *arg, bool ok, json_t *result)
+{
+    struct request *r = arg;
+    if (answer_unless_gone(r, ok))
+        answer_json(r, 200, result);
+}
+
+static int limit_of(struct request *r)
+{
+    const char *text = request_query(r, "limit", "100");
+    char *end;
+    long limit = strtol(text, &end, 10);
+
+    return *end || limit < 1 || limit > 1000 ? 0 : (int)limit;
+}
+
+/* The timeline of a recipient, as a list: newest first, cut to the page that the cursor names. */
+static void on_recipient_list(void *arg, bool ok, json_t *timeline)
+{
+    struct request *r = arg;
+    json_auto_t *all = json_array();
+    const char *status = request_query(r, "status", NULL);
+    size_t limit = (size_t)limit_of(r), skip = (size_t)atoi(request_query(r, "cursor", "0")), i;
+    json_t *message;
+
+    if (!answer_unless_gone(r, ok))
+        return;
+    json_array_extend(all, json_object_get(timeline, "pending"));
+    json_array_extend(all, json_object_get(timeline, "past"));
+    json_auto_t *page = json_array();
+    size_t seen = 0, fits = 0;
+    json_array_foreach(all, i, message) {
+        if (status && strcmp(json_string_value(json_object_get(message, "status")), status) != 0)
+            continue;
+        if (fits++ >= skip && json_array_size(page) < limit)
+            json_array_append(page, message), seen = fits;
+    }
+    g_autofree char *cursor = g_strdup_printf("%zu", seen);
+    json_auto_t *result = json_pack("{s:O, s:o}", "messages", page, "cursor", fits > seen && seen ? json_string(cursor) : json_null());
+    answer_json(r, 200, result);
+}
+
+void get_messages(struct request *r)
+{
+    static const char *const known[] = { "scheduled", "sending", "sent", "delivered", "unknown", "suppressed", "failed", "bounced", "complained", "expired", "cancelled", NULL };
+    const char *recipient = request_query(r, "recipient", NULL), *status = request_query(r, "status", NULL), *cursor = request_query(r, "cursor", NULL);
+
+    if (!limit_of(r))
+        answer_problem(r, 400, "limit must lie between 1 and 1000");
+    else if (status && !g_strv_contains(known, status))
+        answer_problem(r, 400, "status names no status of a message");
+    else if (cursor && cursor[strspn(cursor, "0123456789.")])
+        answer_problem(r, 400, "cursor is none of ours; take the one of the page before");
+    else if (recipient)
+        store_timeline(r->service->store, recipient, 10000, SHOW_BRIEF, on_recipient_list, r);
+    else
+        store_list(r->service->store, status, limit_of(r), cursor, on_list, r);
+}
+
+/* ---------------------------------------------------------------- cancel */
+
+static void on_cancelled(void *arg, bool ok, json_t *result)
+{
+    struct request *r = arg;
+
+    if (!answer_unless_gone(r, ok))
+        return;
+    if (json_array_size(json_object_get(result, "unknown")))
+        answer_problem(r, 404, "there is no message of this id");
+    else
+        answer_json(r, 200, result);
+}
+
+void delete_message(struct request *r)
+{
+    json_auto_t *ids = json_pack("[s]", r->param[0]);
+    store_cancel_ids(r->service->store, ids, on_cancelled, r);
+}

@@ -1,0 +1,80 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/base/metrics.h"
+#include "dispatcher/http/handlers.h"
+
+void get_healthz(struct request *r)
+{
+    answer_text(r, 200, "text/plain", "alive\n", 6);
+}
+
+void get_readyz(struct request *r)
+{
+    const char *why = http_not_ready(r->server);
+    g_autofree char *text = g_strdup_printf("%s\n", why ? why : "ready");
+
+    answer_text(r, why ? 503 : 200, "text/plain", text, strlen(text));
+}
+
+void get_metrics(struct request *r)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+
+    metrics_text(text);
+    answer_text(r, 200, "text/plain; version=0.0.4; charset=utf-8", text->str, text->len);
+}
+
+static void on_queue(void *arg, bool ok, json_t *queue)
+{
+    struct request *r = arg;
+    if (answer_unless_gone(r, ok))
+        answer_json(r, 200, queue);
+}
+
+void get_queue(struct request *r)
+{
+    store_queue(r->service->store, on_queue, r);
+}
+
+/* ---------------------------------------------------------------- the interface, described by itself */
+
+static json_t *parameters_of(const char *path)
+{
+    json_t *list = json_array();
+
+    for (const char *p = path; (p = strchr(p, '{')); p++) {
+        g_autofree char *name = g_strndup(p + 1, strcspn(p + 1, "}"));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:{s:s}}", "name", name, "in", "path", "required", 1, "schema", "type", "string"));
+    }
+    return list;
+}
+
+static json_t *operation_of(const struct route *route)
+{
+    static const char *const problems[] = { "400", "401", "403", "404", "422", "503" };
+    json_t *operation = json_pack("{s:s, s:o, s:{s:{s:s}}}", "summary", route->summary, "parameters", parameters_of(route->path), "responses",
+                                  strcmp(route->method, "POST") == 0 && strcmp(route->path, "/v1/messages") == 0 ? "202" : "200", "description", "done");
+
+    for (size_t i = 0; route->scope && i < G_N_ELEMENTS(problems); i++)
+        json_object_set_new(json_object_get(operation, "responses"), problems[i], json_pack("{s:s, s:{s:{}}}", "description", "an RFC 9457 problem", "content", "application/problem+json"));
+    if (route->scope)
+        json_object_set_new(operation, "security", json_pack("[{s:[]}]", route->scope == SCOPE_RECIPIENT ? "recipient" : "key"));
+    return operation;
+}
+
+void get_openapi(struct request *r)
+{
+    json_auto_t *doc = json_pack("{s:s, s:{s:s, s:s}, s:{s:{s:{s:s, s:s}, s:{s:s, s:s}}}}", "openapi", "3.1.0", "info", "title", "tidings", "version", "1", "components",
+                                 "securitySchemes", "key", "type", "http", "scheme", "bearer", "recipient", "type", "http", "scheme", "bearer");
+    json_t *paths = json_object();
+
+    for (const struct route *route = routes; route->method; route++) {
+        g_autofree char *method = g_ascii_strdown(route->method, -1);
+        if (!json_object_get(paths, route->path))
+            json_object_set_new(paths, route->path, json_object());
+        json_object_set_new(json_object_get(paths, route->path), method, operation_of(route));
+    }
+    json_object_set_new(doc, "paths", paths);
+    answer_json(r, 200, doc);
+}

@@ -1,0 +1,251 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "channels/address.h"
+#include "dispatcher/base/clock.h"
+#include "dispatcher/base/token.h"
+#include "dispatcher/consent.h"
+#include "dispatcher/http/handlers.h"
+#include "dispatcher/intake.h"
+#include "dispatcher/recipient.h"
+#include "schedules/instant.h"
+
+static void on_result(void *arg, bool ok, json_t *result)
+{
+    struct request *r = arg;
+    if (answer_unless_gone(r, ok))
+        answer_json(r, 200, result);
+}
+
+static bool id_good(struct request *r)
+{
+    if (!ident_good(r->param[0]))
+        answer_problem(r, 400, "a recipient's id has 1 to 128 letters, digits and . _ ~ @ + -");
+    return ident_good(r->param[0]);
+}
+
+/* Takes errors. */
+static void answer_errors(struct request *r, json_t *errors)
+{
+    json_auto_t *problem = problem_make(422, "the request was not accepted", errors);
+    answer_json(r, 422, problem);
+}
+
+/* ---------------------------------------------------------------- recipients */
+
+struct change {
+    struct request *request;
+    json_t *patch;
+    bool replace;
+    char *was, *now;
+    int races;
+};
+
+static void change_free(struct change *c)
+{
+    json_decref(c->patch);
+    g_free(c->was);
+    free(c->now);
+    g_free(c);
+}
+
+static void on_stored(void *arg, const char *profile);
+
+static void answer_profile(struct request *r, const char *text)
+{
+    json_auto_t *profile = json_loads(text, 0, NULL);
+    answer_json(r, 200, profile);
+}
+
+static void on_put(void *arg, const char *answer)
+{
+    struct change *c = arg;
+    struct request *r = c->request;
+
+    if (answer && strcmp(answer, "race") == 0 && c->races++ < 8) {
+        store_profile(r->service->store, r->param[0], on_stored, c);
+        return;
+    }
+    if (answer_unless_gone(r, answer && strcmp(answer, "ok") == 0))
+        answer_profile(r, c->now);
+    change_free(c);
+}
+
+static void on_stored(void *arg, const char *profile)
+{
+    struct change *c = arg;
+    struct request *r = c->request;
+
+    if (!profile) {
+        answer_unless_gone(r, false);
+        change_free(c);
+        return;
+    }
+    if (!*profile && !c->replace) {
+        answer_problem(r, 404, "there is no recipient of this id; PUT makes one");
+        change_free(c);
+        return;
+    }
+    g_free(c->was);
+    free(c->now);
+    c->was = g_strdup(profile);
+    c->now = recipient_merge(profile, c->patch, c->replace);
+    if (*c->now) {
+        store_profile_put(r->service->store, r->param[0], c->was, c->now, on_put, c);
+        return;
+    }
+    answer_profile(r, c->was); /* nothing changes */
+    change_free(c);
+}
+
+static void change_recipient(struct request *r, bool replace)
+{
+    json_auto_t *body = id_good(r) ? request_json(r) : NULL;
+    json_auto_t *errors = json_array();
+    struct change *c;
+
+    if (!body)
+        return;
+    json_t *patch = recipient_check(body, "", errors);
+    const char *id = json_string_value(json_object_get(patch, "id"));
+    if (id && strcmp(id, r->param[0]) != 0)
+        problem_add(errors, "/id", "is not the id of the address");
+    json_object_set_new(patch, "id", json_string(r->param[0]));
+    if (json_array_size(errors)) {
+        json_decref(patch);
+        answer_errors(r, json_incref(errors));
+        return;
+    }
+    c = g_new0(struct change, 1);
+    *c = (struct change){ .request = r, .patch = patch, .replace = replace };
+    store_profile(r->service->store, r->param[0], on_stored, c);
+}
+
+void put_recipient(struct request *r)
+{
+    change_recipient(r, true);
+}
+
+void patch_recipient(struct request *r)
+{
+    change_recipient(r, false);
+}
+
+static void on_get(void *arg, const char *profile)
+{
+    struct request *r = arg;
+
+    if (!answer_unless_gone(r, profile != NULL))
+        return;
+    if (*profile)
+        answer_profile(r, profile);
+    else
+        answer_problem(r, 404, "there is no recipient of this id");
+}
+
+void get_recipient(struct request *r)
+{
+    if (id_good(r))
+        store_profile(r->service->store, r->param[0], on_get, r);
+}
+
+void delete_recipient(struct request *r)
+{
+    if (id_good(r))
+        store_erase(r->service->store, r->param[0], on_result, r);
+}
+
+void get_timeline(struct request *r)
+{
+    if (id_good(r))
+        store_timeline(r->service->store, r->param[0], 1000, SHOW_TRACE, on_result, r);
+}
+
+void post_inbox_token(struct request *r)
+{
+    struct token t = { .expires_ms = clock_now() + 30 * INT64_C(86400000) };
+    char at[32];
+
+    if (!id_good(r))
+        return;
+    g_strlcpy(t.recipient, r->param[0], sizeof t.recipient);
+    g_autofree char *token = token_make(r->service->store->secret, TOKEN_INBOX, &t);
+    json_auto_t *body = json_pack("{s:s, s:s}", "token", token, "expires_at", instant_format(at, t.expires_ms));
+    answer_json(r, 201, body);
+}
+
+/* ---------------------------------------------------------------- consent */
+
+void post_consent(struct request *r)
+{
+    json_auto_t *body = id_good(r) ? request_json(r) : NULL;
+    json_auto_t *errors = json_array();
+
+    if (!body)
+        return;
+    if (!consent_change(r->service, r->param[0], body, *r->caller ? r->caller : "api", errors, on_result, r))
+        answer_errors(r, json_incref(errors));
+}
+
+void get_consents(struct request *r)
+{
+    if (id_good(r))
+        store_consents(r->service->store, r->param[0], on_result, r);
+}
+
+/* ---------------------------------------------------------------- suppression */
+
+static bool address_good(struct request *r, char key[static ADDRESS_SIZE])
+{
+    const char *why = address_key(key, r->param[0]);
+    g_autofree char *detail = why ? g_strconcat("the address ", why, NULL) : NULL;
+
+    if (why)
+        answer_problem(r, 400, detail);
+    return !why;
+}
+
+void put_suppression(struct request *r)
+{
+    char key[ADDRESS_SIZE];
+    json_auto_t *body = NULL, *errors = json_array();
+
+    if (!address_good(r, key))
+        return;
+    body = r->body->len ? request_json(r) : json_object();
+    if (!body)
+        return;
+    if (!suppression_add(r->service, key, body, *r->caller ? r->caller : "api", errors, on_result, r))
+        answer_errors(r, json_incref(errors));
+}
+
+static void on_suppression(void *arg, bool ok, json_t *result)
+{
+    struct request *r = arg;
+
+    if (!answer_unless_gone(r, ok))
+        return;
+    if (result)
+        answer_json(r, 200, result);
+    else
+        answer_problem(r, 404, "this address is not suppressed");
+}
+
+void get_suppression(struct request *r)
+{
+    char key[ADDRESS_SIZE];
+    if (address_good(r, key))
+        store_suppression(r->service->store, key, on_suppression, r);
+}
+
+void delete_suppression(struct request *r)
+{
+    char key[ADDRESS_SIZE];
+    if (address_good(r, key))
+        store_unsuppress(r->service->store, key, on_result, r);
+}
+
+void get_suppressions(struct request *r)
+{
+    store_suppressions(r->service->store, on_result, r);
+}

@@ -1,0 +1,161 @@
+#include <openssl/crypto.h>
+#include <string.h>
+
+#include "dispatcher/base/clock.h"
+#include "dispatcher/base/settings.h"
+#include "dispatcher/base/token.h"
+#include "dispatcher/http/handlers.h"
+
+const struct route routes[] = {
+    { "POST", "/v1/messages", SCOPE_ENQUEUE, post_messages, "Enqueue one message (application/json) or many (application/x-ndjson)" },
+    { "GET", "/v1/messages", SCOPE_READ, get_messages, "List messages by recipient and status, page by page" },
+    { "GET", "/v1/messages/{id}", SCOPE_READ, get_message, "One message with its deliveries and its trace" },
+    { "DELETE", "/v1/messages/{id}", SCOPE_ENQUEUE, delete_message, "Cancel a message" },
+    { "PUT", "/v1/recipients/{id}", SCOPE_MANAGE, put_recipient, "Store a recipient" },
+    { "PATCH", "/v1/recipients/{id}", SCOPE_MANAGE, patch_recipient, "Change a recipient (RFC 7396)" },
+    { "GET", "/v1/recipients/{id}", SCOPE_READ, get_recipient, "One recipient" },
+    { "DELETE", "/v1/recipients/{id}", SCOPE_MANAGE, delete_recipient, "Erase a recipient and everything that hangs on it" },
+    { "GET", "/v1/recipients/{id}/timeline", SCOPE_READ, get_timeline, "Everything past and pending for a person" },
+    { "POST", "/v1/recipients/{id}/consents", SCOPE_MANAGE, post_consent, "Grant or withdraw consent; a withdrawal answers its receipt" },
+    { "GET", "/v1/recipients/{id}/consents", SCOPE_READ, get_consents, "The consent ledger, whole" },
+    { "POST", "/v1/recipients/{id}/inbox-token", SCOPE_MANAGE, post_inbox_token, "A token with which this person reads the own inbox" },
+    { "GET", "/v1/suppressions", SCOPE_READ, get_suppressions, "All suppressed addresses" },
+    { "PUT", "/v1/suppressions/{address}", SCOPE_MANAGE, put_suppression, "Suppress an address" },
+    { "GET", "/v1/suppressions/{address}", SCOPE_READ, get_suppression, "Whether and why an address is suppressed" },
+    { "DELETE", "/v1/suppressions/{address}", SCOPE_MANAGE, delete_suppression, "Release an address" },
+    { "GET", "/v1/inbox", SCOPE_RECIPIENT, get_inbox, "The cards of the recipient whose token calls" },
+    { "GET", "/v1/inbox/stream", SCOPE_RECIPIENT, get_inbox_stream, "Unread counts as server-sent events" },
+    { "POST", "/v1/inbox/{id}/read", SCOPE_RECIPIENT, post_inbox_read, "Mark a card read" },
+    { "POST", "/v1/inbox/{id}/seen", SCOPE_RECIPIENT, post_inbox_seen, "Mark a card seen" },
+    { "POST", "/v1/inbox/{id}/archive", SCOPE_RECIPIENT, post_inbox_archive, "Archive a card" },
+    { "GET", "/v1/queue", SCOPE_READ, get_queue, "Depth and lag of the queue" },
+    { "GET", "/u/{token}", SCOPE_PUBLIC, get_unsubscribe, "The unsubscribe page; changes nothing" },
+    { "POST", "/u/{token}", SCOPE_PUBLIC, post_unsubscribe, "Unsubscribe (RFC 8058 one-click)" },
+    { "GET", "/p/{token}", SCOPE_PUBLIC, get_preferences, "The preference page; changes nothing" },
+    { "POST", "/p/{token}", SCOPE_PUBLIC, post_preferences, "Change preferences" },
+    { "GET", "/healthz", SCOPE_PUBLIC, get_healthz, "The process is alive" },
+    { "GET", "/readyz", SCOPE_PUBLIC, get_readyz, "The service can accept and send" },
+    { "GET", "/metrics", SCOPE_PUBLIC, get_metrics, "Prometheus metrics" },
+    { "GET", "/openapi.json", SCOPE_PUBLIC, get_openapi, "This interface, as OpenAPI" },
+    { NULL, NULL, 0, NULL, NULL },
+};
+
+/* ---------------------------------------------------------------- matching */
+
+/* Parts are compared raw and decoded singly, so "%2f" never becomes a slash of the path. */
+static bool path_matches(const char *pattern, const char *path, char *param[4])
+{
+    g_auto(GStrv) want = g_strsplit(pattern, "/", 0), have = g_strsplit(path, "/", 0);
+    int n = 0, i;
+
+    for (i = 0; want[i] && have[i]; i++) {
+        if (want[i][0] != '{') {
+            if (strcmp(want[i], have[i]) != 0)
+                break;
+        } else if (!(param[n] = g_uri_unescape_segment(have[i], NULL, NULL)) || !*param[n++]) {
+            break;
+        }
+    }
+    if (!want[i] && !have[i])
+        return true;
+    for (int p = 0; p < 4; p++)
+        g_clear_pointer(&param[p], g_free);
+    return false;
+}
+
+/* ---------------------------------------------------------------- who calls */
+
+static bool same(const char *a, const char *b)
+{
+    g_autofree char *x = g_compute_checksum_for_string(G_CHECKSUM_SHA256, a, -1), *y = g_compute_checksum_for_string(G_CHECKSUM_SHA256, b, -1);
+    return CRYPTO_memcmp(x, y, 64) == 0;
+}
+
+static int scopes_of(const json_t *key)
+{
+    static const char *const names[] = { "enqueue", "read", "manage" };
+    const json_t *list = json_object_get(key, "scopes");
+    json_t *item;
+    size_t i;
+    int scopes = 0;
+
+    json_array_foreach((json_t *)list, i, item)
+        for (int s = 0; s < 3; s++)
+            if (strcmp(json_string_value(item), names[s]) == 0)
+                scopes |= 1 << s;
+    return scopes;
+}
+
+static const char *bearer(struct request *r)
+{
+    const char *value = request_header(r, "Authorization");
+    return value && g_ascii_strncasecmp(value, "Bearer ", 7) == 0 ? value + 7 : NULL;
+}
+
+/* True when the caller may; else the answer is given. */
+static bool check_key(struct request *r, int scope)
+{
+    const json_t *keys = setting_json(r->service->config->root, "http.keys");
+    const char *secret = bearer(r);
+    json_t *key;
+    size_t i;
+
+    if (json_array_size(keys) == 0)
+        return true;
+    json_array_foreach((json_t *)keys, i, key) {
+        if (!secret || !same(secret, setting_text(key, "http.keys[].secret")))
+            continue;
+        if (!(scopes_of(key) & scope)) {
+            answer_problem(r, 403, "this key's scopes do not cover this call");
+            return false;
+        }
+        r->caller = setting_text(key, "http.keys[].name");
+        return true;
+    }
+    answer_header(r, "WWW-Authenticate", "Bearer");
+    answer_problem(r, 401, "send Authorization: Bearer with a key of http.keys");
+    return false;
+}
+
+static bool check_recipient(struct request *r)
+{
+    const char *text = bearer(r);
+    struct token t;
+
+    if (!text)
+        text = request_query(r, "token", NULL); /* an EventSource cannot send headers */
+    if (text && r->service->store->secret && token_read(r->service->store->secret, TOKEN_INBOX, text, clock_now(), &t)) {
+        g_strlcpy(r->recipient, t.recipient, sizeof r->recipient);
+        return true;
+    }
+    answer_header(r, "WWW-Authenticate", "Bearer");
+    answer_problem(r, 401, "send Authorization: Bearer with a recipient's inbox token");
+    return false;
+}
+
+void http_dispatch(struct request *r)
+{
+    GString *allowed = g_string_new(NULL);
+    const struct route *found = NULL;
+
+    for (const struct route *route = routes; route->method && !found; route++) {
+        if (!path_matches(route->path, r->path, r->param))
+            continue;
+        if (strcmp(route->method, r->method) == 0 || (strcmp(route->method, "GET") == 0 && strcmp(r->method, "HEAD") == 0)) {
+            found = route;
+            break;
+        }
+        g_string_append_printf(allowed, "%s%s", allowed->len ? ", " : "", route->method);
+        for (int p = 0; p < 4; p++)
+            g_clear_pointer(&r->param[p], g_free);
+    }
+    if (!found && allowed->len) {
+        answer_header(r, "Allow", allowed->str);
+        answer_problem(r, 405, "this address knows other methods");
+    } else if (!found) {
+        answer_problem(r, 404, "there is nothing at this address; /openapi.json lists what there is");
+    } else if (found->scope == SCOPE_PUBLIC || (found->scope == SCOPE_RECIPIENT ? check_recipient(r) : check_key(r, found->scope))) {
+        found->fn(r);
+    }
+    g_string_free(allowed, TRUE);
+}

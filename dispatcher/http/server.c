@@ -1,0 +1,540 @@
+#include "dispatcher/http/http.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <ev.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "dispatcher/base/log.h"
+#include "dispatcher/base/metrics.h"
+#include "dispatcher/base/settings.h"
+#include "dispatcher/intake.h"
+
+#define CONNECTION_TIMEOUT_S 30
+#define CONNECTIONS          2048
+#define URI_MAX              8192
+
+struct http_server {
+    struct service *service;
+    struct MHD_Daemon *daemon;
+    ev_io io;
+    ev_timer timer;
+    ev_prepare turn;
+    size_t max_body;
+    int port, socket;
+    char *socket_path;
+    const char *(*not_ready)(void *arg);
+    void *arg;
+    GHashTable *streams;
+};
+
+/*
+ *   (uri) ▶ headers ▶ body … ▶ whole: handler ▶ parked ▶ answered ▶ resumed: response queued ▶ completed
+ *
+ * The request lives until both its handler has answered and its connection is done with it.
+ */
+struct http_own {
+    struct MHD_Connection *connection; /* NULL when the client has gone */
+    char *uri;
+    enum { HEADERS, BODY, HANDLED, ANSWERED, QUEUED } state;
+    bool parked, refused;
+    struct MHD_Response *response;
+    int status;
+    GString *headers; /* "Name: value\n" for the answer */
+    /* streams */
+    bool stream;
+    GString *unsent;
+    void (*on_closed)(void *arg);
+    void *closed_arg;
+};
+
+GHashTable **http_streams(struct http_server *s)
+{
+    return &s->streams;
+}
+
+struct service *http_service(struct http_server *s)
+{
+    return s->service;
+}
+
+int http_port(const struct http_server *s)
+{
+    return s->port;
+}
+
+const char *http_not_ready(struct http_server *s)
+{
+    return s->not_ready ? s->not_ready(s->arg) : NULL;
+}
+
+/* ---------------------------------------------------------------- requests */
+
+static void request_free(struct request *r)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(r->param); i++)
+        g_free(r->param[i]);
+    if (r->query)
+        g_hash_table_unref(r->query);
+    g_string_free(r->body, TRUE);
+    g_string_free(r->own->headers, TRUE);
+    g_string_free(r->own->unsent, TRUE);
+    if (r->own->response)
+        MHD_destroy_response(r->own->response);
+    g_free(r->own->uri);
+    g_free(r->path);
+    g_free(r->own);
+    g_free(r);
+}
+
+/* The raw URI: what libmicrohttpd hands over later has lost its escapes. */
+static void *on_uri(void *arg, const char *uri, struct MHD_Connection *connection)
+{
+    struct request *r = g_new0(struct request, 1);
+
+    r->server = arg;
+    r->service = r->server->service;
+    r->own = g_new0(struct http_own, 1);
+    r->own->uri = g_strdup(uri);
+    r->own->headers = g_string_new(NULL);
+    r->own->unsent = g_string_new(NULL);
+    r->body = g_string_new(NULL);
+    r->caller = "";
+    return r;
+}
+
+static void on_completed(void *arg, struct MHD_Connection *connection, void **slot, enum MHD_RequestTerminationCode code)
+{
+    struct request *r = *slot;
+
+    *slot = NULL;
+    if (!r)
+        return;
+    r->own->connection = NULL;
+    if (r->own->stream && r->own->on_closed)
+        r->own->on_closed(r->own->closed_arg);
+    if (r->own->state != HANDLED) /* else its handler will answer, and free it */
+        request_free(r);
+}
+
+const char *request_header(struct request *r, const char *name)
+{
+    return r->own->connection ? MHD_lookup_connection_value(r->own->connection, MHD_HEADER_KIND, name) : NULL;
+}
+
+const char *request_query(const struct request *r, const char *name, const char *fallback)
+{
+    const char *value = g_hash_table_lookup(r->query, name);
+    return value ? value : fallback;
+}
+
+/* ---------------------------------------------------------------- what libmicrohttpd lets pass */
+
+struct header_check {
+    int lengths, encodings, hosts, keys;
+    bool bad;
+};
+
+static enum MHD_Result count_header(void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct header_check *c = arg;
+
+    c->lengths += g_ascii_strcasecmp(name, "Content-Length") == 0;
+    c->encodings += g_ascii_strcasecmp(name, "Transfer-Encoding") == 0;
+    c->hosts += g_ascii_strcasecmp(name, "Host") == 0;
+    c->keys += g_ascii_strcasecmp(name, "Idempotency-Key") == 0;
+    c->bad |= *name == '\0' || strpbrk(name, " \t") != NULL;
+    if (g_ascii_strcasecmp(name, "Content-Length") == 0)
+        c->bad |= !value || !*value || value[strspn(value, "0123456789")];
+    return MHD_YES;
+}
+
+static bool split_uri(struct request *r)
+{
+    const char *uri = r->own->uri, *mark = strchr(uri, '?');
+
+    if (*uri != '/' || strlen(uri) > URI_MAX)
+        return false;
+    r->path = mark ? g_strndup(uri, (gsize)(mark - uri)) : g_strdup(uri);
+    r->query = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_auto(GStrv) pairs = g_strsplit(mark ? mark + 1 : "", "&", 64);
+    for (char **p = pairs; *p; p++) {
+        char *equals = strchr(*p, '=');
+        g_autofree char *name = g_uri_unescape_segment(*p, equals, NULL);
+        char *value = equals ? g_uri_unescape_string(equals + 1, NULL) : g_strdup("");
+        if (!name || !value) {
+            g_free(value);
+            return false;
+        }
+        if (*name)
+            g_hash_table_insert(r->query, g_steal_pointer(&name), value);
+        else
+            g_free(value);
+    }
+    return true;
+}
+
+/* Refusals before the body is read; NULL when content. */
+static const char *check_head(struct request *r, int *status)
+{
+    struct header_check c = { 0 };
+    const char *length = request_header(r, "Content-Length"), *encoding = request_header(r, "Content-Encoding");
+
+    MHD_get_connection_values(r->own->connection, MHD_HEADER_KIND, count_header, &c);
+    *status = 400;
+    if (c.bad || c.lengths > 1 || c.encodings > 1 || (c.lengths && c.encodings))
+        return "the length of the request is said twice, or wrongly";
+    if (c.hosts > 1 || c.keys > 1)
+        return "a header that may stand once stands twice";
+    if (!split_uri(r))
+        return "the address of the request is not well formed";
+    if (length && g_ascii_strtoull(length, NULL, 10) > r->server->max_body) {
+        *status = 413;
+        return "the request is larger than http.max_body";
+    }
+    if (encoding && g_ascii_strcasecmp(encoding, "identity") != 0) {
+        *status = 415;
+        return "a Content-Encoding is not taken; send the body as it is";
+    }
+    return NULL;
+}
+
+/* ---------------------------------------------------------------- answers */
+
+static void queue_answer(struct request *r)
+{
+    struct http_own *o = r->own;
+
+    o->state = QUEUED;
+    MHD_queue_response(o->connection, (unsigned)o->status, o->response);
+}
+
+/* Every answer passes here, once. */
+static void answer(struct request *r, int status, struct MHD_Response *response)
+{
+    struct http_own *o = r->own;
+    g_auto(GStrv) lines = g_strsplit(o->headers->str, "\n", 0);
+    char labels[32];
+
+    snprintf(labels, sizeof labels, "code=\"%d\"", status);
+    metrics_add(METRIC_HTTP, labels, 1);
+    for (char **line = lines; *line; line++) {
+        char *colon = strchr(*line, ':');
+        if (colon) {
+            *colon = '\0';
+            MHD_add_response_header(response, *line, colon + 2);
+        }
+    }
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
+    MHD_add_response_header(response, "Cache-Control", "no-store");
+    if (status >= 400 && status != 404 && status != 422)
+        MHD_add_response_header(response, "Connection", "close");
+    o->status = status;
+    o->response = response;
+    if (!o->connection) { /* the client has gone */
+        request_free(r);
+        return;
+    }
+    o->state = ANSWERED;
+    if (o->parked) {
+        o->parked = false;
+        MHD_resume_connection(o->connection);
+        ev_feed_event(r->service->loop, &r->server->io, EV_READ);
+    }
+}
+
+void answer_header(struct request *r, const char *name, const char *value)
+{
+    if (!strpbrk(value, "\r\n"))
+        g_string_append_printf(r->own->headers, "%s: %s\n", name, value);
+}
+
+void answer_text(struct request *r, int status, const char *type, const char *text, size_t len)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(len, (void *)text, MHD_RESPMEM_MUST_COPY);
+
+    MHD_add_response_header(response, "Content-Type", type);
+    answer(r, status, response);
+}
+
+void answer_json(struct request *r, int status, const json_t *body)
+{
+    char *text = json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY);
+
+    answer_text(r, status, status >= 400 ? "application/problem+json" : "application/json", text, strlen(text));
+    free(text);
+}
+
+void answer_problem(struct request *r, int status, const char *detail)
+{
+    json_auto_t *problem = problem_make(status, detail, NULL);
+
+    if (status == 503)
+        answer_header(r, "Retry-After", "2");
+    answer_json(r, status, problem);
+}
+
+bool answer_unless_gone(struct request *r, bool ok)
+{
+    if (!ok)
+        answer_problem(r, 503, "the store does not answer; try again");
+    return ok;
+}
+
+json_t *request_json(struct request *r)
+{
+    json_error_t error;
+    const char *type = request_header(r, "Content-Type");
+    json_t *json;
+
+    if (type && !g_str_has_prefix(type, "application/json") && !g_str_has_prefix(type, "application/merge-patch+json")) {
+        answer_problem(r, 415, "send application/json");
+        return NULL;
+    }
+    json = json_loadb(r->body->str, r->body->len, JSON_REJECT_DUPLICATES, &error);
+    if (json_is_object(json))
+        return json;
+    json_decref(json);
+    g_autofree char *why = json ? g_strdup("the body must be a JSON object") : g_strdup_printf("the body is no JSON: %s at line %d, column %d", error.text, error.line, error.column);
+    answer_problem(r, 400, why);
+    return NULL;
+}
+
+/* ---------------------------------------------------------------- streams */
+
+static ssize_t on_stream_read(void *arg, uint64_t pos, char *buf, size_t max)
+{
+    struct request *r = arg;
+    struct http_own *o = r->own;
+    size_t n = MIN(max, o->unsent->len);
+
+    if (n == 0) {
+        if (!o->parked) {
+            o->parked = true;
+            MHD_suspend_connection(o->connection);
+        }
+        return 0;
+    }
+    memcpy(buf, o->unsent->str, n);
+    g_string_erase(o->unsent, 0, (gssize)n);
+    return (ssize_t)n;
+}
+
+void answer_stream(struct request *r, void (*on_closed)(void *), void *arg)
+{
+    struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, on_stream_read, r, NULL);
+
+    r->own->stream = true;
+    r->own->on_closed = on_closed;
+    r->own->closed_arg = arg;
+    MHD_add_response_header(response, "Content-Type", "text/event-stream");
+    answer(r, 200, response);
+}
+
+void stream_send(struct request *r, const char *text)
+{
+    struct http_own *o = r->own;
+
+    g_string_append(o->unsent, text);
+    if (o->parked && o->connection) {
+        o->parked = false;
+        MHD_resume_connection(o->connection);
+        ev_feed_event(r->service->loop, &r->server->io, EV_READ);
+    }
+}
+
+/* ---------------------------------------------------------------- libmicrohttpd on libev */
+
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url, const char *method, const char *version, const char *upload,
+                                  size_t *upload_size, void **slot)
+{
+    struct request *r = *slot;
+    struct http_own *o = r->own;
+    const char *why;
+    int status;
+
+    if (o->state == HEADERS) {
+        o->connection = connection;
+        o->state = BODY;
+        r->method = method;
+        if ((why = check_head(r, &status))) {
+            o->refused = true;
+            answer_problem(r, status, why);
+            queue_answer(r);
+        }
+        return MHD_YES;
+    }
+    if (o->state == BODY && *upload_size) {
+        if (r->body->len + *upload_size > r->server->max_body)
+            o->refused = true;
+        else
+            g_string_append_len(r->body, upload, (gssize)*upload_size);
+        *upload_size = 0;
+        return MHD_YES;
+    }
+    if (o->state == BODY) {
+        o->state = HANDLED;
+        if (o->refused)
+            answer_problem(r, 413, "the request is larger than http.max_body");
+        else
+            http_dispatch(r);
+        if (o->state == HANDLED) {
+            o->parked = true;
+            MHD_suspend_connection(connection);
+        }
+    }
+    if (o->state == ANSWERED)
+        queue_answer(r);
+    *upload_size = 0;
+    return MHD_YES;
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
+{
+    MHD_run(((struct http_server *)w->data)->daemon);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    ev_timer_stop(loop, w);
+    MHD_run(((struct http_server *)w->data)->daemon);
+}
+
+static void on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
+{
+    struct http_server *s = w->data;
+    MHD_UNSIGNED_LONG_LONG ms;
+
+    ev_timer_stop(loop, &s->timer);
+    if (MHD_get_timeout(s->daemon, &ms) == MHD_YES) {
+        ev_timer_set(&s->timer, (double)ms / 1000 + 0.001, 0.);
+        ev_timer_start(loop, &s->timer);
+    }
+}
+
+static int open_socket(struct http_server *s, const char *listen_on, char **why)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+        struct sockaddr_un un;
+    } at = { 0 };
+    socklen_t len;
+    int fd;
+
+    if (g_str_has_prefix(listen_on, "unix:")) {
+        at.un.sun_family = AF_UNIX;
+        g_strlcpy(at.un.sun_path, listen_on + 5, sizeof at.un.sun_path);
+        len = sizeof at.un;
+        unlink(at.un.sun_path);
+        s->socket_path = g_strdup(at.un.sun_path);
+    } else {
+        const char *colon = strrchr(listen_on, ':');
+        g_autofree char *host = g_strndup(listen_on, (gsize)(colon - listen_on));
+        int port = atoi(colon + 1);
+        const char *name = strcmp(host, "localhost") == 0 ? "127.0.0.1" : *host == '[' ? (host[strlen(host) - 1] = '\0', host + 1) : host;
+        if (inet_pton(AF_INET, name, &at.in.sin_addr) == 1) {
+            at.in.sin_family = AF_INET;
+            at.in.sin_port = htons((uint16_t)port);
+            len = sizeof at.in;
+        } else if (inet_pton(AF_INET6, name, &at.in6.sin6_addr) == 1) {
+            at.in6.sin6_family = AF_INET6;
+            at.in6.sin6_port = htons((uint16_t)port);
+            len = sizeof at.in6;
+        } else {
+            *why = g_strdup_printf("http.listen: \"%s\" is no address of this host; write it like 127.0.0.1:8080", host);
+            return -1;
+        }
+    }
+    fd = socket(at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
+    if (fd < 0 || bind(fd, &at.any, len) < 0 || listen(fd, 1024) < 0) {
+        *why = g_strdup_printf("http.listen %s: %s", listen_on, g_strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    len = sizeof at;
+    if (getsockname(fd, &at.any, &len) == 0)
+        s->port = at.any.sa_family == AF_INET ? ntohs(at.in.sin_port) : at.any.sa_family == AF_INET6 ? ntohs(at.in6.sin6_port) : 0;
+    return fd;
+}
+
+static bool is_loopback(const char *listen_on)
+{
+    return g_str_has_prefix(listen_on, "127.") || g_str_has_prefix(listen_on, "localhost:") || g_str_has_prefix(listen_on, "[::1]:") || g_str_has_prefix(listen_on, "unix:");
+}
+
+struct http_server *http_start(struct service *service, const char *(*not_ready)(void *), void *arg, char **why)
+{
+    struct http_server *s = g_new0(struct http_server, 1);
+    const char *listen_on = setting_text(service->config->root, "http.listen");
+
+    *s = (struct http_server){ .service = service, .not_ready = not_ready, .arg = arg, .socket = -1 };
+    s->max_body = (size_t)setting_int(service->config->root, "http.max_body");
+    if (!is_loopback(listen_on) && json_array_size(setting_json(service->config->root, "http.keys")) == 0)
+        *why = g_strdup("http.listen: without http.keys only 127.0.0.1 may be listened on; add a key, or listen there");
+    else
+        s->socket = open_socket(s, listen_on, why);
+    if (s->socket < 0) {
+        g_free(s);
+        return NULL;
+    }
+    s->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, s, MHD_OPTION_LISTEN_SOCKET, s->socket,
+                                 MHD_OPTION_URI_LOG_CALLBACK, on_uri, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_CONNECTION_TIMEOUT,
+                                 (unsigned)CONNECTION_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                                 (size_t)(64 * 1024), MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+    if (!s->daemon) {
+        *why = g_strdup("the HTTP server cannot be started");
+        close(s->socket);
+        g_free(s);
+        return NULL;
+    }
+    ev_io_init(&s->io, on_readable, MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd, EV_READ);
+    ev_init(&s->timer, on_timer);
+    ev_prepare_init(&s->turn, on_turn);
+    s->io.data = s->timer.data = s->turn.data = s;
+    ev_io_start(service->loop, &s->io);
+    ev_prepare_start(service->loop, &s->turn);
+    return s;
+}
+
+void http_stop(struct http_server *s)
+{
+    MHD_socket fd = MHD_quiesce_daemon(s->daemon);
+    if (fd != MHD_INVALID_SOCKET)
+        close(fd);
+    if (s->socket_path)
+        unlink(s->socket_path);
+}
+
+static void resume_all(void *key, void *list, void *arg)
+{
+    for (GList *l = list; l; l = l->next)
+        stream_send(l->data, ": bye\n\n");
+}
+
+void http_close(struct http_server *s)
+{
+    if (!s)
+        return;
+    if (s->streams)
+        g_hash_table_foreach(s->streams, resume_all, NULL);
+    ev_io_stop(s->service->loop, &s->io);
+    ev_timer_stop(s->service->loop, &s->timer);
+    ev_prepare_stop(s->service->loop, &s->turn);
+    MHD_stop_daemon(s->daemon);
+    if (s->streams)
+        g_hash_table_unref(s->streams);
+    g_free(s->socket_path);
+    g_free(s);
+}

@@ -1,0 +1,238 @@
+#include "dispatcher/policy/policy.h"
+
+#include <string.h>
+
+#include "dispatcher/base/yaml.h"
+
+const char channel_letters[] = "esi";
+
+static const char *const kinds[] = { "transactional", "service", "marketing" };
+static const char *const consents[] = { "none", "opt_out", "opt_in" };
+static const char *const quiets[] = { "ignore", "defer", "drop" };
+static const char *const overs[] = { "drop", "defer", "next_channel" };
+static const char *const channels[] = { "email", "sms", "in_app" };
+
+const char *kind_name(enum kind kind)
+{
+    return kinds[kind];
+}
+
+const char *consent_rule_name(enum consent_rule rule)
+{
+    return consents[rule];
+}
+
+static unsigned index_of(const char *const *names, unsigned count, const char *name)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (strcmp(names[i], name) == 0)
+            return i;
+    return count; /* settings_check lets nothing else through */
+}
+#define INDEX_OF(names, name) index_of(names, G_N_ELEMENTS(names), name)
+
+static unsigned bits_of(const char *const *names, unsigned count, const json_t *list, unsigned fallback)
+{
+    unsigned bits = 0;
+    size_t i;
+    json_t *item;
+
+    if (!list)
+        return fallback;
+    json_array_foreach((json_t *)list, i, item)
+        bits |= 1u << index_of(names, count, json_string_value(item));
+    return bits;
+}
+
+/* ---------------------------------------------------------------- categories */
+
+static void category_free(void *p)
+{
+    struct category *c = p;
+    g_free(c->name);
+    g_free(c);
+}
+
+static void add_category(struct policy *p, const char *name, const json_t *from)
+{
+    struct category *c = g_new0(struct category, 1);
+    const char *consent = setting_text(from, "categories.*.consent"), *quiet = setting_text(from, "categories.*.quiet_hours");
+    const char *unknown = setting_text(from, "categories.*.on_unknown");
+
+    c->name = g_strdup(name);
+    c->kind = (enum kind)INDEX_OF(kinds, setting_text(from, "categories.*.kind"));
+    c->consent = consent ? (enum consent_rule)INDEX_OF(consents, consent) : (enum consent_rule)c->kind;
+    c->quiet = quiet ? (enum quiet_action)INDEX_OF(quiets, quiet) : c->kind == KIND_TRANSACTIONAL ? QUIET_IGNORE : QUIET_DEFER;
+    c->resend_unknown = unknown ? strcmp(unknown, "resend") == 0 : c->kind == KIND_TRANSACTIONAL;
+    g_hash_table_insert(p->categories, c->name, c);
+}
+
+static void add_categories(struct policy *p, const json_t *root)
+{
+    const json_t *map = setting_json(root, "categories");
+    const char *name;
+    json_t *category;
+
+    json_object_foreach((json_t *)map, name, category)
+        add_category(p, name, category);
+    if (g_hash_table_size(p->categories))
+        return;
+    static const char *const built_in[][2] = { { "account", "transactional" }, { "onboarding", "service" }, { "marketing", "marketing" } };
+    for (size_t i = 0; i < G_N_ELEMENTS(built_in); i++) {
+        json_auto_t *row = json_pack("{s:s}", "kind", built_in[i][1]);
+        add_category(p, built_in[i][0], row);
+    }
+}
+
+const struct category *policy_category(const struct policy *p, const char *name)
+{
+    return g_hash_table_lookup(p->categories, name);
+}
+
+/* ---------------------------------------------------------------- caps */
+
+static char *add_cap(struct policy *p, const struct config *config, int index, const json_t *from)
+{
+    struct cap *c = &p->caps[index];
+    const json_t *categories = setting_json(from, "caps[].categories");
+    json_t *item;
+    size_t i;
+
+    c->name = g_strdup(setting_text(from, "caps[].name"));
+    c->kinds = bits_of(kinds, 3, setting_json(from, "caps[].kinds"), categories ? 7 : 1u << KIND_SERVICE | 1u << KIND_MARKETING);
+    c->channels = bits_of(channels, 3, setting_json(from, "caps[].channels"), 7);
+    c->max = (int)setting_int(from, "caps[].max");
+    setting_window_parse(&c->per, setting_text(from, "caps[].per"));
+    c->over = (enum over)INDEX_OF(overs, setting_text(from, "caps[].over"));
+    if (categories)
+        c->categories = g_new0(char *, json_array_size(categories) + 1);
+    json_array_foreach((json_t *)categories, i, item) {
+        c->categories[i] = g_strdup(json_string_value(item));
+        if (!policy_category(p, c->categories[i])) {
+            g_autofree char *path = g_strdup_printf("caps[%d].categories[%zu]", index, i);
+            return config_complaint(config, path, "names a category that does not exist");
+        }
+    }
+    for (int j = 0; j < index; j++)
+        if (strcmp(p->caps[j].name, c->name) == 0) {
+            g_autofree char *path = g_strdup_printf("caps[%d].name", index);
+            return config_complaint(config, path, "is the name of another cap already");
+        }
+    return NULL;
+}
+
+static char *add_caps(struct policy *p, const struct config *config)
+{
+    const json_t *list = setting_json(config->root, "caps");
+    json_t *item;
+    size_t i;
+    char *why = NULL;
+
+    p->n_caps = (int)json_array_size(list);
+    p->caps = g_new0(struct cap, p->n_caps + 1);
+    json_array_foreach((json_t *)list, i, item)
+        if (!why)
+            why = add_cap(p, config, (int)i, item);
+    return why;
+}
+
+/* ---------------------------------------------------------------- quiet hours */
+
+static gint by_text(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static char *add_holidays(struct policy *p, const struct config *config)
+{
+    const char *region = setting_text(config->root, "quiet_hours.holidays.region");
+    g_autofree char *file = config_path(config, config->root, "quiet_hours.holidays.file");
+    char *why = NULL;
+    json_t *item;
+    size_t i;
+
+    if (!setting_json(config->root, "quiet_hours.holidays"))
+        return NULL;
+    if (!region || !file)
+        return config_complaint(config, "quiet_hours.holidays", "needs \"region\" and \"file\"");
+    json_auto_t *all = yaml_read(file, NULL, &why);
+    const json_t *dates = json_object_get(all, region);
+    if (!all)
+        return why;
+    if (!json_is_array(dates))
+        return g_strdup_printf("%s:1: has no list of holidays for %s", file, region);
+    json_array_foreach((json_t *)dates, i, item) {
+        const char *date = json_string_value(json_is_object(item) ? json_object_get(item, "date") : item);
+        struct civil civil;
+        g_autofree char *midnight = g_strconcat(date ? date : "", "T00:00", NULL);
+        if (civil_parse(&civil, midnight) != NULL)
+            return g_strdup_printf("%s:1: %s[%zu] is no date; write it like \"2026-01-01\"", file, region, i);
+        g_ptr_array_add(p->holidays, g_strdup(date));
+    }
+    g_ptr_array_sort(p->holidays, by_text);
+    return NULL;
+}
+
+static char *add_quiet(struct policy *p, const struct config *config)
+{
+    const json_t *section = setting_json(config->root, "quiet_hours"), *root = config->root;
+    const json_t *days = setting_json(root, "quiet_hours.days");
+    const char *from = setting_text(root, "quiet_hours.from"), *to = setting_text(root, "quiet_hours.to");
+
+    if (!section)
+        return NULL;
+    if (!from != !to)
+        return config_complaint(config, "quiet_hours", "needs both \"from\" and \"to\"");
+    if (from) {
+        quiet_clock(&p->quiet.from, from);
+        quiet_clock(&p->quiet.to, to);
+        if (p->quiet.from == p->quiet.to)
+            return config_complaint(config, "quiet_hours.to", "is the same as \"from\": nobody would ever be reached, or always");
+    }
+    p->has_quiet = true;
+    p->quiet.days = 0x7f;
+    if (days)
+        setting_days_parse(&p->quiet.days, days);
+    p->quiet_channels = bits_of(channels, 3, setting_json(root, "quiet_hours.channels"), 1u << CHANNEL_EMAIL | 1u << CHANNEL_SMS);
+    char *why = add_holidays(p, config);
+    p->quiet.holidays = (const char **)p->holidays->pdata;
+    p->quiet.n_holidays = (int)p->holidays->len;
+    return why;
+}
+
+struct policy *policy_new(const struct config *config, char **why)
+{
+    struct policy *p = g_new0(struct policy, 1);
+    const json_t *root = config->root;
+
+    p->categories = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, category_free);
+    p->holidays = g_ptr_array_new_with_free_func(g_free);
+    add_categories(p, root);
+    p->retry = (struct retry){ (int)setting_int(root, "retry.max_attempts"), setting_ms(root, "retry.first"), setting_ms(root, "retry.max"),
+                               setting_real(root, "retry.factor"), setting_real(root, "retry.jitter") };
+    p->retain_messages_ms = setting_ms(root, "retention.messages");
+    p->retain_events_ms = setting_ms(root, "retention.events");
+    p->inbox_keep_ms = setting_ms(root, "in_app.keep");
+    p->inbox_max = (int)setting_int(root, "in_app.max_per_recipient");
+    *why = add_caps(p, config);
+    if (!*why)
+        *why = add_quiet(p, config);
+    if (!*why)
+        return p;
+    policy_free(p);
+    return NULL;
+}
+
+void policy_free(struct policy *p)
+{
+    if (!p)
+        return;
+    for (int i = 0; i < p->n_caps; i++) {
+        g_free(p->caps[i].name);
+        g_strfreev(p->caps[i].categories);
+    }
+    g_free(p->caps);
+    g_hash_table_unref(p->categories);
+    g_ptr_array_unref(p->holidays);
+    g_free(p);
+}

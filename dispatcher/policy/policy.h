@@ -1,0 +1,82 @@
+/*
+ * The policy: what the configuration says about categories, caps, quiet hours
+ * and retries, as values.  Nothing here waits, stores or reads a clock.
+ */
+#ifndef DISPATCHER_POLICY_POLICY_H
+#define DISPATCHER_POLICY_POLICY_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dispatcher/base/config.h"
+#include "dispatcher/base/settings.h"
+#include "schedules/quiet.h"
+
+enum kind { KIND_TRANSACTIONAL, KIND_SERVICE, KIND_MARKETING };
+enum consent_rule { CONSENT_NONE, CONSENT_OPT_OUT, CONSENT_OPT_IN };
+enum quiet_action { QUIET_IGNORE, QUIET_DEFER, QUIET_DROP };
+enum over { OVER_DROP, OVER_DEFER, OVER_NEXT_CHANNEL };
+enum lane { LANE_HIGH, LANE_NORMAL, LANE_LOW, LANES };
+
+#define CHANNEL_COUNT 3
+enum channel { CHANNEL_EMAIL, CHANNEL_SMS, CHANNEL_IN_APP };
+extern const char channel_letters[CHANNEL_COUNT + 1]; /* "esi" */
+
+struct category {
+    char *name;
+    enum kind kind;
+    enum consent_rule consent;
+    enum quiet_action quiet;
+    bool resend_unknown;
+};
+
+struct cap {
+    char *name;
+    unsigned kinds, channels; /* bits by enum */
+    char **categories;        /* NULL: all */
+    int max;
+    struct setting_window per;
+    enum over over;
+};
+
+struct retry {
+    int max_attempts;
+    int64_t first_ms, max_ms;
+    double factor, jitter;
+};
+
+struct policy {
+    GHashTable *categories; /* name → struct category */
+    struct cap *caps;
+    int n_caps;
+    bool has_quiet;
+    struct quiet quiet;
+    unsigned quiet_channels;
+    GPtrArray *holidays;
+    struct retry retry;
+    int64_t retain_messages_ms, retain_events_ms;
+    int64_t inbox_keep_ms;
+    int inbox_max;
+};
+
+/* policy_new: NULL with *why = "FILE:LINE: what" (to be freed). */
+struct policy *policy_new(const struct config *, char **why);
+void policy_free(struct policy *);
+
+const struct category *policy_category(const struct policy *, const char *name);
+
+/* cap_selects: whether a cap counts a delivery of this kind, channel and category. */
+bool cap_selects(const struct cap *, const struct category *, enum channel);
+
+/* cap_window: the window that holds `now` for a person in `zone`: sends since *since count, and for calendar windows
+ * the next one begins at *next (0 for rolling ones). */
+void cap_window(const struct cap *, const struct zone *, int64_t now, int64_t *since, int64_t *next);
+
+/* retry_wait: milliseconds before the next attempt after `attempts` of them; chance lies in [0, 1). */
+int64_t retry_wait(const struct retry *, int attempts, double chance);
+
+const char *kind_name(enum kind);
+const char *consent_rule_name(enum consent_rule);
+
+#endif

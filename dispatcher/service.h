@@ -1,0 +1,39 @@
+/*
+ * What every door, step and command works with: the configuration as values.
+ * Made once, reloaded as a whole or not at all.
+ */
+#ifndef DISPATCHER_SERVICE_H
+#define DISPATCHER_SERVICE_H
+
+#include <ev.h>
+
+#include "dispatcher/base/config.h"
+#include "dispatcher/policy/policy.h"
+#include "dispatcher/store/store.h"
+#include "templates/library.h"
+
+struct service {
+    struct ev_loop *loop;
+    struct config *config;
+    struct policy *policy;
+    struct library *library;
+    struct store *store;
+    char *public_url;
+    char *from_name, *from; /* name may be NULL */
+    char *default_locale;
+    const struct zone *default_zone;
+};
+
+/* service_open: without a store.  NULL with *why (to be freed).  need_templates: a missing folder is a fault. */
+struct service *service_open(struct ev_loop *, const char *config_file, bool need_templates, char **why);
+/* service_connect: opens the store and waits until it is ready. */
+bool service_connect(struct service *, double clock_rate, double timeout_s, char **why);
+void service_close(struct service *);
+
+/* service_reload: policy and templates anew; what is broken keeps what it was, and the log says so. */
+void service_reload(struct service *);
+
+/* service_zone: a recipient's zone, else the default.  A name that is none counts as none. */
+const struct zone *service_zone(const struct service *, const json_t *profile);
+
+#endif

@@ -1,0 +1,80 @@
+-- admit: the last gate.  Decides consent and every cap for a batch, and reserves.
+-- ARGV[3] how long the caps' history is kept (ms)  [4] number of rules R
+-- then R times: max, over (0 drop, 1 defer, 2 next channel), kinds, channels, categories (",a,b," or "")
+-- then for each delivery: mid..L fence rid category kind consent(0 none, 1 opt_out, 2 opt_in) later render n
+--   later: "p" or "q" when preference or quiet hours stand against it already; render: "1" when it could not be rendered
+--   and n times: rule (from 1), since, next (start of the next calendar window, or 0), window (ms, of a rolling one)
+-- Returns for each a list: verdict, consent state, consent at, detail
+--   ok | gone | crash | no_consent | opted_out | later | render | cap, rule, until, counts "rule=count,…"
+local keep, R = tonumber(ARGV[3]), tonumber(ARGV[4])
+local rules, i = {}, 5
+for r = 1, R do
+  rules[r] = { max = tonumber(ARGV[i]), over = tonumber(ARGV[i + 1]), kinds = ARGV[i + 2], channels = ARGV[i + 3], cats = ARGV[i + 4] }
+  i = i + 5
+end
+
+local function selects(rule, L, kind, cat)
+  return string.find(rule.kinds, kind, 1, true) and string.find(rule.channels, L, 1, true) and
+    (rule.cats == '' or string.find(rule.cats, ','..cat..',', 1, true))
+end
+
+-- The scores of what a rule counts since an instant, oldest first, without the delivery itself.
+local function counted(rid, self, rule, since)
+  local list, found = call('ZRANGEBYSCORE', P..'h:'..rid, since, '+inf', 'WITHSCORES'), {}
+  for j = 1, #list, 2 do
+    local member = list[j]
+    local L, kind, cat = string.match(member, '(.)|(.)|(.*)$')
+    if member ~= self and selects(rule, L, kind, cat) then found[#found + 1] = tonumber(list[j + 1]) end
+  end
+  return found
+end
+
+local answers = {}
+while i <= #ARGV do
+  local member, fence, rid, cat, kind, rule, later, render, n = unpack(ARGV, i, i + 8)
+  local first = i + 9
+  i = first + 4 * n
+  local mid, L = string.sub(member, 1, -2), string.sub(member, -1)
+  local s, self = P..'s:'..mid, member..'|'..kind..'|'..cat
+  local st, held, tries = unpack(call('HMGET', s, L..'s', L..'f', L..'x'))
+  local state, state_at = consent(rid, cat, L)
+  local answer = { 'ok', state, int(state_at), '' }
+  if (st ~= 'c' and st ~= 'a') or held ~= fence then answer[1] = 'gone'
+  elseif tonumber(tries or '0') >= 30 then answer[1] = 'crash'
+  elseif rule ~= '0' and state == 'w' then answer[1] = 'opted_out'
+  elseif rule == '2' and state ~= 'g' then answer[1] = 'no_consent'
+  elseif later ~= '' then answer[1] = 'later'
+  else
+    local worst, wait, counts = nil, 0, {}
+    for j = first, i - 1, 4 do
+      local r, since, next, window = tonumber(ARGV[j]), tonumber(ARGV[j + 1]), tonumber(ARGV[j + 2]), tonumber(ARGV[j + 3])
+      local sent, max = counted(rid, self, rules[r], since), rules[r].max
+      counts[#counts + 1] = r..'='..#sent
+      if #sent >= max then
+        local free = next
+        if next == 0 then free = max > 0 and sent[#sent - max + 1] + window or now + window end
+        local over = rules[r].over
+        -- drop is stronger than the next channel, that than waiting; of several waits the longest
+        if not worst or (over ~= 1 and rules[worst].over == 1) or (over == 0 and rules[worst].over == 2) or
+          (over == 1 and rules[worst].over == 1 and free > wait) then
+          worst, wait = r, free
+        end
+      end
+    end
+    answer[4] = table.concat(counts, ',')
+    if worst then
+      answer[1], answer[5], answer[6] = 'cap', worst, int(wait)
+    elseif render == '1' then answer[1] = 'render'
+    else
+      call('HSET', s, L..'s', 'a')
+      call('HINCRBY', s, L..'x', 1)
+      if kind ~= 't' or n ~= '0' then
+        call('ZREMRANGEBYSCORE', P..'h:'..rid, '-inf', now - keep)
+      end
+      call('ZADD', P..'h:'..rid, now, self)
+      call('PEXPIRE', P..'h:'..rid, keep)
+    end
+  end
+  answers[#answers + 1] = answer
+end
+return answers

@@ -1,0 +1,73 @@
+-- claim: takes back leases that ran out, then takes due deliveries, high lanes first.
+-- ARGV[3] lease ms (real)  [4] retention ms  [5] of events  [6] service ms before a lost outcome is sent again
+-- then for each channel: letter, how many
+-- Returns fence, when the next one is due (-1: none waits), how many leases ran out,
+--   then for each delivery: mid..L, body, profile, attempts, send_at, expires, due, channels
+local ret, ret_events, reclaimed = tonumber(ARGV[4]), tonumber(ARGV[5]), 0
+
+for _, member in ipairs(call('ZRANGEBYSCORE', P..'lease', '-inf', real, 'LIMIT', 0, 128)) do
+  local mid, L = string.sub(member, 1, -2), string.sub(member, -1)
+  local s = P..'s:'..mid
+  local st, lane, due, lost = unpack(call('HMGET', s, L..'s', 'l', L..'d', L..'o'))
+  call('ZREM', P..'lease', member)
+  if st == 'c' or st == 'a' then
+    schedule(mid, L, lane, due)
+    reclaimed = reclaimed + 1
+    if st == 'a' then trace(mid, L, 'outcome', 'retry', '{"detail":"the worker died before the point of no return"}') end
+  elseif st == 'k' then
+    reclaimed = reclaimed + 1
+    trace(mid, L, 'outcome', 'unknown', '{"detail":"the worker died after the point of no return","on_unknown":"'..(lost == 'r' and 'resend' or 'hold')..'"}')
+    if lost == 'r' then
+      schedule(mid, L, lane, now + tonumber(ARGV[6]))
+      call('HSET', s, L..'r', 'outcome_unknown')
+    else
+      finish(mid, L, 'U', 'outcome_unknown', true, false, ret, ret_events)
+    end
+  end
+end
+
+local out, fence = { 0, -1, reclaimed }, nil
+
+local function take(L, lane, count)
+  if count <= 0 then return 0 end
+  local key, taken = P..'due:'..L..lane, 0
+  for _, mid in ipairs(call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, count)) do
+    fence = fence or call('INCR', P..'fence')
+    call('ZREM', key, mid)
+    taken = taken + 1
+    local s = P..'s:'..mid
+    local rid, attempts, at, expires, due, h, st = unpack(call('HMGET', s, 'r', L..'a', 'a', 'x', L..'d', 'h', L..'s'))
+    local body = call('GET', P..'m:'..mid)
+    if rid and body and st == 's' then
+      call('HSET', s, L..'s', 'c', L..'f', fence)
+      call('ZADD', P..'lease', real + tonumber(ARGV[3]), mid..L)
+      local n = #out
+      out[n + 1], out[n + 2], out[n + 3], out[n + 4] = mid..L, body, call('GET', P..'u:'..rid) or '', attempts or '0'
+      out[n + 5], out[n + 6], out[n + 7], out[n + 8] = at, expires, due, h
+    end
+  end
+  return taken
+end
+
+for i = 7, #ARGV, 2 do
+  local L, room = ARGV[i], tonumber(ARGV[i + 1])
+  -- the lower lanes keep an eighth and a sixteenth of the room, so that none starves
+  local left = room - take(L, 0, math.ceil(room * 13 / 16))
+  left = left - take(L, 1, left - math.floor(room / 16))
+  left = left - take(L, 2, left)
+  left = left - take(L, 0, left)
+  take(L, 1, left)
+end
+out[1] = fence or 0
+
+local next = nil
+for _, L in ipairs({ 'e', 's', 'i' }) do
+  for lane = 0, 2 do
+    local head = call('ZRANGE', P..'due:'..L..lane, 0, 0, 'WITHSCORES')[2]
+    if head and (not next or tonumber(head) < next) then next = tonumber(head) end
+  end
+end
+local lease = call('ZRANGE', P..'lease', 0, 0, 'WITHSCORES')[2]
+if next then out[2] = next end
+out[3] = { reclaimed, lease and int(tonumber(lease)) or '-1' }
+return out

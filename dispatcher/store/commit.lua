@@ -1,0 +1,18 @@
+-- commit: the point of no return.  Whatever was cancelled, withdrawn, expired or taken over since admission is told "no".
+-- ARGV[3..] for each delivery: mid..L, fence, "r" or "h" (what a lost outcome means)
+-- Returns for each: 1 go, 0 stop, -1 stop because it has expired
+local answers = {}
+for i = 3, #ARGV, 3 do
+  local mid, L = string.sub(ARGV[i], 1, -2), string.sub(ARGV[i], -1)
+  local s, go = P..'s:'..mid, 0
+  local st, fence, expires = unpack(call('HMGET', s, L..'s', L..'f', 'x'))
+  if st == 'a' and fence == ARGV[i + 1] then
+    if expires ~= '0' and tonumber(expires) <= now then go = -1
+    else
+      go = 1
+      call('HSET', s, L..'s', 'k', L..'o', ARGV[i + 2])
+    end
+  end
+  answers[#answers + 1] = go
+end
+return answers

@@ -1,0 +1,103 @@
+-- common: stands before every script.
+-- KEYS[1]  the partition, "tidings:{3}:"; every key is built from it
+-- ARGV[1]  service time in ms     ARGV[2]  real time in ms
+--
+-- Keys of a partition                                  (mid: message id, L: channel letter, rid: recipient)
+--   m:<mid>      the body, immutable                   s:<mid>      state, a hash (below)
+--   t:<mid>      trace, a list of JSON                 due:<L><lane> when each waiting mid is due
+--   lease        mid..L -> end of the lease (real)     fence        grows with each claim
+--   u:<rid>      profile, JSON                         p:<rid>      pending mids by send time
+--   r:<rid>      finished mids by time of acceptance   h:<rid>      sends that caps count: mid..L|kind|category
+--   c:<rid>      consent: category|L -> state:at:seq   cl:<rid>     consent ledger, a list
+--   x:<rid>      supersede value -> mid                dead         failed mid..L by time
+--   i:<rid> io:<rid>  inbox                            sup:<address> sups  suppression
+--   k:<key>      idempotency
+--
+-- State: r rid, c category, k kind, a send_at, x expires, q strategy, h channels in order, l lane, u supersede,
+--        n open deliveries, z accepted at; and for each channel letter L:
+--        Ls status, La attempts, Ld due, Lr reason, Lf fence, Lp provider, Lt sent at, Li provider's reference,
+--        Lo resend ("r") or hold ("h") when the outcome is lost, Lx admissions without a settlement
+-- Status: s scheduled, c claimed, a admitted, k committing; T sent, D delivered, U unknown, P suppressed,
+--         F failed, B bounced, M complained, E expired, X cancelled.
+local P, now, real = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
+local call = redis.call
+
+local function int(n) return string.format('%d', n) end
+
+local function trace(mid, L, gate, verdict, detail)
+  call('RPUSH', P..'t:'..mid, '['..int(now)..',"'..L..'",["'..gate..'","'..verdict..'",'..(detail or '{}')..']]')
+end
+
+local function schedule(mid, L, lane, due)
+  call('ZADD', P..'due:'..L..lane, due, mid)
+  call('HSET', P..'s:'..mid, L..'s', 's', L..'d', due)
+end
+
+-- A message without open deliveries leaves the pending index and begins to age.
+local function close(mid, rid, supersede, ret, ret_events)
+  local z, a = unpack(call('HMGET', P..'s:'..mid, 'z', 'a'))
+  call('ZREM', P..'p:'..rid, mid)
+  call('ZADD', P..'r:'..rid, z, mid)
+  call('PEXPIRE', P..'r:'..rid, ret)
+  if supersede ~= '' and call('HGET', P..'x:'..rid, supersede) == mid then call('HDEL', P..'x:'..rid, supersede) end
+  -- the state outlives the idempotency key (24 h after the send time), or a replay would make the message anew
+  local keep = math.max(ret, tonumber(a) - now + 90000000)
+  call('PEXPIRE', P..'m:'..mid, keep)
+  call('PEXPIRE', P..'s:'..mid, keep)
+  call('PEXPIRE', P..'t:'..mid, ret_events)
+end
+
+-- Ends a delivery.  keep: its place in the caps' history stays.  next: strategy first goes on to the next channel.
+local function finish(mid, L, code, reason, keep, next, ret, ret_events)
+  local s = P..'s:'..mid
+  local rid, cat, kind, q, h, lane, u, due = unpack(call('HMGET', s, 'r', 'c', 'k', 'q', 'h', 'l', 'u', L..'d'))
+  call('HSET', s, L..'s', code, L..'r', reason)
+  call('HDEL', s, L..'x')
+  call('ZREM', P..'due:'..L..lane, mid)
+  call('ZREM', P..'lease', mid..L)
+  if not keep then call('ZREM', P..'h:'..rid, mid..L..'|'..kind..'|'..cat) end
+  if code == 'F' then call('ZADD', P..'dead', now, mid..L) end
+  if next and q == 'f' then
+    local at = string.find(h, L, 1, true)
+    local N = string.sub(h, at + 1, at + 1)
+    if N ~= '' then
+      schedule(mid, N, lane, now)
+      return N
+    end
+  end
+  if call('HINCRBY', s, 'n', -1) <= 0 then close(mid, rid, u, ret, ret_events) end
+  return ''
+end
+
+-- Cancels what can still be stopped of a message.  Returns cancelled, in flight, other final deliveries.
+local function stop(mid, letters, code, reason, ret, ret_events)
+  local s, stopped, flying, ended = P..'s:'..mid, 0, 0, 0
+  for L in string.gmatch(call('HGET', s, 'h') or '', '.') do
+    local st = call('HGET', s, L..'s')
+    if st and string.find(letters, L, 1, true) then
+      if st == 's' or st == 'c' or st == 'a' then
+        finish(mid, L, code, reason, false, false, ret, ret_events)
+        trace(mid, L, 'outcome', code == 'X' and 'cancelled' or 'superseded', '{"reason":"'..reason..'"}')
+        stopped = stopped + 1
+      elseif st == 'k' then flying = flying + 1
+      else ended = ended + 1 end
+    end
+  end
+  return stopped, flying, ended
+end
+
+-- The consent that holds for a category on a channel: the latest entry that covers it; withdrawal wins a tie.
+local function consent(rid, cat, L)
+  local best, best_at, best_seq = '', -1, -1
+  for _, v in ipairs(call('HMGET', P..'c:'..rid, cat..'|'..L, cat..'|*', '*|'..L, '*|*')) do
+    if v then
+      local state, at, seq = string.match(v, '^(%a):(%-?%d+):(%d+)')
+      at, seq = tonumber(at), tonumber(seq)
+      if at > best_at or (at == best_at and (state == 'w' or (seq > best_seq and best ~= 'w'))) then
+        best, best_at, best_seq = state, at, seq
+      end
+    end
+  end
+  return best, best_at
+end
+

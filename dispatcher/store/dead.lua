@@ -1,0 +1,32 @@
+-- dead: deliveries that failed.
+-- ARGV[3] "list" limit -> mid..L, at, reason, …     ARGV[3] "redrive" mid..L wake -> 1, or 0 when it is not dead
+if ARGV[3] == 'list' then
+  local out = {}
+  local list = call('ZREVRANGE', P..'dead', 0, tonumber(ARGV[4]) - 1, 'WITHSCORES')
+  for i = 1, #list, 2 do
+    local mid, L = string.sub(list[i], 1, -2), string.sub(list[i], -1)
+    local reason = call('HGET', P..'s:'..mid, L..'r')
+    if reason then
+      out[#out + 1], out[#out + 2], out[#out + 3] = list[i], list[i + 1], reason
+    else
+      call('ZREM', P..'dead', list[i]) -- its message has left by retention
+    end
+  end
+  return out
+end
+local mid, L = string.sub(ARGV[4], 1, -2), string.sub(ARGV[4], -1)
+local s = P..'s:'..mid
+local st, lane, rid, at, body = call('HGET', s, L..'s'), call('HGET', s, 'l'), call('HGET', s, 'r'), call('HGET', s, 'a'), call('EXISTS', P..'m:'..mid)
+if st ~= 'F' or body == 0 then return 0 end
+call('ZREM', P..'dead', ARGV[4])
+call('HINCRBY', s, 'n', 1)
+call('HSET', s, L..'a', 0, L..'r', '')
+call('PERSIST', s)
+call('PERSIST', P..'m:'..mid)
+call('PERSIST', P..'t:'..mid)
+call('ZREM', P..'r:'..rid, mid)
+call('ZADD', P..'p:'..rid, at, mid)
+schedule(mid, L, lane, now)
+trace(mid, L, 'outcome', 'redriven')
+call('PUBLISH', ARGV[5], P..int(now))
+return 1

@@ -1,0 +1,19 @@
+-- lease: renews, or gives back without a trace what was not handed over.
+-- ARGV[3] "renew" or "back"  [4] lease ms (real), then for each delivery: mid..L, fence
+-- Returns for each 1, or 0 when it is no longer ours.
+local answers = {}
+for i = 5, #ARGV, 2 do
+  local member = ARGV[i]
+  local mid, L = string.sub(member, 1, -2), string.sub(member, -1)
+  local s = P..'s:'..mid
+  local st, fence, lane, due = unpack(call('HMGET', s, L..'s', L..'f', 'l', L..'d'))
+  local mine = fence == ARGV[i + 1] and (st == 'c' or st == 'a' or st == 'k')
+  if mine and ARGV[3] == 'renew' then call('ZADD', P..'lease', real + tonumber(ARGV[4]), member)
+  elseif mine and st ~= 'k' then
+    call('ZREM', P..'lease', member)
+    call('HDEL', s, L..'x')
+    schedule(mid, L, lane, due)
+  end
+  answers[#answers + 1] = mine and 1 or 0
+end
+return answers

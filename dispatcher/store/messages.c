@@ -1,0 +1,520 @@
+#include "dispatcher/store/store.h"
+
+#include <glib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/base/clock.h"
+#include "schedules/instant.h"
+
+#define KEY_OUTLIVES_MS (24 * INT64_C(3600000)) /* an idempotency key lives until 24 h after the send time */
+
+/* ---------------------------------------------------------------- statuses */
+
+static const struct status {
+    char code;
+    const char *name;
+    bool final;
+    int rank; /* the message has the status of its best delivery */
+} statuses[] = {
+    { 's', "scheduled", false, 0 }, { 'c', "scheduled", false, 0 }, { 'a', "sending", false, 0 },   { 'k', "sending", false, 0 },
+    { 'D', "delivered", true, 9 },  { 'T', "sent", true, 8 },       { 'U', "unknown", true, 7 },    { 'M', "complained", true, 6 },
+    { 'B', "bounced", true, 5 },    { 'F', "failed", true, 4 },     { 'P', "suppressed", true, 3 }, { 'E', "expired", true, 2 },
+    { 'X', "cancelled", true, 1 },
+};
+
+static const struct status *status_of(char code)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(statuses); i++)
+        if (statuses[i].code == code)
+            return &statuses[i];
+    return &statuses[0];
+}
+
+const char *status_name(char code)
+{
+    return status_of(code)->name;
+}
+
+bool status_is_final(char code)
+{
+    return status_of(code)->final;
+}
+
+/* ---------------------------------------------------------------- accepting */
+
+struct accepting {
+    accept_fn *fn;
+    void *arg;
+};
+
+static void on_accepted(void *arg, const redisReply *reply)
+{
+    struct accepting *job = arg;
+    job->fn(job->arg, reply ? reply_text(reply, 0) : NULL);
+    g_free(job);
+}
+
+static void on_reserved(void *arg, const redisReply *reply)
+{
+    struct accepting *job = arg;
+    job->fn(job->arg, reply && reply->type == REDIS_REPLY_STRING ? reply->str : NULL);
+    g_free(job);
+}
+
+void store_accept(struct store *s, const struct acceptance *m, accept_fn *fn, void *arg)
+{
+    struct args *a = args_new();
+    struct accepting *job = g_new0(struct accepting, 1);
+    g_autofree char *wake = store_key(s, "wake");
+
+    *job = (struct accepting){ fn, arg };
+    args_int(a, s->retain_messages_ms);
+    args_int(a, s->retain_events_ms);
+    args_text(a, wake);
+    args_text(a, m->id);
+    args_text(a, m->recipient);
+    args_bytes(a, m->body, m->body_len);
+    args_text(a, m->category);
+    args_char(a, m->kind);
+    args_int(a, m->send_at);
+    args_int(a, m->expires_at);
+    args_char(a, m->strategy);
+    args_text(a, m->channels);
+    args_int(a, m->lane);
+    args_text(a, m->supersede);
+    args_text(a, m->profile_was);
+    args_text(a, m->profile_new);
+    store_script(s, ident_partition(m->id), "accept", a, on_accepted, job);
+}
+
+void store_reserve(struct store *s, const char *key, const char *hash, const char *id, int64_t send_at, accept_fn *fn, void *arg)
+{
+    struct args *a = args_new();
+    struct accepting *job = g_new0(struct accepting, 1);
+    int64_t ahead = MAX(send_at - clock_now(), 0);
+
+    *job = (struct accepting){ fn, arg };
+    args_text(a, key);
+    args_text(a, hash);
+    args_text(a, id);
+    args_int(a, send_at);
+    args_int(a, (int64_t)((double)ahead / clock_rate()) + KEY_OUTLIVES_MS);
+    store_script(s, store_partition(s, key), "reserve", a, on_reserved, job);
+}
+
+/* ---------------------------------------------------------------- a message as JSON */
+
+static const char *field(const redisReply *state, const char *name)
+{
+    for (size_t i = 0; i + 1 < state->elements; i += 2)
+        if (strcmp(reply_text(state, i), name) == 0)
+            return reply_text(state, i + 1);
+    return "";
+}
+
+static const char *letter_field(const redisReply *state, char letter, char what)
+{
+    return field(state, (char[]){ letter, what, '\0' });
+}
+
+static json_t *instant_json(int64_t ms)
+{
+    char text[32];
+    return json_string(instant_format(text, ms));
+}
+
+static json_t *instant_or_null(const char *ms)
+{
+    return *ms && strcmp(ms, "0") != 0 ? instant_json(g_ascii_strtoll(ms, NULL, 10)) : json_null();
+}
+
+static json_t *text_or_null(const char *text)
+{
+    return *text ? json_string(text) : json_null();
+}
+
+static json_t *delivery_json(const redisReply *state, const char *mid, char letter)
+{
+    char code = *letter_field(state, letter, 's');
+    g_autofree char *id = g_strdup_printf("%s-%c", mid, letter);
+    int64_t attempts = g_ascii_strtoll(letter_field(state, letter, 'a'), NULL, 10);
+
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:o, s:o, s:o, s:[]}", "id", id, "channel", channel_name(letter), "status", status_name(code),
+                     "reason", text_or_null(letter_field(state, letter, 'r')), "provider", text_or_null(letter_field(state, letter, 'p')), "attempts",
+                     (json_int_t)attempts, "next_attempt_at", status_is_final(code) ? json_null() : instant_or_null(letter_field(state, letter, 'd')),
+                     "sent_at", instant_or_null(letter_field(state, letter, 't')), "provider_ref", text_or_null(letter_field(state, letter, 'i')), "engagement");
+}
+
+static const char *overall_status(const redisReply *state)
+{
+    const struct status *best = NULL;
+    bool open = false, sending = false;
+
+    for (const char *l = field(state, "h"); *l; l++) {
+        char code = *letter_field(state, *l, 's');
+        if (!code)
+            continue;
+        const struct status *s = status_of(code);
+        open |= !s->final;
+        sending |= code == 'a' || code == 'k';
+        if (!best || s->rank > best->rank)
+            best = s;
+    }
+    return sending ? "sending" : open || !best ? "scheduled" : best->name;
+}
+
+static void add_trace(json_t *trace, const char *packed)
+{
+    json_auto_t *entry = json_loads(packed, 0, NULL);
+    const char *channel = channel_name(*(json_string_value(json_array_get(entry, 1)) ?: ""));
+
+    for (size_t i = 2; i < json_array_size(entry); i++) {
+        json_t *fact = json_array_get(entry, i), *detail = json_array_get(fact, 2);
+        json_array_append_new(trace, json_pack("{s:o, s:o, s:O, s:O, s:o}", "at", instant_json(json_integer_value(json_array_get(entry, 0))), "channel",
+                                               channel ? json_string(channel) : json_null(), "gate", json_array_get(fact, 0), "verdict",
+                                               json_array_get(fact, 1), "detail", detail ? json_incref(detail) : json_object()));
+    }
+}
+
+static json_t *trace_json(const redisReply *state, const json_t *body, const redisReply *list)
+{
+    json_t *trace = json_array();
+    json_t *detail = json_object();
+    static const char *const keys[] = { "door", "source", "idempotency_key", "template_version" };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
+        if (json_object_get(body, keys[i]))
+            json_object_set(detail, keys[i], json_object_get(body, keys[i]));
+    json_object_set_new(detail, "send_at", instant_or_null(field(state, "a")));
+    json_array_append_new(trace, json_pack("{s:o, s:n, s:s, s:s, s:o}", "at", instant_or_null(field(state, "z")), "channel", "gate", "accepted", "verdict",
+                                           "pass", "detail", detail));
+    for (size_t i = 0; list && i < list->elements; i++)
+        add_trace(trace, reply_text(list, i));
+    return trace;
+}
+
+static json_t *message_json(const char *mid, const redisReply *reply, enum show show)
+{
+    static const char *const kept[] = { "template", "priority", "strategy", "channels", "supersede", "source", "tags", "data", "thread" };
+    const redisReply *state = reply_at(reply, 0);
+    json_auto_t *body = json_loads(reply_text(reply, 1), JSON_REJECT_DUPLICATES, NULL);
+    json_t *message = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", mid, "status", overall_status(state), "recipient", field(state, "r"), "category",
+                                field(state, "c"), "send_at", instant_or_null(field(state, "a")), "expires_at", instant_or_null(field(state, "x")),
+                                "accepted_at", instant_or_null(field(state, "z")));
+    json_t *deliveries = json_array();
+
+    for (size_t i = 0; i < G_N_ELEMENTS(kept); i++)
+        if (json_object_get(body, kept[i]) && (show == SHOW_TRACE || i < 4))
+            json_object_set(message, kept[i], json_object_get(body, kept[i]));
+    for (const char *l = field(state, "h"); *l; l++)
+        if (*letter_field(state, *l, 's'))
+            json_array_append_new(deliveries, delivery_json(state, mid, *l));
+    json_object_set_new(message, "deliveries", deliveries);
+    if (show == SHOW_TRACE)
+        json_object_set_new(message, "trace", trace_json(state, body, reply_at(reply, 2)));
+    return message;
+}
+
+struct showing {
+    char id[MESSAGE_ID_SIZE];
+    enum show show;
+    message_fn *fn;
+    void *arg;
+};
+
+static void on_shown(void *arg, const redisReply *reply)
+{
+    struct showing *job = arg;
+    json_auto_t *message = reply_at(reply, 0) ? message_json(job->id, reply, job->show) : NULL;
+
+    job->fn(job->arg, reply != NULL, message);
+    g_free(job);
+}
+
+void store_show(struct store *s, const char *id, enum show show, message_fn *fn, void *arg)
+{
+    struct showing *job = g_new0(struct showing, 1);
+    struct args *a = args_new();
+    int partition = ident_partition(id);
+
+    *job = (struct showing){ .show = show, .fn = fn, .arg = arg };
+    g_strlcpy(job->id, id, sizeof job->id);
+    args_text(a, id);
+    args_text(a, show == SHOW_TRACE ? "t" : "");
+    /* what is no id is looked for all the same, in partition 0, so that the answer comes from the loop */
+    store_script(s, partition >= 0 && partition < s->partitions ? partition : 0, "show", a, on_shown, job);
+}
+
+/* ---------------------------------------------------------------- many at once */
+
+/* Collects answers of several calls and hands over the whole when the last has come. */
+struct gather {
+    int open;
+    bool lost;
+    json_t *result;
+    json_fn *fn;
+    void *arg;
+};
+
+static void gather_done(struct gather *g)
+{
+    if (--g->open > 0)
+        return;
+    g->fn(g->arg, !g->lost, g->lost ? NULL : g->result);
+    json_decref(g->result);
+    g_free(g);
+}
+
+static void add_cancelled(json_t *result, const char *mid, const char *word)
+{
+    const char *list = strcmp(word, "sent") == 0 ? "already_sent" : word;
+    json_array_append_new(json_object_get(result, list), json_string(mid));
+}
+
+static void on_cancelled(void *arg, const redisReply *reply)
+{
+    struct gather *g = arg;
+
+    g->lost |= !reply;
+    for (size_t i = 0; reply && i + 1 < reply->elements; i += 2)
+        add_cancelled(g->result, reply_text(reply, i), reply_text(reply, i + 1));
+    gather_done(g);
+}
+
+static struct gather *cancel_gather(json_fn *fn, void *arg)
+{
+    struct gather *g = g_new0(struct gather, 1);
+    *g = (struct gather){ .open = 1, .fn = fn, .arg = arg };
+    g->result = json_pack("{s:[], s:[], s:[], s:[], s:[]}", "cancelled", "in_flight", "already_sent", "final", "unknown");
+    return g;
+}
+
+static struct args *cancel_args(struct store *s, const char *mode)
+{
+    struct args *a = args_new();
+    args_int(a, s->retain_messages_ms);
+    args_int(a, s->retain_events_ms);
+    args_text(a, mode);
+    return a;
+}
+
+void store_cancel_ids(struct store *s, const json_t *ids, json_fn *fn, void *arg)
+{
+    struct gather *g = cancel_gather(fn, arg);
+    struct args **by_partition = g_new0(struct args *, s->partitions);
+    size_t i;
+    json_t *id;
+
+    json_array_foreach((json_t *)ids, i, id) {
+        int p = ident_partition(json_string_value(id));
+        if (p < 0 || p >= s->partitions)
+            p = 0; /* the script will not know it */
+        if (!by_partition[p])
+            by_partition[p] = cancel_args(s, "ids");
+        args_text(by_partition[p], json_string_value(id));
+    }
+    for (int p = 0; p < s->partitions; p++)
+        if (by_partition[p]) {
+            g->open++;
+            store_script(s, p, "cancel", by_partition[p], on_cancelled, g);
+        }
+    g_free(by_partition);
+    if (g->open == 1) { /* no id at all: still answered from the loop */
+        g->open++;
+        store_script(s, 0, "cancel", cancel_args(s, "ids"), on_cancelled, g);
+    }
+    gather_done(g);
+}
+
+void store_cancel_recipient(struct store *s, const char *recipient, const char *category, json_fn *fn, void *arg)
+{
+    struct args *a = cancel_args(s, "recipient");
+
+    args_text(a, recipient);
+    args_text(a, category ? category : "");
+    store_script(s, store_partition(s, recipient), "cancel", a, on_cancelled, cancel_gather(fn, arg));
+}
+
+static void on_timeline_message(void *arg, bool ok, json_t *message)
+{
+    struct gather *g = arg;
+
+    g->lost |= !ok;
+    if (message) {
+        const char *status = json_string_value(json_object_get(message, "status"));
+        bool pending = strcmp(status, "scheduled") == 0 || strcmp(status, "sending") == 0;
+        json_array_append(json_object_get(g->result, pending ? "pending" : "past"), message);
+    }
+    gather_done(g);
+}
+
+struct timeline {
+    struct store *store;
+    struct gather *gather;
+    enum show show;
+};
+
+static void on_mids(void *arg, const redisReply *reply)
+{
+    struct timeline *job = arg;
+    struct gather *g = job->gather;
+
+    g->lost |= !reply;
+    for (size_t list = 0; reply && list < 2; list++)
+        for (size_t i = 0; i < reply_at(reply, list)->elements; i++) {
+            g->open++;
+            store_show(job->store, reply_text(reply_at(reply, list), i), job->show, on_timeline_message, g);
+        }
+    g_free(job);
+    gather_done(g);
+}
+
+void store_timeline(struct store *s, const char *recipient, int limit, enum show show, json_fn *fn, void *arg)
+{
+    struct timeline *job = g_new0(struct timeline, 1);
+    struct args *a = args_new();
+
+    *job = (struct timeline){ s, g_new0(struct gather, 1), show };
+    *job->gather = (struct gather){ .open = 1, .fn = fn, .arg = arg, .result = json_pack("{s:[], s:[]}", "pending", "past") };
+    args_text(a, "mids");
+    args_text(a, recipient);
+    args_int(a, limit);
+    store_script(s, store_partition(s, recipient), "person", a, on_mids, job);
+}
+
+/* ---------------------------------------------------------------- all messages, page by page */
+
+/*
+ * A cursor is "SCAN.SKIP": Redis's own, and how many of that page were given out
+ * already.  A page that holds more than there is room for is asked for again.
+ */
+struct listing {
+    struct store *store;
+    char scan[24], next[24];
+    int skip, next_skip, limit, open;
+    bool lost;
+    char *status;
+    json_t *found;
+    json_fn *fn;
+    void *arg;
+};
+
+static void scan_page(struct listing *l);
+
+static void listing_finish(struct listing *l)
+{
+    bool more = l->skip > 0 || strcmp(l->scan, "0") != 0;
+    g_autofree char *cursor = g_strdup_printf("%s.%d", l->scan, l->skip);
+    json_auto_t *result = json_pack("{s:o, s:o}", "messages", l->found, "cursor", more ? json_string(cursor) : json_null());
+
+    l->fn(l->arg, !l->lost, l->lost ? NULL : result);
+    g_free(l->status);
+    g_free(l);
+}
+
+static void listing_page_done(struct listing *l)
+{
+    if (--l->open > 0)
+        return;
+    g_strlcpy(l->scan, l->next, sizeof l->scan);
+    l->skip = l->next_skip;
+    bool at_end = l->skip == 0 && strcmp(l->scan, "0") == 0;
+    if (l->lost || at_end || (int)json_array_size(l->found) >= l->limit)
+        listing_finish(l);
+    else
+        scan_page(l);
+}
+
+static void on_listed(void *arg, bool ok, json_t *message)
+{
+    struct listing *l = arg;
+
+    l->lost |= !ok;
+    if (message && (!l->status || strcmp(json_string_value(json_object_get(message, "status")), l->status) == 0))
+        json_array_append(l->found, message);
+    listing_page_done(l);
+}
+
+static void on_scanned(void *arg, const redisReply *reply)
+{
+    struct listing *l = arg;
+    const redisReply *keys = reply_at(reply, 1);
+    int room = l->limit - (int)json_array_size(l->found), all = keys ? (int)keys->elements : 0;
+    int until = MIN(all, l->skip + room); /* with a filter some of them will not count, and the next page follows */
+
+    l->lost |= !keys;
+    g_strlcpy(l->next, until < all ? l->scan : keys ? reply_text(reply, 0) : "0", sizeof l->next);
+    l->next_skip = until < all ? until : 0;
+    l->open = 1;
+    for (int i = l->skip; i < until; i++) {
+        const char *id = strrchr(reply_text(keys, (size_t)i), ':');
+        l->open++;
+        store_show(l->store, id ? id + 1 : "", SHOW_BRIEF, on_listed, l);
+    }
+    listing_page_done(l);
+}
+
+static void scan_page(struct listing *l)
+{
+    g_autofree char *match = g_strdup_printf("%s:{*}:s:*", l->store->prefix);
+    store_command(l->store, on_scanned, l, 6, (const char *[]){ "SCAN", l->scan, "MATCH", match, "COUNT", "500" });
+}
+
+void store_list(struct store *s, const char *status, int limit, const char *cursor, json_fn *fn, void *arg)
+{
+    struct listing *l = g_new0(struct listing, 1);
+    const char *dot = cursor ? strchr(cursor, '.') : NULL;
+
+    *l = (struct listing){ .store = s, .limit = limit, .status = g_strdup(status), .found = json_array(), .fn = fn, .arg = arg };
+    g_strlcpy(l->scan, "0", sizeof l->scan);
+    if (dot) {
+        g_strlcpy(l->scan, cursor, MIN(sizeof l->scan, (size_t)(dot - cursor) + 1));
+        l->skip = MAX(0, atoi(dot + 1));
+    }
+    scan_page(l);
+}
+
+/* ---------------------------------------------------------------- the queue */
+
+static void on_queue(void *arg, const redisReply *reply)
+{
+    struct gather *g = arg;
+    json_t *channels = json_object_get(g->result, "channels");
+
+    g->lost |= !reply;
+    for (int c = 0; reply && c < CHANNEL_COUNT; c++) {
+        json_t *row = json_object_get(channels, channel_name(channel_letters[c]));
+        int64_t oldest = reply_int(reply, 3 * (size_t)c + 2);
+        json_integer_set(json_object_get(row, "waiting"), json_integer_value(json_object_get(row, "waiting")) + reply_int(reply, 3 * (size_t)c));
+        json_integer_set(json_object_get(row, "due"), json_integer_value(json_object_get(row, "due")) + reply_int(reply, 3 * (size_t)c + 1));
+        json_integer_set(json_object_get(row, "in_flight"), json_integer_value(json_object_get(row, "in_flight")) + reply_int(reply, 11 + (size_t)c));
+        double lag = oldest < 0 ? 0 : (double)(clock_now() - oldest) / 1000;
+        if (lag > json_real_value(json_object_get(row, "lag_seconds")))
+            json_real_set(json_object_get(row, "lag_seconds"), lag);
+        if (lag > json_real_value(json_object_get(g->result, "lag_seconds")))
+            json_real_set(json_object_get(g->result, "lag_seconds"), lag);
+    }
+    if (reply) {
+        json_t *leases = json_object_get(g->result, "in_flight"), *dead = json_object_get(g->result, "dead");
+        json_integer_set(leases, json_integer_value(leases) + reply_int(reply, 9));
+        json_integer_set(dead, json_integer_value(dead) + reply_int(reply, 10));
+    }
+    gather_done(g);
+}
+
+void store_queue(struct store *s, json_fn *fn, void *arg)
+{
+    struct gather *g = g_new0(struct gather, 1);
+
+    *g = (struct gather){ .open = 1, .fn = fn, .arg = arg };
+    g->result = json_pack("{s:{}, s:i, s:i, s:f}", "channels", "in_flight", 0, "dead", 0, "lag_seconds", 0.);
+    for (int c = 0; c < CHANNEL_COUNT; c++)
+        json_object_set_new(json_object_get(g->result, "channels"), channel_name(channel_letters[c]),
+                            json_pack("{s:i, s:i, s:i, s:f}", "waiting", 0, "due", 0, "in_flight", 0, "lag_seconds", 0.));
+    for (int p = 0; p < s->partitions; p++) {
+        g->open++;
+        store_script(s, p, "queue", args_new(), on_queue, g);
+    }
+    gather_done(g);
+}

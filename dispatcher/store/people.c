@@ -1,0 +1,273 @@
+#include "dispatcher/store/store.h"
+
+#include <glib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/base/clock.h"
+#include "schedules/instant.h"
+
+/* One call whose answer becomes JSON. */
+struct asking {
+    json_t *(*read)(const redisReply *reply, struct asking *);
+    json_fn *fn;
+    void *arg;
+    char name[400];
+};
+
+static struct asking *asking_new(json_t *(*read)(const redisReply *, struct asking *), json_fn *fn, void *arg)
+{
+    struct asking *a = g_new0(struct asking, 1);
+    a->read = read;
+    a->fn = fn;
+    a->arg = arg;
+    return a;
+}
+
+static void on_asked(void *arg, const redisReply *reply)
+{
+    struct asking *a = arg;
+    json_auto_t *result = reply ? a->read(reply, a) : NULL;
+
+    a->fn(a->arg, reply != NULL, result);
+    g_free(a);
+}
+
+/* ---------------------------------------------------------------- profiles */
+
+struct profile_job {
+    profile_fn *got;
+    accept_fn *put;
+    void *arg;
+};
+
+static void on_profile(void *arg, const redisReply *reply)
+{
+    struct profile_job *job = arg;
+    const char *text = !reply ? NULL : reply->type == REDIS_REPLY_STRING ? reply->str : "";
+
+    job->got(job->arg, text);
+    g_free(job);
+}
+
+void store_profile(struct store *s, const char *recipient, profile_fn *fn, void *arg)
+{
+    struct profile_job *job = g_new0(struct profile_job, 1);
+    g_autofree char *key = g_strdup_printf("%s:{%d}:u:%s", s->prefix, store_partition(s, recipient), recipient);
+
+    *job = (struct profile_job){ .got = fn, .arg = arg };
+    store_command(s, on_profile, job, 2, (const char *[]){ "GET", key });
+}
+
+static void on_profile_put(void *arg, const redisReply *reply)
+{
+    struct profile_job *job = arg;
+
+    job->put(job->arg, !reply ? NULL : reply->integer ? "ok" : "race");
+    g_free(job);
+}
+
+static struct args *person_args(const char *op, const char *recipient)
+{
+    struct args *a = args_new();
+    args_text(a, op);
+    args_text(a, recipient);
+    return a;
+}
+
+void store_profile_put(struct store *s, const char *recipient, const char *was, const char *now, accept_fn *fn, void *arg)
+{
+    struct profile_job *job = g_new0(struct profile_job, 1);
+    struct args *a = person_args("put", recipient);
+
+    *job = (struct profile_job){ .put = fn, .arg = arg };
+    args_text(a, was);
+    args_text(a, now);
+    store_script(s, store_partition(s, recipient), "person", a, on_profile_put, job);
+}
+
+static json_t *read_erased(const redisReply *reply, struct asking *a)
+{
+    return json_pack("{s:b, s:I, s:I}", "erased", 1, "messages", (json_int_t)reply_int(reply, 0), "in_flight", (json_int_t)reply_int(reply, 1));
+}
+
+void store_erase(struct store *s, const char *recipient, json_fn *fn, void *arg)
+{
+    struct args *a = person_args("erase", recipient);
+
+    args_int(a, s->retain_messages_ms);
+    args_int(a, s->retain_events_ms);
+    store_script(s, store_partition(s, recipient), "person", a, on_asked, asking_new(read_erased, fn, arg));
+}
+
+/* ---------------------------------------------------------------- consent */
+
+static json_t *id_list(const redisReply *list)
+{
+    json_t *ids = json_array();
+
+    for (size_t i = 0; list && i < list->elements; i++)
+        json_array_append_new(ids, json_string(reply_text(list, i)));
+    return ids;
+}
+
+static json_t *read_consent(const redisReply *reply, struct asking *a)
+{
+    const redisReply *last = reply_at(reply, 3);
+    char at[32];
+
+    if (strcmp(reply_text(reply, 0), "w") != 0)
+        return json_pack("{s:b}", "granted", 1);
+    json_t *last_sent = last && last->elements == 2 ? json_pack("{s:s, s:s}", "id", reply_text(last, 0), "at", instant_format(at, reply_int(last, 1))) : json_null();
+    return json_pack("{s:b, s:o, s:o, s:o}", "withdrawn", 1, "cancelled", id_list(reply_at(reply, 1)), "in_flight", id_list(reply_at(reply, 2)), "last_sent", last_sent);
+}
+
+void store_consent(struct store *s, const struct consent_entry *e, json_fn *fn, void *arg)
+{
+    struct args *a = args_new();
+    char *entry = json_dumps(e->entry, JSON_COMPACT);
+
+    args_int(a, s->retain_messages_ms);
+    args_int(a, s->retain_events_ms);
+    args_text(a, e->recipient);
+    args_text(a, e->category);
+    args_char(a, e->letter);
+    args_char(a, e->withdrawn ? 'w' : 'g');
+    args_int(a, e->at);
+    args_text(a, entry);
+    args_text(a, e->exempt);
+    free(entry);
+    store_script(s, store_partition(s, e->recipient), "consent", a, on_asked, asking_new(read_consent, fn, arg));
+}
+
+static json_t *read_ledger(const redisReply *reply, struct asking *a)
+{
+    const redisReply *list = reply_at(reply, 1);
+    json_t *entries = json_array();
+
+    for (size_t i = 0; list && i < list->elements; i++)
+        json_array_append_new(entries, json_loads(reply_text(list, i), 0, NULL));
+    return json_pack("{s:s, s:o}", "recipient", a->name, "consents", entries);
+}
+
+void store_consents(struct store *s, const char *recipient, json_fn *fn, void *arg)
+{
+    struct asking *job = asking_new(read_ledger, fn, arg);
+
+    g_strlcpy(job->name, recipient, sizeof job->name);
+    store_script(s, store_partition(s, recipient), "person", person_args("get", recipient), on_asked, job);
+}
+
+/* ---------------------------------------------------------------- suppression */
+
+static json_t *read_suppress(const redisReply *reply, struct asking *a)
+{
+    return json_pack("{s:s, s:b}", "address", a->name, "suppressed", 1);
+}
+
+static json_t *read_unsuppress(const redisReply *reply, struct asking *a)
+{
+    return json_pack("{s:s, s:b}", "address", a->name, "removed", (int)reply->integer);
+}
+
+static json_t *entry_json(const char *address, const char *text)
+{
+    json_t *entry = json_loads(text, 0, NULL);
+
+    if (!entry)
+        return NULL;
+    json_object_set_new(entry, "address", json_string(address));
+    return entry;
+}
+
+static json_t *read_suppression(const redisReply *reply, struct asking *a)
+{
+    return entry_json(a->name, reply_text(reply, 0));
+}
+
+static void suppress_call(struct store *s, struct args *a, const char *address, json_t *(*read)(const redisReply *, struct asking *), json_fn *fn, void *arg)
+{
+    struct asking *job = asking_new(read, fn, arg);
+
+    g_strlcpy(job->name, address, sizeof job->name);
+    store_script(s, store_partition(s, address), "suppress", a, on_asked, job);
+}
+
+void store_suppress(struct store *s, const char *address, const json_t *entry, int64_t ttl_ms, json_fn *fn, void *arg)
+{
+    struct args *a = person_args("put", address);
+    char *text = json_dumps(entry, JSON_COMPACT);
+
+    args_text(a, text);
+    args_int(a, ttl_ms);
+    free(text);
+    suppress_call(s, a, address, read_suppress, fn, arg);
+}
+
+void store_unsuppress(struct store *s, const char *address, json_fn *fn, void *arg)
+{
+    suppress_call(s, person_args("del", address), address, read_unsuppress, fn, arg);
+}
+
+void store_suppression(struct store *s, const char *address, json_fn *fn, void *arg)
+{
+    suppress_call(s, person_args("get", address), address, read_suppression, fn, arg);
+}
+
+struct all_suppressed {
+    int open;
+    bool lost;
+    json_t *list;
+    json_fn *fn;
+    void *arg;
+};
+
+static void on_suppressed_page(void *arg, const redisReply *reply)
+{
+    struct all_suppressed *all = arg;
+
+    all->lost |= !reply;
+    for (size_t i = 0; reply && i + 1 < reply->elements; i += 2)
+        json_array_append_new(all->list, entry_json(reply_text(reply, i), reply_text(reply, i + 1)));
+    if (--all->open > 0)
+        return;
+    json_auto_t *result = json_pack("{s:o}", "suppressions", all->list);
+    all->fn(all->arg, !all->lost, all->lost ? NULL : result);
+    g_free(all);
+}
+
+void store_suppressions(struct store *s, json_fn *fn, void *arg)
+{
+    struct all_suppressed *all = g_new0(struct all_suppressed, 1);
+
+    *all = (struct all_suppressed){ .open = s->partitions, .list = json_array(), .fn = fn, .arg = arg };
+    for (int p = 0; p < s->partitions; p++) {
+        struct args *a = args_new();
+        args_text(a, "list");
+        store_script(s, p, "suppress", a, on_suppressed_page, all);
+    }
+}
+
+struct suppressed_job {
+    suppressed_fn *fn;
+    void *arg;
+};
+
+static void on_suppressed(void *arg, const redisReply *reply)
+{
+    struct suppressed_job *job = arg;
+    job->fn(job->arg, reply != NULL, reply && reply->type == REDIS_REPLY_STRING ? reply->str : NULL);
+    g_free(job);
+}
+
+/* A plain GET: cheaper than a script, and pipelined with the batch it belongs to. */
+void store_suppressed(struct store *s, const char *address, suppressed_fn *fn, void *arg)
+{
+    struct suppressed_job *job = g_new0(struct suppressed_job, 1);
+    char key[400];
+
+    *job = (struct suppressed_job){ fn, arg };
+    snprintf(key, sizeof key, "%s:{%d}:sup:%s", s->prefix, store_partition(s, address), address);
+    store_command(s, on_suppressed, job, 2, (const char *[]){ "GET", key });
+}

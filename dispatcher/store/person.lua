@@ -1,0 +1,30 @@
+-- person: the profile and what hangs on it.
+-- ARGV[3] "put" rid old new  -> 1, or 0 when old is no longer what is stored
+-- ARGV[3] "get" rid          -> profile, consent entries of the ledger
+-- ARGV[3] "mids" rid limit   -> pending mids, finished mids (newest first)
+-- ARGV[3] "erase" rid ret ret_events -> erased messages, in flight
+local op, rid = ARGV[3], ARGV[4]
+local u = P..'u:'..rid
+if op == 'put' then
+  if (call('GET', u) or '') ~= ARGV[5] then return 0 end
+  if ARGV[6] == '' then call('DEL', u) else call('SET', u, ARGV[6]) end
+  return 1
+elseif op == 'get' then
+  return { call('GET', u) or '', call('LRANGE', P..'cl:'..rid, 0, -1) }
+elseif op == 'mids' then
+  local limit = tonumber(ARGV[5])
+  return { call('ZRANGE', P..'p:'..rid, 0, limit - 1), call('ZREVRANGE', P..'r:'..rid, 0, limit - 1) }
+end
+local erased, flying = 0, 0
+for _, index in ipairs({ 'p:', 'r:' }) do
+  for _, mid in ipairs(call('ZRANGE', P..index..rid, 0, -1)) do
+    local s = P..'s:'..mid
+    local _, open = stop(mid, 'esi', 'X', 'cancelled', tonumber(ARGV[5]), tonumber(ARGV[6]))
+    flying = flying + open
+    for L in string.gmatch('esi', '.') do call('ZREM', P..'dead', mid..L) end
+    call('DEL', P..'m:'..mid, s, P..'t:'..mid)
+    erased = erased + 1
+  end
+end
+call('DEL', u, P..'p:'..rid, P..'r:'..rid, P..'h:'..rid, P..'c:'..rid, P..'cl:'..rid, P..'x:'..rid, P..'i:'..rid, P..'io:'..rid)
+return { erased, flying }

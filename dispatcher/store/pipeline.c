@@ -1,0 +1,245 @@
+#include "dispatcher/store/store.h"
+
+#include <assert.h>
+#include <glib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RESEND_AFTER_MS 10000 /* an agent of a frozen worker may still be sending */
+#define MIN_HISTORY_MS  (35 * INT64_C(86400000))
+
+/* ---------------------------------------------------------------- batches */
+
+struct batch {
+    const char *script;
+    struct args *args;
+    int count;
+};
+
+static struct batch *batch_new(const char *script)
+{
+    struct batch *b = g_new0(struct batch, 1);
+    b->script = script;
+    b->args = args_new();
+    return b;
+}
+
+int batch_count(const struct batch *b)
+{
+    return b->count;
+}
+
+void batch_run(struct store *s, int partition, struct batch *b, redis_answer_fn *fn, void *arg)
+{
+    store_script(s, partition, b->script, b->args, fn, arg);
+    g_free(b);
+}
+
+static void add_member(struct batch *b, const char *message, char letter, int64_t fence)
+{
+    char member[MESSAGE_ID_SIZE + 1];
+
+    memcpy(member, message, MESSAGE_ID_LEN);
+    member[MESSAGE_ID_LEN] = letter;
+    args_bytes(b->args, member, MESSAGE_ID_LEN + 1);
+    args_int(b->args, fence);
+    b->count++;
+}
+
+/* ---------------------------------------------------------------- claim */
+
+struct claiming {
+    claim_fn *fn;
+    void *arg;
+};
+
+static void read_claim(const redisReply *reply, size_t i, int64_t fence, struct claimed *c)
+{
+    const char *member = reply_text(reply, i);
+    size_t len = strlen(member);
+
+    g_strlcpy(c->message, member, MIN(len, sizeof c->message));
+    c->letter = len ? member[len - 1] : 0;
+    c->body = reply_text(reply, i + 1);
+    c->body_len = strlen(c->body);
+    c->profile = reply_text(reply, i + 2);
+    c->attempts = (int)reply_int(reply, i + 3);
+    c->send_at = reply_int(reply, i + 4);
+    c->expires_at = reply_int(reply, i + 5);
+    c->due = reply_int(reply, i + 6);
+    c->channels = reply_text(reply, i + 7);
+    c->fence = fence;
+}
+
+static void on_claim(void *arg, const redisReply *reply)
+{
+    struct claiming *job = arg;
+    struct claims claims = { .next_due = -1, .next_lease = -1 };
+
+    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements >= 3) {
+        claims.count = (int)(reply->elements - 3) / 8;
+        claims.next_due = reply_int(reply, 1);
+        claims.reclaimed = (int)reply_int(reply_at(reply, 2), 0);
+        claims.next_lease = reply_int(reply_at(reply, 2), 1);
+    }
+    struct claimed *list = g_new0(struct claimed, claims.count + 1);
+    for (int i = 0; i < claims.count; i++)
+        read_claim(reply, 3 + 8 * (size_t)i, reply_int(reply, 0), &list[i]);
+    claims.list = list;
+    job->fn(job->arg, reply != NULL, &claims);
+    g_free(list);
+    g_free(job);
+}
+
+void store_claim(struct store *s, int partition, int64_t lease_ms, const int room[CHANNEL_COUNT], claim_fn *fn, void *arg)
+{
+    struct args *a = args_new();
+    struct claiming *job = g_new0(struct claiming, 1);
+
+    *job = (struct claiming){ fn, arg };
+    args_int(a, lease_ms);
+    args_int(a, s->retain_messages_ms);
+    args_int(a, s->retain_events_ms);
+    args_int(a, RESEND_AFTER_MS);
+    for (int c = 0; c < CHANNEL_COUNT; c++) {
+        args_char(a, channel_letters[c]);
+        args_int(a, room[c]);
+    }
+    store_script(s, partition, "claim", a, on_claim, job);
+}
+
+/* ---------------------------------------------------------------- admit */
+
+static void add_rule(struct args *a, const struct cap *cap)
+{
+    char kinds[4] = "", channels[4] = "";
+    GString *categories = g_string_new(NULL);
+
+    for (int i = 0, n = 0; i < 3; i++)
+        if (cap->kinds >> i & 1)
+            kinds[n++] = "tsm"[i], kinds[n] = '\0';
+    for (int i = 0, n = 0; i < CHANNEL_COUNT; i++)
+        if (cap->channels >> i & 1)
+            channels[n++] = channel_letters[i], channels[n] = '\0';
+    for (char **c = cap->categories; c && *c; c++)
+        g_string_append_printf(categories, "%s%s,", categories->len ? "" : ",", *c);
+    args_int(a, cap->max);
+    args_int(a, cap->over);
+    args_text(a, kinds);
+    args_text(a, channels);
+    args_text(a, categories->str);
+    g_string_free(categories, TRUE);
+}
+
+struct batch *admit_batch(const struct policy *p)
+{
+    struct batch *b = batch_new("admit");
+    int64_t history = MIN_HISTORY_MS;
+
+    for (int i = 0; i < p->n_caps; i++)
+        history = MAX(history, p->caps[i].per.ms);
+    args_int(b->args, history);
+    args_int(b->args, p->n_caps);
+    for (int i = 0; i < p->n_caps; i++)
+        add_rule(b->args, &p->caps[i]);
+    return b;
+}
+
+void admit_add(struct batch *b, const struct admission *a)
+{
+    add_member(b, a->message, a->letter, a->fence);
+    args_text(b->args, a->recipient);
+    args_text(b->args, a->category);
+    args_char(b->args, a->kind);
+    args_int(b->args, a->consent);
+    args_bytes(b->args, &a->later, a->later ? 1 : 0);
+    args_text(b->args, a->render_failed ? "1" : "");
+    args_int(b->args, a->n_rules);
+    for (int i = 0; i < a->n_rules; i++) {
+        args_int(b->args, a->rules[i].rule + 1);
+        args_int(b->args, a->rules[i].since);
+        args_int(b->args, a->rules[i].next);
+        args_int(b->args, a->rules[i].window);
+    }
+}
+
+void admit_read(const redisReply *reply, size_t i, struct admitted *out)
+{
+    static const char *const words[] = { "ok", "gone", "crash", "no_consent", "opted_out", "later", "render", "cap" };
+    const redisReply *one = reply_at(reply, i);
+    const char *word = reply_text(one, 0);
+
+    *out = (struct admitted){ .verdict = VERDICT_GONE };
+    for (unsigned v = 0; v < G_N_ELEMENTS(words); v++)
+        if (strcmp(word, words[v]) == 0)
+            out->verdict = (enum verdict)v;
+    out->consent = *reply_text(one, 1);
+    out->consent_at = reply_int(one, 2);
+    g_strlcpy(out->counts, reply_text(one, 3), sizeof out->counts);
+    out->rule = (int)reply_int(one, 4) - 1;
+    out->until = reply_int(one, 5);
+}
+
+/* ---------------------------------------------------------------- commit, settle, lease */
+
+struct batch *commit_batch(void)
+{
+    return batch_new("commit");
+}
+
+void commit_add(struct batch *b, const char *message, char letter, int64_t fence, bool resend)
+{
+    add_member(b, message, letter, fence);
+    args_char(b->args, resend ? 'r' : 'h');
+}
+
+struct batch *settle_batch(const struct store *s, const struct policy *p)
+{
+    struct batch *b = batch_new("settle");
+    g_autofree char *inbox = store_key(s, "inbox"), *wake = store_key(s, "wake");
+
+    args_int(b->args, s->retain_messages_ms);
+    args_int(b->args, s->retain_events_ms);
+    args_text(b->args, inbox);
+    args_int(b->args, p->inbox_keep_ms);
+    args_int(b->args, p->inbox_max);
+    args_text(b->args, wake);
+    return b;
+}
+
+static void add_flag(struct batch *b, bool flag)
+{
+    args_text(b->args, flag ? "1" : "");
+}
+
+void settle_add(struct batch *b, const struct settlement *t)
+{
+    char code[2] = { t->code, '\0' };
+
+    add_member(b, t->message, t->letter, t->fence);
+    args_text(b->args, t->final ? "F" : "R");
+    args_text(b->args, t->final ? code : "");
+    args_text(b->args, t->reason);
+    args_int(b->args, t->due);
+    add_flag(b, t->burn);
+    args_text(b->args, t->provider);
+    args_int(b->args, t->sent_at);
+    args_text(b->args, t->ref);
+    add_flag(b, t->keep_cap);
+    add_flag(b, t->next_channel);
+    args_text(b->args, t->trace);
+    args_text(b->args, t->card);
+}
+
+struct batch *lease_batch(bool renew, int64_t lease_ms)
+{
+    struct batch *b = batch_new("lease");
+    args_text(b->args, renew ? "renew" : "back");
+    args_int(b->args, lease_ms);
+    return b;
+}
+
+void lease_add(struct batch *b, const char *message, char letter, int64_t fence)
+{
+    add_member(b, message, letter, fence);
+}

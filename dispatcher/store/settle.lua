@@ -1,0 +1,65 @@
+-- settle: writes down how far deliveries got.
+-- ARGV[3] retention ms  [4] of events  [5] inbox channel  [6] inbox keep ms  [7] inbox max  [8] wake channel
+-- then for each: mid..L fence op code reason due burn provider sent_at ref keep next trace card
+--   op F final with code, R again at due; burn "1": counts as an attempt
+--   keep "1": its place in the caps' history stays; next "1": strategy first goes on to the next channel
+-- Returns for each: "ok", or "gone" (another worker has it, or it was stopped); "ok" again when repeated.
+local ret, ret_events, answers, wake = tonumber(ARGV[3]), tonumber(ARGV[4]), {}, false
+
+-- One card into the inbox, once; the oldest and the outdated ones leave.
+local function drop_card(rid, did)
+  local i = P..'i:'..rid
+  if call('HEXISTS', i, did..'.r') == 0 and call('HEXISTS', i, did..'.a') == 0 then call('HINCRBY', i, '_unread', -1) end
+  if call('HEXISTS', i, did..'.s') == 0 and call('HEXISTS', i, did..'.a') == 0 then call('HINCRBY', i, '_unseen', -1) end
+  call('HDEL', i, did, did..'.r', did..'.s', did..'.a')
+  call('ZREM', P..'io:'..rid, did)
+end
+local function put_card(rid, did, card)
+  local i, o = P..'i:'..rid, P..'io:'..rid
+  if call('HSETNX', i, did, card) == 0 then return end
+  call('ZADD', o, now, did)
+  local unread, version = call('HINCRBY', i, '_unread', 1), call('HINCRBY', i, '_version', 1)
+  call('HINCRBY', i, '_unseen', 1)
+  for _, old in ipairs(call('ZRANGEBYSCORE', o, '-inf', now - tonumber(ARGV[6]), 'LIMIT', 0, 100)) do drop_card(rid, old) end
+  local extra = call('ZCARD', o) - tonumber(ARGV[7])
+  if extra > 0 then for _, old in ipairs(call('ZRANGE', o, 0, extra - 1)) do drop_card(rid, old) end end
+  call('PUBLISH', ARGV[5], rid)
+end
+
+for i = 9, #ARGV, 14 do
+  local member, fence, op, code, reason, due, burn, provider, sent_at, ref, keep, next, entry, card = unpack(ARGV, i, i + 13)
+  local mid, L = string.sub(member, 1, -2), string.sub(member, -1)
+  local s = P..'s:'..mid
+  local st, held, rid, lane, was = unpack(call('HMGET', s, L..'s', L..'f', 'r', 'l', L..'r'))
+  local mine = held == fence and (st == 'c' or st == 'a' or st == 'k')
+  -- a result that arrives late is still the truth about an outcome that was given up as unknown
+  local late = held == fence and code == 'T' and (st == 'U' or (st == 's' and was == 'outcome_unknown'))
+  if not mine and not late then
+    answers[#answers + 1] = (held == fence and st == code) and 'ok' or 'gone'
+  else
+    if burn == '1' then call('HINCRBY', s, L..'a', 1) end
+    if provider ~= '' then call('HSET', s, L..'p', provider) end
+    if code == 'T' then call('HSET', s, L..'t', sent_at, L..'i', ref) end
+    if entry ~= '' then call('RPUSH', P..'t:'..mid, entry) end
+    if op == 'R' then
+      call('ZREM', P..'lease', member)
+      call('HSET', s, L..'r', reason)
+      call('HDEL', s, L..'x')
+      if keep ~= '1' then
+        local kind, cat = unpack(call('HMGET', s, 'k', 'c'))
+        call('ZREM', P..'h:'..rid, member..'|'..kind..'|'..cat)
+      end
+      schedule(mid, L, lane, due)
+      if not wake or tonumber(due) < wake then wake = tonumber(due) end
+    elseif st == 'U' then
+      call('HSET', s, L..'s', code, L..'r', reason)
+    else
+      if card ~= '' then put_card(rid, mid..'-'..L, card) end
+      local N = finish(mid, L, code, reason, keep == '1', next == '1', ret, ret_events)
+      if N ~= '' then wake = now end
+    end
+    answers[#answers + 1] = 'ok'
+  end
+end
+if wake then call('PUBLISH', ARGV[8], P..int(wake)) end
+return answers

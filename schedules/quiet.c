@@ -1,0 +1,89 @@
+#include "schedules/quiet.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *quiet_clock(int *minutes, const char *t)
+{
+    if (strlen(t) != 5 || t[2] != ':' || !isdigit((unsigned char)t[0]) || !isdigit((unsigned char)t[1]) ||
+        !isdigit((unsigned char)t[3]) || !isdigit((unsigned char)t[4]))
+        return "is not a time of day; write it like \"21:00\"";
+    int hour = (t[0] - '0') * 10 + t[1] - '0', minute = (t[3] - '0') * 10 + t[4] - '0';
+    if (hour > 23 || minute > 59)
+        return "is not a time of day; hours go to 23 and minutes to 59";
+    *minutes = hour * 60 + minute;
+    return NULL;
+}
+
+static int date_compare(const void *key, const void *element)
+{
+    return strcmp(key, *(const char *const *)element);
+}
+
+static bool is_holiday(const struct quiet *q, const struct civil *c)
+{
+    char date[48];
+
+    if (q->n_holidays == 0)
+        return false;
+    snprintf(date, sizeof date, "%04d-%02d-%02d", c->year, c->month, c->day);
+    return bsearch(date, q->holidays, (size_t)q->n_holidays, sizeof *q->holidays, date_compare) != NULL;
+}
+
+/* The day `offset` days from c, at midnight plus `minutes`; normalised. */
+static struct civil day_at(const struct civil *c, int offset, int minutes)
+{
+    struct civil day = { c->year, c->month, c->day + offset, 0, minutes, 0 };
+    civil_from_seconds(&day, civil_to_seconds(&day));
+    return day;
+}
+
+static bool day_chosen(const struct quiet *q, const struct civil *c, int offset)
+{
+    struct civil day = day_at(c, offset, 0);
+    return q->days >> civil_weekday(&day) & 1;
+}
+
+/* One step: the end of the span or the holiday that holds this wall clock time, or false. */
+static bool quiet_step(const struct quiet *q, const struct civil *c, struct civil *end, bool *holiday)
+{
+    int minute = c->hour * 60 + c->minute;
+    bool over_midnight = q->from > q->to;
+
+    if (is_holiday(q, c)) {
+        *holiday = true;
+        *end = day_at(c, 1, 0);
+        return true;
+    }
+    if (!over_midnight && minute >= q->from && minute < q->to && day_chosen(q, c, 0)) {
+        *end = day_at(c, 0, q->to);
+        return true;
+    }
+    if (over_midnight && minute >= q->from && day_chosen(q, c, 0)) {
+        *end = day_at(c, 1, q->to);
+        return true;
+    }
+    if (over_midnight && minute < q->to && day_chosen(q, c, -1)) {
+        *end = day_at(c, 0, q->to);
+        return true;
+    }
+    return false;
+}
+
+int64_t quiet_until(const struct quiet *q, const struct zone *zone, int64_t now, bool *holiday)
+{
+    struct civil local, end;
+    int64_t at = now;
+
+    *holiday = false;
+    for (int steps = 0; steps < 400; steps++) {
+        zone_local(zone, at, &local);
+        if (!quiet_step(q, &local, &end, holiday))
+            break;
+        int64_t next = zone_instant(zone, &end);
+        at = next > at ? next : at + 60000;
+    }
+    return at == now ? 0 : at;
+}

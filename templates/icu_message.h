@@ -1,0 +1,50 @@
+/*
+ * ICU MessageFormat with named arguments (ICU's C interface has none; this is
+ * the one C++ file of the house).
+ *
+ * A message is parsed when it is loaded, which is cheap, and turned into a
+ * formatter for a locale when it is first used there, which is not (about
+ * 100 us); the formatters are kept.  Zone arithmetic stays with the system's tz
+ * database: dates are formatted with the offset that env->offset() finds.
+ */
+#ifndef TEMPLATES_ICU_MESSAGE_H
+#define TEMPLATES_ICU_MESSAGE_H
+
+#include <glib.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ICU_MAX_PATTERN 16384
+#define ICU_MAX_NESTING 16
+
+G_BEGIN_DECLS
+
+struct icu_message;
+
+struct icu_env {
+    void *arg;
+    const json_t *(*value)(void *arg, const char *name); /* NULL when missing */
+    /* Milliseconds from the text of a date argument; NULL when content, else a sentence. */
+    const char *(*instant)(int64_t *ms, const char *text);
+    int (*offset)(void *arg, int64_t instant_ms); /* seconds east of UTC for the reader */
+};
+
+/* icu_message_parse: NULL on a fault, with *why (to be freed) naming the place in the pattern. */
+struct icu_message *icu_message_parse(const char *pattern, char **why);
+void icu_message_free(struct icu_message *);
+
+/* icu_message_format: appends in the given BCP 47 locale.  NULL when content, else a sentence to be freed. */
+char *icu_message_format(struct icu_message *, const char *locale, const struct icu_env *, GString *out);
+
+/* For the checks: every argument with its type ("string", "number", "date", "plural", "selectordinal", "select"), and for
+ * the three last ones the selectors, NULL at the end (borrowed during the call). */
+typedef void icu_argument_fn(void *arg, const char *name, const char *type, const char *const *selectors);
+void icu_message_arguments(const struct icu_message *, icu_argument_fn *, void *arg);
+
+/* icu_plural_categories: those that CLDR has for a locale ("one", "few" …), NULL at the end; g_strfreev. */
+char **icu_plural_categories(const char *locale, bool ordinal);
+
+G_END_DECLS
+
+#endif

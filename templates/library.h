@@ -1,0 +1,101 @@
+/*
+ * The library: every template folder below one directory, compiled and ready.
+ *
+ *   welcome/template.yaml                what it is: category, channels, data
+ *   welcome/email.html.mustache          a part of a channel
+ *   welcome/email.html.ar.mustache       the same part, whole, for a locale
+ *   welcome/locales/de.json              ICU messages, used as {{t.key}}
+ *   _layouts/base.html.mustache          partials and parents, shared by all
+ *   _layouts/locales/de.json             messages that the layouts use
+ *
+ * A folder that cannot be used stays in the library with its fault, so that a
+ * message for it can be told why; library_reload() keeps the good one of before.
+ * Everything returned is borrowed until the library is freed or reloaded.
+ */
+#ifndef TEMPLATES_LIBRARY_H
+#define TEMPLATES_LIBRARY_H
+
+#include <glib.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "templates/locale.h"
+
+struct library;
+struct template;
+struct mustache;
+
+/* Reads a YAML file into JSON; *lines gets a table from path ("data.name") to line.  Handed in from above. */
+typedef json_t *library_yaml_fn(const char *path, GHashTable **lines, char **why);
+
+/* The parts a channel is made of, in the order in which they are rendered. */
+struct channel_parts {
+    const char *channel;
+    struct {
+        const char *name;
+        bool html, required;
+    } part[4];
+};
+extern const struct channel_parts channel_parts[]; /* channel NULL at the end */
+const struct channel_parts *channel_parts_of(const char *channel);
+
+/* library_open: loads a directory; faults go to library_fault().  NULL only when the directory cannot be read (*why). */
+struct library *library_open(const char *dir, const char *default_locale, library_yaml_fn *, char **why);
+void library_free(struct library *);
+
+/* library_adopt: every template that is broken in `fresh` but was good in `old` is taken over from there; `old` is freed. */
+void library_adopt(struct library *fresh, struct library *old);
+
+/* library_find: by name, or NULL.  library_each: all, by name. */
+struct template *library_find(const struct library *, const char *name);
+void library_each(const struct library *, void (*fn)(void *arg, struct template *), void *arg);
+
+/* template_fault: NULL for a good one, else "FILE:LINE: what". */
+const char *template_fault(const struct template *);
+const char *template_name(const struct template *);
+const char *template_category(const struct template *); /* NULL when it names none */
+/* template_channels: the channels it has parts for, NULL at the end. */
+const char *const *template_channels(const struct template *);
+bool template_has_channel(const struct template *, const char *channel);
+/* template_version: short hash of all its files, for traces. */
+const char *template_version(const struct template *);
+/* template_data: the declared variables, an object of name → {type, required, sample, default}. */
+const json_t *template_data(const struct template *);
+
+/* template_check_data: complaints about a message's data; pointer is a JSON pointer below "/data". */
+typedef void template_complaint_fn(void *arg, const char *pointer, const char *detail);
+void template_check_data(const struct template *, const json_t *data, template_complaint_fn *, void *arg);
+
+struct render_request {
+    const char *channel, *locale;
+    const char *only_part; /* NULL for all */
+    json_t *context;       /* objects at the top: data, recipient, message, links */
+    void *arg;
+    int (*offset)(void *arg, int64_t instant_ms);
+    const char *(*instant)(int64_t *ms, const char *text);
+};
+
+struct rendered {
+    GString *part[4];         /* in the order of channel_parts; NULL when the template has none */
+    char locale[LOCALE_SIZE]; /* the most exact locale that had a text, for the trace and the lang attribute */
+    char *why;                /* NULL, or the render error */
+};
+
+/* template_render: false with rendered->why on a render error.  rendered_clear frees what it holds. */
+bool template_render(struct template *, const struct render_request *, struct rendered *);
+void rendered_clear(struct rendered *);
+
+/* What the checks see. */
+struct library_view {
+    const char *dir, *default_locale;
+};
+struct library_view library_view(const struct library *);
+struct library *template_library(const struct template *);
+GHashTable *template_catalogs(const struct template *); /* locale → GHashTable key → struct icu_message */
+GHashTable *library_shared_catalogs(const struct library *);
+typedef void template_part_fn(void *arg, const char *file, const char *channel, const char *part, const char *locale, const struct mustache *);
+void template_each_part(const struct template *, template_part_fn *, void *arg);
+const struct mustache *library_partial(const struct library *, const char *name, const char *part, const struct locale_chain *, const char *indent, char **why);
+
+#endif

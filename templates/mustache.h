@@ -1,0 +1,63 @@
+/*
+ * Mustache, compiled once and rendered many times.
+ *
+ * The language is the one of the Mustache specification 1.4: comments, set
+ * delimiters, interpolation, sections, inverted sections, partials with
+ * indentation, inheritance (parents and blocks) and dynamic names.  No lambdas.
+ *
+ * A program is immutable and borrows nothing from its source.  Rendering
+ * appends to a GString and stops with a sentence at the first fault:
+ *
+ *   - a variable that the context does not have is a fault when env->strict is
+ *     set (a message must never go out with a hole in it); a section over a
+ *     missing name is just false;
+ *   - output, nesting and partial recursion are bounded (MUSTACHE_MAX_*).
+ *
+ * What lies outside the language is handed in: partials come from
+ * env->partial(), and names that begin with env->message_prefix ("t.") are
+ * formatted by env->message() with the context as it stands there.
+ */
+#ifndef TEMPLATES_MUSTACHE_H
+#define TEMPLATES_MUSTACHE_H
+
+#include <glib.h>
+#include <jansson.h>
+#include <stdbool.h>
+
+#define MUSTACHE_MAX_SOURCE  (256 * 1024)
+#define MUSTACHE_MAX_OUTPUT  (512 * 1024)
+#define MUSTACHE_MAX_NESTING 32
+#define MUSTACHE_MAX_DEPTH   48 /* context frames, sections and partials inside each other */
+
+struct mustache;
+struct mustache_stack;
+
+struct mustache_env {
+    bool strict; /* a missing variable is a fault */
+    bool html;   /* {{x}} escapes; otherwise it is {{{x}}} */
+    const char *message_prefix;
+    void *arg;
+    /* The compiled partial, or NULL when there is none (*why may say more).  Borrowed. */
+    const struct mustache *(*partial)(void *arg, const char *name, const char *indent, char **why);
+    /* Appends the catalog message to out (not escaped).  NULL when content, else a sentence to be freed. */
+    char *(*message)(void *arg, const char *key, const struct mustache_stack *context, GString *out);
+};
+
+/* mustache_compile: NULL on a fault, with *why = "NAME:LINE:COLUMN: what" (to be freed). */
+struct mustache *mustache_compile(const char *name, const char *text, size_t len, const char *indent, char **why);
+void mustache_free(struct mustache *);
+
+/* mustache_render: appends to out.  NULL when content, else "NAME:LINE: what" (to be freed). */
+char *mustache_render(const struct mustache *, const struct mustache_env *, json_t *context, GString *out);
+
+/* mustache_lookup: a dotted name in the context as it stands during env->message(), or NULL. */
+const json_t *mustache_lookup(const struct mustache_stack *, const char *name);
+
+/* mustache_scalar: appends a JSON value as Mustache prints it; false for objects and arrays. */
+bool mustache_scalar(const json_t *, GString *out);
+
+/* What a program mentions, for the checks: kind is 'v' variable, 's' section, 'p' partial or parent, '&' raw variable. */
+typedef void mustache_mention_fn(void *arg, char kind, const char *name, int line);
+void mustache_mentions(const struct mustache *, mustache_mention_fn *, void *arg);
+
+#endif

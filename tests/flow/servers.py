@@ -1,0 +1,241 @@
+"""A scripted SMTP server and a scripted SMS gateway, small enough to read, shared by every flow test and by quickstart.
+
+A script is a function that sees what comes and says what to answer; None means the ordinary answer.
+
+    SmtpServer(script=lambda verb, arg, session: '450 4.2.0 later' if verb == 'RCPT' else None)
+
+SMTP verbs: CONNECT EHLO STARTTLS AUTH MAIL RCPT DATA BODY (the reply to the dot) QUIT.  Besides a reply, a script may
+return DROP (close now), HANG (never answer), or a callable that gets the session and does as it likes.
+"""
+import base64, hashlib, hmac, http.server, json, os, socket, socketserver, ssl, sys, threading, time
+
+DROP, HANG = object(), object()
+
+
+class Mail:
+    def __init__(self, sender, recipient, data, session):
+        self.sender, self.recipient, self.data, self.session, self.at = sender, recipient, data, session, time.time()
+
+    def parse(self):
+        import email, email.policy
+        return email.message_from_bytes(self.data, policy=email.policy.default)
+
+
+class _Session(socketserver.StreamRequestHandler):
+    def reply(self, text):
+        self.wfile.write(text.replace('\n', '\r\n').encode() + b'\r\n')
+        self.wfile.flush()
+
+    def answer(self, verb, arg, usual):
+        """Says what the script wants, else the usual; True when the usual (or another 2xx or 3xx) was said."""
+        script = self.server.owner.script
+        said = script(verb, arg, self) if script else None
+        if said is DROP:
+            raise ConnectionAbortedError
+        if said is HANG:
+            self.server.owner.stopping.wait(600)
+            raise ConnectionAbortedError
+        if callable(said):
+            said = said(self)
+        said = usual if said is None else said
+        self.reply(said)
+        return said[0] in '23'
+
+    def setup(self):
+        super().setup()
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def handle(self):
+        self.count, self.sender, self.recipient, self.tls, self.authed = 0, None, None, False, None
+        with self.server.owner.lock:
+            self.server.owner.connections += 1
+        try:
+            if not self.answer('CONNECT', '', '220 catcher.example ESMTP'):
+                return
+            while self.command():
+                pass
+        except (ConnectionError, OSError, ValueError):
+            pass
+
+    def command(self):
+        line = self.rfile.readline()
+        if not line:
+            return False
+        text = line.decode('latin1').rstrip('\r\n')
+        verb, _, arg = text.partition(' ')
+        verb = verb.upper()
+        self.server.owner.log.append(text)
+        if verb in ('EHLO', 'HELO'):
+            owner, extra = self.server.owner, ''
+            extra += '\n250-STARTTLS' if owner.tls and not self.tls else ''
+            extra += '\n250-AUTH PLAIN LOGIN' if owner.users else ''
+            extra += ''.join('\n250-' + e for e in owner.extensions)
+            self.answer('EHLO', arg, '250-catcher.example' + extra + '\n250 ENHANCEDSTATUSCODES')
+        elif verb == 'STARTTLS':
+            if self.answer('STARTTLS', '', '220 go ahead'):
+                self.connection = self.server.owner.tls.wrap_socket(self.connection, server_side=True)
+                self.rfile, self.wfile, self.tls = self.connection.makefile('rb'), self.connection.makefile('wb'), True
+        elif verb == 'AUTH':
+            self.auth(arg)
+        elif verb == 'MAIL':
+            self.sender, self.recipient = arg.split(':', 1)[1].split('>')[0].strip('< '), None
+            self.answer('MAIL', arg, '250 2.1.0 ok')
+        elif verb == 'RCPT':
+            address = arg.split(':', 1)[1].split('>')[0].strip('< ')
+            if self.answer('RCPT', address, '250 2.1.5 ok'):
+                self.recipient = address
+        elif verb == 'DATA':
+            if not self.recipient:
+                self.reply('554 5.5.1 no valid recipients')
+            elif self.answer('DATA', '', '354 go on'):
+                self.data()
+        elif verb == 'QUIT':
+            self.answer('QUIT', '', '221 2.0.0 bye')
+            return False
+        elif verb in ('RSET', 'NOOP'):
+            self.reply('250 2.0.0 ok')
+        else:
+            self.reply('502 5.5.1 what?')
+        return True
+
+    def auth(self, arg):
+        mechanism, _, initial = arg.partition(' ')
+        if mechanism.upper() == 'LOGIN':
+            self.reply('334 VXNlcm5hbWU6')
+            user = base64.b64decode(self.rfile.readline()).decode()
+            self.reply('334 UGFzc3dvcmQ6')
+            password = base64.b64decode(self.rfile.readline()).decode()
+        else:
+            if not initial:
+                self.reply('334 ')
+                initial = self.rfile.readline().decode()
+            _, user, password = base64.b64decode(initial).decode().split('\0')
+        good = self.server.owner.users.get(user) == password
+        self.authed = user if good else None
+        self.answer('AUTH', user, '235 2.7.0 welcome' if good else '535 5.7.8 no')
+
+    def data(self):
+        lines, owner = [], self.server.owner
+        while True:
+            line = self.rfile.readline()
+            if not line:
+                owner.unfinished += 1
+                raise ConnectionAbortedError
+            if line == b'.\r\n':
+                break
+            lines.append(line[1:] if line.startswith(b'.') else line)
+            if owner.slow_body:
+                time.sleep(owner.slow_body)
+        self.count += 1
+        mail = Mail(self.sender, self.recipient, b''.join(lines), self)
+        # what counts as received is what was complete, whatever is answered afterwards
+        with owner.lock:
+            owner.received.append(mail)
+        if self.answer('BODY', self.recipient, '250 2.0.0 queued as %d' % len(owner.received)):
+            with owner.lock:
+                owner.accepted.append(mail)
+            if owner.directory:
+                name = '%04d-%s.eml' % (len(owner.accepted), self.recipient.split('@')[0])
+                with open(os.path.join(owner.directory, name), 'wb') as out:
+                    out.write(mail.data)
+        self.sender = self.recipient = None
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address, daemon_threads, request_queue_size = True, True, 256
+
+    def handle_error(self, request, address):
+        pass
+
+
+class SmtpServer:
+    def __init__(self, script=None, port=0, directory=None, tls=None, users=None, extensions=('PIPELINING', '8BITMIME'), implicit=False):
+        self.script, self.directory, self.tls, self.users, self.extensions = script, directory, tls, users or {}, extensions
+        self.received, self.accepted, self.log, self.unfinished, self.connections, self.slow_body = [], [], [], 0, 0, 0
+        self.lock, self.stopping = threading.Lock(), threading.Event()
+        self.server = _Server(('127.0.0.1', port), _Session)
+        if implicit:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=True)
+            self.tls = None
+        self.server.owner, self.port = self, self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, kwargs={'poll_interval': 0.05}, daemon=True).start()
+
+    def close(self):
+        self.stopping.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class _Gateway(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+
+    def log_message(self, *a):
+        pass
+
+    def do_POST(self):
+        owner = self.server.owner
+        body = self.rfile.read(int(self.headers.get('Content-Length', 0)))
+        request = {'path': self.path, 'headers': dict(self.headers), 'body': body, 'at': time.time()}
+        try:
+            request['json'] = json.loads(body)
+        except ValueError:
+            pass
+        with owner.lock:
+            owner.requests.append(request)
+            n = len(owner.requests)
+            if owner.file:
+                with open(owner.file, 'a') as out:
+                    out.write(json.dumps(request.get('json'), ensure_ascii=False) + '\n')
+        said = owner.script(request, self) if owner.script else None
+        if said is DROP:
+            self.close_connection = True
+            self.connection.close()
+            return
+        if said is HANG:
+            owner.stopping.wait(600)
+            return
+        status, headers, text = said or (202, {}, json.dumps({'id': 'sms-%d' % n}))
+        data = text.encode()
+        self.send_response(status)
+        for k, v in {'Content-Type': 'application/json', 'Content-Length': str(len(data)), **headers}.items():
+            self.send_header(k, v)
+        self.end_headers()
+        self.wfile.write(data)
+
+
+class Gateway:
+    """script(request, handler) -> (status, headers, text), DROP, HANG or None."""
+
+    def __init__(self, script=None, port=0, file=None):
+        self.script, self.file, self.requests, self.lock, self.stopping = script, file, [], threading.Lock(), threading.Event()
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads, request_queue_size = True, 256
+
+            def handle_error(self, request, address):
+                pass
+
+        self.server = Server(('127.0.0.1', port), _Gateway)
+        self.server.owner, self.port = self, self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, kwargs={'poll_interval': 0.05}, daemon=True).start()
+
+    def close(self):
+        self.stopping.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def signature(secret, headers, body):
+    """What Standard Webhooks says the header webhook-signature must be."""
+    key = base64.b64decode(secret[6:]) if secret.startswith('whsec_') else secret.encode()
+    signed = ('%s.%s.' % (headers['webhook-id'], headers['webhook-timestamp'])).encode() + body
+    return 'v1,' + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+
+
+if __name__ == '__main__':
+    # servers.py SMTP_PORT HTTP_PORT DIRECTORY: catches mails and texts until it is ended; port 0 picks one, said on the first line
+    out = sys.argv[3]
+    os.makedirs(out, exist_ok=True)
+    smtp, gateway = SmtpServer(port=int(sys.argv[1]), directory=out), Gateway(port=int(sys.argv[2]), file=os.path.join(out, 'sms.ndjson'))
+    print(json.dumps({'smtp': smtp.port, 'http': gateway.port}), flush=True)
+    threading.Event().wait()
