@@ -19,18 +19,26 @@
 #include "channels/smtp_wire.h"
 
 /*
- *   FREE ──send──▶ BUSY ──done──▶ FREE      an agent that dies or overstays frees its slot,
- *                                           and the next send starts another
+ *   slot:  agent process, one mail in hand, and one more that has been written ahead
+ *
+ *   send ──▶ hand ──ASK──▶ answer ──GO──▶ RESULT ──▶ done; the next one is in hand
+ *
+ * An agent that dies or overstays ends both its mails; the next send starts another.
  */
 struct ticket {
+    struct slot *slot;
+    const struct parcel parcel; /* its texts are borrowed until done() */
+    bool written;               /* to the agent; one ahead follows the answer of the one in hand, which the agent waits for */
+    bool went;                  /* answer(go) was given */
+    struct parcel_events events;
+};
+
+struct slot {
     struct mail_provider *home;
     pid_t pid;
     int fd;
-    enum { SLOT_FREE, SLOT_BUSY } state;
     enum smtp_stage stage;
-    bool went; /* answer(go) was given */
-    bool asking;
-    struct parcel_events events;
+    struct ticket *hand, *ahead;
     ev_io readable, writable;
     ev_timer deadline;
     GByteArray *in;
@@ -43,31 +51,32 @@ struct mail_provider {
     struct email_settings s;
     char *settings_json;
     int n_slots;
-    struct ticket *slots;
+    struct slot *slots;
+    ev_prepare turn; /* what was put in this turn of the loop leaves in one write */
 };
 
 extern char **environ;
 
 /* ---------------------------------------------------------------- agents */
 
-static void slot_close(struct ticket *t)
+static void slot_close(struct slot *s)
 {
-    if (t->pid <= 0)
+    if (s->pid <= 0)
         return;
-    ev_io_stop(t->home->loop, &t->readable);
-    ev_io_stop(t->home->loop, &t->writable);
-    ev_timer_stop(t->home->loop, &t->deadline);
-    close(t->fd);
-    kill(t->pid, SIGKILL);
-    while (waitpid(t->pid, NULL, 0) < 0 && errno == EINTR)
+    ev_io_stop(s->home->loop, &s->readable);
+    ev_io_stop(s->home->loop, &s->writable);
+    ev_timer_stop(s->home->loop, &s->deadline);
+    close(s->fd);
+    kill(s->pid, SIGKILL);
+    while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
         ;
-    t->pid = 0;
-    t->fd = -1;
-    g_byte_array_set_size(t->in, 0);
-    g_string_truncate(t->out, 0);
+    s->pid = 0;
+    s->fd = -1;
+    g_byte_array_set_size(s->in, 0);
+    g_string_truncate(s->out, 0);
 }
 
-static bool slot_spawn(struct ticket *t)
+static bool slot_spawn(struct slot *s)
 {
     posix_spawn_file_actions_t actions;
     sigset_t none;
@@ -86,73 +95,112 @@ static bool slot_spawn(struct ticket *t)
     sigemptyset(&none);
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-    int error = posix_spawn(&t->pid, "/proc/self/exe", &actions, &attr, (char *[]){ "tidings", "smtp-agent", parent, NULL }, environ);
+    int error = posix_spawn(&s->pid, "/proc/self/exe", &actions, &attr, (char *[]){ "tidings", "smtp-agent", parent, NULL }, environ);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attr);
     close(pair[1]);
     if (error) {
         close(pair[0]);
-        t->pid = 0;
+        s->pid = 0;
         return false;
     }
-    t->fd = pair[0];
-    fcntl(t->fd, F_SETFL, O_NONBLOCK);
-    ev_io_set(&t->readable, t->fd, EV_READ);
-    ev_io_set(&t->writable, t->fd, EV_WRITE);
-    ev_io_start(t->home->loop, &t->readable);
+    s->fd = pair[0];
+    fcntl(s->fd, F_SETFL, O_NONBLOCK);
+    ev_io_set(&s->readable, s->fd, EV_READ);
+    ev_io_set(&s->writable, s->fd, EV_WRITE);
+    ev_io_start(s->home->loop, &s->readable);
     return true;
 }
 
-static void set_deadline(struct ticket *t, int64_t ms)
+static void set_deadline(struct slot *s, int64_t ms)
 {
-    t->deadline.repeat = (double)ms / 1000;
-    ev_timer_again(t->home->loop, &t->deadline);
+    s->deadline.repeat = (double)ms / 1000;
+    ev_timer_again(s->home->loop, &s->deadline);
 }
 
-static void flush(struct ticket *t)
+static void flush(struct slot *s)
 {
-    while (t->out->len) {
-        ssize_t n = write(t->fd, t->out->str, t->out->len);
+    while (s->out->len) {
+        ssize_t n = write(s->fd, s->out->str, s->out->len);
         if (n <= 0)
             break;
-        g_string_erase(t->out, 0, n);
+        g_string_erase(s->out, 0, n);
     }
-    if (t->out->len)
-        ev_io_start(t->home->loop, &t->writable);
+    if (s->out->len)
+        ev_io_start(s->home->loop, &s->writable);
     else
-        ev_io_stop(t->home->loop, &t->writable);
+        ev_io_stop(s->home->loop, &s->writable);
 }
 
-static void put(struct ticket *t, enum smtp_frame type, const void *bytes, size_t len)
+static void put(struct slot *s, enum smtp_frame type, const void *bytes, size_t len)
 {
     struct smtp_head head = { type, (uint32_t)len };
 
-    g_string_append_len(t->out, (const char *)&head, sizeof head);
-    g_string_append_len(t->out, bytes, (gssize)len);
+    g_string_append_len(s->out, (const char *)&head, sizeof head);
+    g_string_append_len(s->out, bytes, (gssize)len);
 }
 
 /* ---------------------------------------------------------------- results */
 
-static void finish(struct ticket *t, const struct outcome *o)
+static void put_job(struct ticket *t)
+{
+    const struct parcel *p = &t->parcel;
+    size_t from = strlen(p->from) + 1, to = strlen(p->to) + 1;
+    struct smtp_head head = { FRAME_JOB, (uint32_t)(from + to + p->len) };
+
+    if (t->written)
+        return;
+    t->written = true;
+    g_string_append_len(t->slot->out, (const char *)&head, sizeof head);
+    g_string_append_len(t->slot->out, p->from, (gssize)from);
+    g_string_append_len(t->slot->out, p->to, (gssize)to);
+    g_string_append_len(t->slot->out, p->bytes, (gssize)p->len);
+}
+
+static void hand_over(struct slot *s)
+{
+    s->hand = s->ahead;
+    s->ahead = NULL;
+    if (s->hand)
+        put_job(s->hand);
+    if (s->hand)
+        set_deadline(s, s->home->s.connect_timeout_ms + s->home->s.send_timeout_ms);
+    else
+        ev_timer_stop(s->home->loop, &s->deadline);
+}
+
+static void ticket_done(struct ticket *t, const struct outcome *o)
 {
     struct parcel_events events = t->events;
 
-    t->state = SLOT_FREE;
-    t->asking = t->went = false;
-    ev_timer_stop(t->home->loop, &t->deadline);
+    g_free(t);
     events.done(events.arg, o);
 }
 
-/* What the last milestone says about a mail whose agent is gone. */
-static void finish_by_stage(struct ticket *t, const char *why)
+/* Ends the mail in hand; the one ahead, if any, comes into hand. */
+static void finish(struct slot *s, const struct outcome *o)
 {
-    static const char *const at[] = { "while connecting", "before the log-in was done", "in the envelope", "within the mail", "after the final dot", "" };
-    struct outcome o = { .kind = t->went ? OUTCOME_UNKNOWN : t->stage >= STAGE_ENVELOPE && t->stage < STAGE_IDLE ? OUTCOME_DEFERRED : OUTCOME_FAULT };
+    struct ticket *t = s->hand;
 
-    snprintf(o.detail, sizeof o.detail, "%s %s", why, at[t->went ? STAGE_DOT : t->stage]);
-    slot_close(t);
-    if (t->state == SLOT_BUSY)
-        finish(t, &o);
+    hand_over(s);
+    ticket_done(t, o);
+}
+
+/* What the last milestone says about the mails of an agent that is gone. */
+static void finish_by_stage(struct slot *s, const char *why)
+{
+    static const char *const at[] = { "while connecting", "before the log-in was done", "before the final dot" };
+    struct ticket *hand = s->hand, *ahead = s->ahead;
+    struct outcome o = { .kind = hand && hand->went ? OUTCOME_UNKNOWN : s->stage == STAGE_MAIL ? OUTCOME_DEFERRED : OUTCOME_FAULT };
+    struct outcome untouched = { .kind = OUTCOME_FAULT, .detail = "its connection ended before its turn" };
+
+    snprintf(o.detail, sizeof o.detail, "%s %s", why, hand && hand->went ? "after the final dot" : at[s->stage]);
+    s->hand = s->ahead = NULL;
+    slot_close(s);
+    if (hand)
+        ticket_done(hand, &o);
+    if (ahead)
+        ticket_done(ahead, &untouched);
 }
 
 static void on_deadline(struct ev_loop *loop, ev_timer *w, int revents)
@@ -160,32 +208,28 @@ static void on_deadline(struct ev_loop *loop, ev_timer *w, int revents)
     finish_by_stage(w->data, "no answer in time");
 }
 
-static void on_result(struct ticket *t, const struct smtp_result *r)
+static void on_result(struct slot *s, const struct smtp_result *r)
 {
     struct outcome o = { .kind = (enum outcome_kind)r->kind, .code = r->code };
 
     g_strlcpy(o.detail, r->detail, sizeof o.detail);
     if (o.kind == OUTCOME_SENT)
         g_strlcpy(o.ref, r->detail, sizeof o.ref);
-    if (t->state == SLOT_BUSY)
-        finish(t, &o);
+    if (s->hand)
+        finish(s, &o);
 }
 
-static void on_stage(struct ticket *t, enum smtp_stage stage)
+static void on_stage(struct slot *s, enum smtp_stage stage)
 {
-    const struct email_settings *s = &t->home->s;
-
-    t->stage = stage;
-    if (t->state != SLOT_BUSY)
-        return;
-    if (stage == STAGE_ENVELOPE || stage == STAGE_BODY)
-        set_deadline(t, s->send_timeout_ms);
-    else if (stage == STAGE_DOT)
-        set_deadline(t, s->reply_timeout_ms);
+    s->stage = stage;
+    if (s->hand && stage == STAGE_MAIL)
+        set_deadline(s, s->home->s.send_timeout_ms);
+    else if (s->hand)
+        set_deadline(s, s->home->s.connect_timeout_ms);
 }
 
 /* Takes one frame out of the buffer; its size, or 0 while it is incomplete. */
-static size_t take_frame(struct ticket *t, const guint8 *bytes, size_t len)
+static size_t take_frame(struct slot *s, const guint8 *bytes, size_t len)
 {
     struct smtp_head head;
 
@@ -197,43 +241,51 @@ static size_t take_frame(struct ticket *t, const guint8 *bytes, size_t len)
     if (head.type == FRAME_STAGE && head.len == sizeof(uint32_t)) {
         uint32_t stage;
         memcpy(&stage, bytes + sizeof head, sizeof stage);
-        on_stage(t, (enum smtp_stage)stage);
-    } else if (head.type == FRAME_ASK && t->state == SLOT_BUSY) {
-        ev_timer_stop(t->home->loop, &t->deadline); /* the answer is ours to give */
-        t->asking = true;
-        t->events.ask(t->events.arg);
+        on_stage(s, (enum smtp_stage)stage);
+    } else if (head.type == FRAME_ASK && s->hand) {
+        ev_timer_stop(s->home->loop, &s->deadline); /* the answer is ours to give */
+        s->hand->events.ask(s->hand->events.arg);
     } else if (head.type == FRAME_RESULT && head.len == sizeof(struct smtp_result)) {
         struct smtp_result r;
         memcpy(&r, bytes + sizeof head, sizeof r);
         r.detail[sizeof r.detail - 1] = '\0';
-        on_result(t, &r);
+        on_result(s, &r);
     }
     return sizeof head + head.len;
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
 {
-    struct ticket *t = w->data;
+    struct slot *s = w->data;
     guint8 buf[4096];
-    ssize_t n = read(t->fd, buf, sizeof buf);
+    ssize_t n = read(s->fd, buf, sizeof buf);
     size_t used = 0, one;
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
-        finish_by_stage(t, "the mail agent ended");
+        finish_by_stage(s, "the mail agent ended");
         return;
     }
-    g_byte_array_append(t->in, buf, (guint)n);
-    while (t->pid > 0 && (one = take_frame(t, t->in->data + used, t->in->len - used)) > 0)
+    g_byte_array_append(s->in, buf, (guint)n);
+    while (s->pid > 0 && (one = take_frame(s, s->in->data + used, s->in->len - used)) > 0)
         used += one;
-    if (used && used <= t->in->len)
-        g_byte_array_remove_range(t->in, 0, (guint)used);
+    if (used && used <= s->in->len)
+        g_byte_array_remove_range(s->in, 0, (guint)used);
 }
 
 static void on_writable(struct ev_loop *loop, ev_io *w, int revents)
 {
     flush(w->data);
+}
+
+static void on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
+{
+    struct mail_provider *m = w->data;
+
+    for (int i = 0; i < m->n_slots; i++)
+        if (m->slots[i].out->len && !ev_is_active(&m->slots[i].writable))
+            flush(&m->slots[i]);
 }
 
 /* ---------------------------------------------------------------- the provider */
@@ -244,69 +296,74 @@ static int mail_room(const struct provider *p)
     int room = 0;
 
     for (int i = 0; i < m->n_slots; i++)
-        room += m->slots[i].state == SLOT_FREE;
+        room += !m->slots[i].hand + (!m->slots[i].ahead && (m->slots[i].stage == STAGE_MAIL || !m->slots[i].hand));
     return room;
 }
 
-/* A free slot, rather one that has its agent, and rather one that has its connection. */
-static struct ticket *free_slot(struct mail_provider *m)
+/* A slot with empty hands, rather one that has its agent; else one whose session is open, to write ahead. */
+static struct slot *free_slot(struct mail_provider *m)
 {
-    struct ticket *best = NULL;
+    struct slot *best = NULL, *second = NULL;
 
     for (int i = 0; i < m->n_slots; i++) {
-        struct ticket *t = &m->slots[i];
-        if (t->state == SLOT_FREE && (!best || (t->pid > 0 && best->pid <= 0)))
-            best = t;
+        struct slot *s = &m->slots[i];
+        if (!s->hand && (!best || (s->pid > 0 && best->pid <= 0)))
+            best = s;
+        if (s->hand && !s->ahead && s->stage == STAGE_MAIL && !second)
+            second = s;
     }
-    return best;
+    return best ? best : second;
 }
 
 static struct ticket *mail_send(struct provider *p, const struct parcel *parcel, struct parcel_events events)
 {
     struct mail_provider *m = (struct mail_provider *)p;
-    struct ticket *t = free_slot(m);
-    size_t from = strlen(parcel->from) + 1, to = strlen(parcel->to) + 1;
-    struct smtp_head head = { FRAME_JOB, (uint32_t)(from + to + parcel->len) };
+    struct slot *s = free_slot(m);
+    struct ticket init = { .slot = s, .parcel = *parcel, .events = events }, *t;
 
-    if (!t)
+    if (!s)
         return NULL;
-    t->state = SLOT_BUSY;
-    t->events = events;
-    t->asking = t->went = false;
-    t->stage = STAGE_CONNECT;
-    set_deadline(t, m->s.connect_timeout_ms);
-    if (t->pid <= 0) {
-        if (!slot_spawn(t)) { /* said from the loop: the deadline is now */
-            set_deadline(t, 1);
+    t = g_memdup2(&init, sizeof init);
+    if (s->hand) {
+        s->ahead = t;
+        if (s->hand->went)
+            put_job(t);
+        return t;
+    }
+    s->hand = t;
+    set_deadline(s, m->s.connect_timeout_ms + m->s.send_timeout_ms);
+    if (s->pid <= 0) {
+        s->stage = STAGE_CONNECT;
+        if (!slot_spawn(s)) { /* said from the loop: the deadline is now */
+            set_deadline(s, 1);
             return t;
         }
-        put(t, FRAME_SETTINGS, m->settings_json, strlen(m->settings_json));
+        put(s, FRAME_SETTINGS, m->settings_json, strlen(m->settings_json));
     }
-    g_string_append_len(t->out, (const char *)&head, sizeof head);
-    g_string_append_len(t->out, parcel->from, (gssize)from);
-    g_string_append_len(t->out, parcel->to, (gssize)to);
-    g_string_append_len(t->out, parcel->bytes, (gssize)parcel->len);
-    flush(t);
+    put_job(t);
     return t;
 }
 
 static void mail_answer(struct ticket *t, bool go)
 {
-    if (!t->asking) /* the agent died while the question was open; done() has said so */
-        return;
-    t->asking = false;
+    struct slot *s = t->slot;
+
     t->went = go;
-    put(t, go ? FRAME_GO : FRAME_STOP, "", 0);
-    set_deadline(t, go ? t->home->s.reply_timeout_ms : t->home->s.connect_timeout_ms);
-    flush(t);
+    put(s, go ? FRAME_GO : FRAME_STOP, "", 0);
+    if (s->ahead)
+        put_job(s->ahead);
+    set_deadline(s, go ? s->home->s.reply_timeout_ms : s->home->s.connect_timeout_ms);
 }
 
 static void mail_close(struct provider *p)
 {
     struct mail_provider *m = (struct mail_provider *)p;
 
+    ev_prepare_stop(m->loop, &m->turn);
     for (int i = 0; i < m->n_slots; i++) {
         slot_close(&m->slots[i]);
+        g_free(m->slots[i].hand);
+        g_free(m->slots[i].ahead);
         g_byte_array_unref(m->slots[i].in);
         g_string_free(m->slots[i].out, TRUE);
     }
@@ -317,9 +374,10 @@ static void mail_close(struct provider *p)
 
 static const struct provider_type mail_type = { "email", mail_room, mail_send, mail_answer, mail_close };
 
-struct provider *email_open(struct ev_loop *loop, const struct email_settings *s)
+struct provider *email_open(struct ev_loop *loop, const struct email_settings *settings)
 {
     struct mail_provider *m = g_new0(struct mail_provider, 1);
+    const struct email_settings *s = settings;
 
     m->head.type = &mail_type;
     g_strlcpy(m->head.name, s->name, sizeof m->head.name);
@@ -329,18 +387,22 @@ struct provider *email_open(struct ev_loop *loop, const struct email_settings *s
                                   "password", s->password, "ca_file", s->ca_file, "hello", s->hello);
     m->settings_json = json_dumps(json, JSON_COMPACT);
     m->n_slots = s->connections;
-    m->slots = g_new0(struct ticket, m->n_slots);
+    m->slots = g_new0(struct slot, m->n_slots);
     for (int i = 0; i < m->n_slots; i++) {
-        struct ticket *t = &m->slots[i];
-        t->home = m;
-        t->fd = -1;
-        t->in = g_byte_array_new();
-        t->out = g_string_new(NULL);
-        ev_init(&t->readable, on_readable);
-        ev_init(&t->writable, on_writable);
-        ev_init(&t->deadline, on_deadline);
-        t->readable.data = t->writable.data = t->deadline.data = t;
+        struct slot *slot = &m->slots[i];
+        slot->home = m;
+        slot->fd = -1;
+        slot->in = g_byte_array_new();
+        slot->out = g_string_new(NULL);
+        ev_init(&slot->readable, on_readable);
+        ev_init(&slot->writable, on_writable);
+        ev_init(&slot->deadline, on_deadline);
+        slot->readable.data = slot->writable.data = slot->deadline.data = slot;
     }
+    ev_prepare_init(&m->turn, on_turn);
+    m->turn.data = m;
+    ev_set_priority(&m->turn, EV_MINPRI); /* after those who fill the slots */
+    ev_prepare_start(loop, &m->turn);
     return &m->head;
 }
 

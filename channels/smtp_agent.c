@@ -65,7 +65,6 @@ static struct {
     SSL *ssl;
     char last_reply[256];
     int last_code;
-    bool hold_open; /* a next mail has been added from inside an event */
 } a;
 
 /* ---------------------------------------------------------------- frames */
@@ -167,12 +166,7 @@ static const char *on_body(void **ctx, int *len, void *arg)
         errno = ECANCELED; /* libesmtp drops the connection without the dot */
         return NULL;
     }
-    if (!a.job.go)
-        errno = ECANCELED;
-    else {
-        put_stage(STAGE_DOT);
-        errno = 0;
-    }
+    errno = a.job.go ? 0 : ECANCELED;
     return NULL;
 }
 
@@ -185,7 +179,6 @@ static void add_mail(smtp_session_t session)
     smtp_size_set_estimate(message, a.job.len);
     smtp_set_messagecb(message, on_body, NULL);
     a.mails++;
-    put_stage(STAGE_ENVELOPE);
 }
 
 /* Waits for the next mail with the connection kept open; adds it.  Called from inside an event. */
@@ -195,11 +188,8 @@ static void feed_next(smtp_session_t session)
 
     if (a.mails >= SESSION_MAILS || a.last_code == 421)
         return;
-    if (poll(fds, 2, 0) == 0) {
-        put_stage(STAGE_IDLE);
-        while (poll(fds, 2, IDLE_MS) < 0 && errno == EINTR)
-            ;
-    }
+    while (poll(fds, 2, IDLE_MS) < 0 && errno == EINTR)
+        ;
     if (fds[1].revents || !fds[0].revents) /* the server hung up, or nothing to do: QUIT */
         return;
     take_job();
@@ -237,6 +227,8 @@ static void on_mail_status(smtp_session_t session, smtp_message_t message)
         put_result(OUTCOME_FAULT, a.last_code, *a.last_reply ? a.last_reply : "the server refused or did not offer the log-in");
         _exit(0);
     }
+    if (a.mails == 1)
+        put_stage(STAGE_MAIL);
     if (status->code / 100 == 2 || a.job.done)
         return;
     reply_line(status, line);
@@ -253,11 +245,7 @@ static void on_recipient_status(smtp_session_t session, smtp_recipient_t recipie
     char line[256];
 
     a.last_code = status->code;
-    if (status->code / 100 == 2) {
-        put_stage(STAGE_BODY);
-        return;
-    }
-    if (a.job.done)
+    if (status->code / 100 == 2 || a.job.done)
         return;
     reply_line(status, line);
     put_result(status->code == 421 ? OUTCOME_FAULT : status->code / 100 == 4 ? OUTCOME_DEFERRED : OUTCOME_REFUSED, status->code, line);
@@ -545,7 +533,7 @@ static smtp_session_t open_session(void)
 }
 
 /* The session ended and the mail in hand has no result: what can be said of it? */
-static void report_leftover(smtp_session_t session, smtp_message_t first, int started)
+static void report_leftover(void)
 {
     char text[160], line[256];
 
@@ -579,9 +567,8 @@ static void run_session(void)
     put_stage(STAGE_CONNECT);
     session = open_session();
     add_mail(session);
-    put_stage(STAGE_CONNECT);
-    int started = smtp_start_session(session);
-    report_leftover(session, NULL, started);
+    smtp_start_session(session); /* what it returns says nothing */
+    report_leftover();
     smtp_destroy_session(session);
 }
 
@@ -662,6 +649,5 @@ int smtp_agent_main(int parent)
     for (;;) {
         take_job();
         run_session();
-        put_stage(STAGE_IDLE);
     }
 }

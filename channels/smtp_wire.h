@@ -1,10 +1,12 @@
 /*
  * What a mail provider and its agent processes say to each other, over a
  * socket pair: frames of a type, a length and bytes.  Both ends are this binary,
- * so numbers are in the machine's own order.
+ * so numbers are in the machine's own order.  Every write wakes the other side,
+ * which costs more than what it says: so a JOB goes ahead, behind the GO of the
+ * one before, and a session that is open reports only ASK and RESULT.
  *
  *   provider → agent                       agent → provider
- *   SETTINGS once, JSON                    STAGE   how far it is (enum smtp_stage)
+ *   SETTINGS once, JSON                    STAGE   how far a new session is (enum smtp_stage)
  *   JOB      from NUL to NUL mail          ASK     all but the final dot is out: go on?
  *   GO, STOP the answer to ASK             RESULT  struct smtp_result
  */
@@ -19,7 +21,7 @@ struct smtp_head {
     uint32_t type, len;
 };
 
-enum smtp_stage { STAGE_CONNECT, STAGE_GREETING, STAGE_ENVELOPE, STAGE_BODY, STAGE_DOT, STAGE_IDLE };
+enum smtp_stage { STAGE_CONNECT, STAGE_GREETING, STAGE_MAIL };
 
 struct smtp_result {
     int32_t kind; /* enum outcome_kind */

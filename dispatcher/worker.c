@@ -23,7 +23,7 @@
  *   wake (published) └── each claim says when the next one is due
  */
 struct partition {
-    int64_t next_due;   /* service time; 0: look now */
+    int64_t next_due[CHANNEL_COUNT]; /* service time; 0: look now */
     double looked_at;   /* loop time of the last claim */
     bool claiming;
     int room[CHANNEL_COUNT]; /* asked for by the claim under way */
@@ -244,12 +244,16 @@ struct claim_job {
     int partition;
 };
 
-static void note_due(struct worker *w, int partition, int64_t due)
+static void note_due(struct partition *p, enum channel c, int64_t due)
 {
-    struct partition *p = &w->partitions[partition];
+    if (due < p->next_due[c])
+        p->next_due[c] = due;
+}
 
-    if (due < p->next_due)
-        p->next_due = due;
+static void note_due_any(struct partition *p, int64_t due)
+{
+    for (int c = 0; c < CHANNEL_COUNT; c++)
+        note_due(p, (enum channel)c, due);
 }
 
 static void on_claims(void *arg, bool ok, const struct claims *claims)
@@ -262,10 +266,11 @@ static void on_claims(void *arg, bool ok, const struct claims *claims)
     for (int c = 0; c < CHANNEL_COUNT; c++)
         w->reserved[c] -= p->room[c];
     if (ok) {
-        if (claims->next_due >= 0)
-            note_due(w, job->partition, claims->next_due);
+        for (int c = 0; c < CHANNEL_COUNT; c++)
+            if (claims->next_due[c] >= 0)
+                note_due(p, (enum channel)c, claims->next_due[c]);
         if (claims->next_lease >= 0) /* should its worker have died, we take it over then */
-            note_due(w, job->partition, clock_now() + (int64_t)((double)(claims->next_lease - clock_real() + 20) * clock_rate()));
+            note_due(p, CHANNEL_EMAIL, clock_now() + (int64_t)((double)(claims->next_lease - clock_real() + 20) * clock_rate()));
         if (claims->reclaimed)
             metrics_add(METRIC_RECLAIMED, "", claims->reclaimed);
         for (int i = 0; i < claims->count; i++)
@@ -275,21 +280,25 @@ static void on_claims(void *arg, bool ok, const struct claims *claims)
     g_free(job);
 }
 
-/* Claims from a partition; false when there is no room for anything. */
-static bool claim(struct worker *w, int partition)
+/* Claims what is due in a partition, as far as there is room; false when there is none for what is due. */
+static bool claim(struct worker *w, int partition, int64_t now, bool stale)
 {
     struct partition *p = &w->partitions[partition];
     struct claim_job *job;
-    bool any = false;
+    bool any = stale;
 
-    for (int c = 0; c < CHANNEL_COUNT; c++)
-        any |= (p->room[c] = room_for(w, (enum channel)c)) > 0;
+    for (int c = 0; c < CHANNEL_COUNT; c++) {
+        bool due = stale || p->next_due[c] <= now;
+        p->room[c] = due ? room_for(w, (enum channel)c) : 0;
+        any |= p->room[c] > 0;
+    }
     if (!any)
         return false;
-    for (int c = 0; c < CHANNEL_COUNT; c++)
+    for (int c = 0; c < CHANNEL_COUNT; c++) {
         w->reserved[c] += p->room[c];
+        p->next_due[c] = INT64_MAX;
+    }
     p->claiming = true;
-    p->next_due = INT64_MAX;
     p->looked_at = ev_now(w->service->loop);
     job = g_new0(struct claim_job, 1);
     *job = (struct claim_job){ w, partition };
@@ -297,31 +306,37 @@ static bool claim(struct worker *w, int partition)
     return true;
 }
 
+static int64_t soonest_of(const struct partition *p)
+{
+    return MIN(p->next_due[0], MIN(p->next_due[1], p->next_due[2]));
+}
+
+/* One round over the partitions, beginning where the last one found no room. */
 static void claim_due(struct worker *w)
 {
     int64_t now = clock_now(), soonest = INT64_MAX;
-    int count = w->service->store->partitions;
-    double net = SAFETY_NET_S;
+    int count = w->service->store->partitions, first_refused = -1;
+    double wait = SAFETY_NET_S;
 
     if (w->draining || w->journal_broken || !w->service->store->ready)
         return;
     for (int i = 0; i < count; i++) {
         int index = (w->next_partition + i) % count;
         struct partition *p = &w->partitions[index];
-        double stale = p->looked_at + SAFETY_NET_S - ev_now(w->service->loop);
+        double net = p->looked_at + SAFETY_NET_S - ev_now(w->service->loop);
         if (p->claiming)
             continue;
-        if (p->next_due <= now || stale <= 0) {
-            if (!claim(w, index)) { /* places that become free will bring us back */
-                w->next_partition = index;
-                break;
-            }
-        } else {
-            soonest = MIN(soonest, p->next_due);
-            net = MIN(net, stale);
+        if (soonest_of(p) > now && net > 0) {
+            soonest = MIN(soonest, soonest_of(p));
+            wait = MIN(wait, net);
+        } else if (!claim(w, index, now, net <= 0) && first_refused < 0) {
+            first_refused = index; /* places that become free bring us back */
         }
     }
-    double wait = soonest == INT64_MAX ? net : MIN(net, clock_wait(soonest));
+    if (first_refused >= 0)
+        w->next_partition = first_refused;
+    if (soonest != INT64_MAX)
+        wait = MIN(wait, clock_wait(soonest));
     w->due.repeat = MAX(wait, 0.0005);
     ev_timer_again(w->service->loop, &w->due);
 }
@@ -340,7 +355,7 @@ void worker_woken(struct worker *w, const char *message)
 
     if (partition < 0 || partition >= w->service->store->partitions || !due)
         return;
-    note_due(w, partition, g_ascii_strtoll(due + 1, NULL, 10));
+    note_due_any(&w->partitions[partition], g_ascii_strtoll(due + 1, NULL, 10));
     worker_place_free(w);
 }
 
@@ -483,7 +498,7 @@ void worker_store_ready(struct worker *w, bool ready)
     if (!ready)
         return;
     for (int i = 0; i < w->service->store->partitions; i++)
-        w->partitions[i].next_due = 0;
+        memset(w->partitions[i].next_due, 0, sizeof w->partitions[i].next_due);
     journal_replay(w->journal, w->service->store, w->service->policy);
     ingest_wake(w->ingest);
     worker_place_free(w);

@@ -141,6 +141,23 @@ static int run_command(struct cli *c)
     return status;
 }
 
+static int run_with_log(struct cli *c, int argc, char **argv)
+{
+    const char *usual = strcmp(c->command->name, "serve") == 0 ? "info" : "error";
+    const char *complaint = log_setup(c->log_format, c->log_level ? c->log_level : usual);
+
+    if (complaint)
+        return cli_usage(c, "%s", complaint);
+    c->argc = argc;
+    c->argv = argv;
+    curl_global_init(CURL_GLOBAL_ALL);
+    c->loop = ev_default_loop(0);
+    int status = run_command(c);
+    curl_global_cleanup();
+    xmlCleanupParser();
+    return status;
+}
+
 int cli_main(int argc, char **argv)
 {
     struct cli c = { 0 };
@@ -157,17 +174,9 @@ int cli_main(int argc, char **argv)
         return print_help(stderr);
     }
     argc--, argv++;
-    if (!parse_options(&c, &argc, &argv))
-        return 2;
-    const char *complaint = log_setup(c.log_format, c.log_level ? c.log_level : strcmp(c.command->name, "serve") == 0 ? "info" : "error");
-    if (complaint)
-        return cli_usage(&c, "%s", complaint);
-    c.argc = argc - 1;
-    c.argv = argv + 1;
-    curl_global_init(CURL_GLOBAL_ALL);
-    c.loop = ev_default_loop(0);
-    int status = run_command(&c);
-    curl_global_cleanup();
-    xmlCleanupParser();
+    int status = parse_options(&c, &argc, &argv) ? run_with_log(&c, argc - 1, argv + 1) : 2;
+    g_free(c.config);
+    g_free(c.log_format);
+    g_free(c.log_level);
     return status;
 }

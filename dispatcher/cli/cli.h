@@ -13,7 +13,7 @@
 #include "dispatcher/service.h"
 
 struct cli {
-    const char *config, *log_format, *log_level;
+    char *config, *log_format, *log_level;
     bool json;
     const struct command *command;
     struct ev_loop *loop;

@@ -18,13 +18,23 @@ local function selects(rule, L, kind, cat)
     (rule.cats == '' or string.find(rule.cats, ','..cat..',', 1, true))
 end
 
--- The scores of what a rule counts since an instant, oldest first, without the delivery itself.
-local function counted(rid, self, rule, since)
-  local list, found = call('ZRANGEBYSCORE', P..'h:'..rid, since, '+inf', 'WITHSCORES'), {}
+-- The person's history since an instant, oldest first, without the delivery itself.
+local function history(rid, self, since)
+  local list, sends = call('ZRANGEBYSCORE', P..'h:'..rid, since, '+inf', 'WITHSCORES'), {}
   for j = 1, #list, 2 do
-    local member = list[j]
-    local L, kind, cat = string.match(member, '(.)|(.)|(.*)$')
-    if member ~= self and selects(rule, L, kind, cat) then found[#found + 1] = tonumber(list[j + 1]) end
+    if list[j] ~= self then
+      local L, kind, cat = string.match(list[j], '(.)|(.)|(.*)$')
+      sends[#sends + 1] = { at = tonumber(list[j + 1]), L = L, kind = kind, cat = cat }
+    end
+  end
+  return sends
+end
+
+-- The instants of what a rule counts.
+local function counted(sends, rule, since)
+  local found = {}
+  for _, one in ipairs(sends) do
+    if one.at >= since and selects(rule, one.L, one.kind, one.cat) then found[#found + 1] = one.at end
   end
   return found
 end
@@ -45,10 +55,12 @@ while i <= #ARGV do
   elseif rule == '2' and state ~= 'g' then answer[1] = 'no_consent'
   elseif later ~= '' then answer[1] = 'later'
   else
-    local worst, wait, counts = nil, 0, {}
+    local worst, wait, counts, oldest = nil, 0, {}, now
+    for j = first, i - 1, 4 do oldest = math.min(oldest, tonumber(ARGV[j + 1])) end
+    local sends = history(rid, self, int(oldest))
     for j = first, i - 1, 4 do
       local r, since, next, window = tonumber(ARGV[j]), tonumber(ARGV[j + 1]), tonumber(ARGV[j + 2]), tonumber(ARGV[j + 3])
-      local sent, max = counted(rid, self, rules[r], since), rules[r].max
+      local sent, max = counted(sends, rules[r], since), rules[r].max
       counts[#counts + 1] = r..'='..#sent
       if #sent >= max then
         local free = next
@@ -66,13 +78,13 @@ while i <= #ARGV do
       answer[1], answer[5], answer[6] = 'cap', worst, int(wait)
     elseif render == '1' then answer[1] = 'render'
     else
-      call('HSET', s, L..'s', 'a')
-      call('HINCRBY', s, L..'x', 1)
-      if kind ~= 't' or n ~= '0' then
-        call('ZREMRANGEBYSCORE', P..'h:'..rid, '-inf', now - keep)
-      end
+      call('HSET', s, L..'s', 'a', L..'x', tonumber(tries or '0') + 1)
       call('ZADD', P..'h:'..rid, now, self)
-      call('PEXPIRE', P..'h:'..rid, keep)
+      -- once a day and person the old ones leave and the key's life is prolonged
+      if #sends == 0 or sends[#sends].at < now - 86400000 then
+        call('ZREMRANGEBYSCORE', P..'h:'..rid, '-inf', int(now - keep))
+        call('PEXPIRE', P..'h:'..rid, int(keep + 172800000))
+      end
     end
   end
   answers[#answers + 1] = answer

@@ -1,7 +1,7 @@
 -- claim: takes back leases that ran out, then takes due deliveries, high lanes first.
 -- ARGV[3] lease ms (real)  [4] retention ms  [5] of events  [6] service ms before a lost outcome is sent again
 -- then for each channel: letter, how many
--- Returns fence, when the next one is due (-1: none waits), how many leases ran out,
+-- Returns fence, for e, s, i when the next one is due (-1: none waits), {how many leases ran out, when the next one will},
 --   then for each delivery: mid..L, body, profile, attempts, send_at, expires, due, channels
 local ret, ret_events, reclaimed = tonumber(ARGV[4]), tonumber(ARGV[5]), 0
 
@@ -26,27 +26,31 @@ for _, member in ipairs(call('ZRANGEBYSCORE', P..'lease', '-inf', real, 'LIMIT',
   end
 end
 
-local out, fence = { 0, -1, reclaimed }, nil
+local out, fence = { 0, {}, {} }, nil
 
 local function take(L, lane, count)
   if count <= 0 then return 0 end
-  local key, taken = P..'due:'..L..lane, 0
-  for _, mid in ipairs(call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, count)) do
-    fence = fence or call('INCR', P..'fence')
-    call('ZREM', key, mid)
-    taken = taken + 1
+  local key = P..'due:'..L..lane
+  local mids = call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, count)
+  if #mids == 0 then return 0 end
+  fence = fence or call('INCR', P..'fence')
+  call('ZREM', key, unpack(mids))
+  local leases, ends = {}, int(real + tonumber(ARGV[3]))
+  for _, mid in ipairs(mids) do
     local s = P..'s:'..mid
     local rid, attempts, at, expires, due, h, st = unpack(call('HMGET', s, 'r', L..'a', 'a', 'x', L..'d', 'h', L..'s'))
     local body = call('GET', P..'m:'..mid)
     if rid and body and st == 's' then
       call('HSET', s, L..'s', 'c', L..'f', fence)
-      call('ZADD', P..'lease', real + tonumber(ARGV[3]), mid..L)
+      leases[#leases + 1] = ends
+      leases[#leases + 1] = mid..L
       local n = #out
       out[n + 1], out[n + 2], out[n + 3], out[n + 4] = mid..L, body, call('GET', P..'u:'..rid) or '', attempts or '0'
       out[n + 5], out[n + 6], out[n + 7], out[n + 8] = at, expires, due, h
     end
   end
-  return taken
+  if #leases > 0 then call('ZADD', P..'lease', unpack(leases)) end
+  return #mids
 end
 
 for i = 7, #ARGV, 2 do
@@ -60,14 +64,14 @@ for i = 7, #ARGV, 2 do
 end
 out[1] = fence or 0
 
-local next = nil
-for _, L in ipairs({ 'e', 's', 'i' }) do
+for c, L in ipairs({ 'e', 's', 'i' }) do
+  local next = nil
   for lane = 0, 2 do
     local head = call('ZRANGE', P..'due:'..L..lane, 0, 0, 'WITHSCORES')[2]
     if head and (not next or tonumber(head) < next) then next = tonumber(head) end
   end
+  out[2][c] = next and int(next) or '-1'
 end
 local lease = call('ZRANGE', P..'lease', 0, 0, 'WITHSCORES')[2]
-if next then out[2] = next end
 out[3] = { reclaimed, lease and int(tonumber(lease)) or '-1' }
 return out

@@ -34,39 +34,36 @@ local function schedule(mid, L, lane, due)
 end
 
 -- A message without open deliveries leaves the pending index and begins to age.
-local function close(mid, rid, supersede, ret, ret_events)
-  local z, a = unpack(call('HMGET', P..'s:'..mid, 'z', 'a'))
+local function close(mid, rid, at, accepted, supersede, ret, ret_events)
   call('ZREM', P..'p:'..rid, mid)
-  call('ZADD', P..'r:'..rid, z, mid)
+  call('ZADD', P..'r:'..rid, accepted, mid)
   call('PEXPIRE', P..'r:'..rid, ret)
   if supersede ~= '' and call('HGET', P..'x:'..rid, supersede) == mid then call('HDEL', P..'x:'..rid, supersede) end
   -- the state outlives the idempotency key (24 h after the send time), or a replay would make the message anew
-  local keep = math.max(ret, tonumber(a) - now + 90000000)
+  local keep = math.max(ret, tonumber(at) - now + 90000000)
   call('PEXPIRE', P..'m:'..mid, keep)
   call('PEXPIRE', P..'s:'..mid, keep)
   call('PEXPIRE', P..'t:'..mid, ret_events)
 end
 
 -- Ends a delivery.  keep: its place in the caps' history stays.  next: strategy first goes on to the next channel.
-local function finish(mid, L, code, reason, keep, next, ret, ret_events)
+-- more: further fields of the state to write with it.
+local function finish(mid, L, code, reason, keep, next, ret, ret_events, ...)
   local s = P..'s:'..mid
-  local rid, cat, kind, q, h, lane, u, due = unpack(call('HMGET', s, 'r', 'c', 'k', 'q', 'h', 'l', 'u', L..'d'))
-  call('HSET', s, L..'s', code, L..'r', reason)
-  call('HDEL', s, L..'x')
-  call('ZREM', P..'due:'..L..lane, mid)
-  call('ZREM', P..'lease', mid..L)
+  local st, rid, cat, kind, q, h, lane, u, n, at, accepted =
+    unpack(call('HMGET', s, L..'s', 'r', 'c', 'k', 'q', 'h', 'l', 'u', 'n', 'a', 'z'))
+  if st == 's' then call('ZREM', P..'due:'..L..lane, mid) else call('ZREM', P..'lease', mid..L) end
   if not keep then call('ZREM', P..'h:'..rid, mid..L..'|'..kind..'|'..cat) end
   if code == 'F' then call('ZADD', P..'dead', now, mid..L) end
+  local N = ''
   if next and q == 'f' then
-    local at = string.find(h, L, 1, true)
-    local N = string.sub(h, at + 1, at + 1)
-    if N ~= '' then
-      schedule(mid, N, lane, now)
-      return N
-    end
+    local place = string.find(h, L, 1, true)
+    N = string.sub(h, place + 1, place + 1)
   end
-  if call('HINCRBY', s, 'n', -1) <= 0 then close(mid, rid, u, ret, ret_events) end
-  return ''
+  call('HSET', s, L..'s', code, L..'r', reason, L..'x', 0, 'n', N ~= '' and n or n - 1, ...)
+  if N ~= '' then schedule(mid, N, lane, now)
+  elseif n - 1 <= 0 then close(mid, rid, at, accepted, u, ret, ret_events) end
+  return N
 end
 
 -- Cancels what can still be stopped of a message.  Returns cancelled, in flight, other final deliveries.

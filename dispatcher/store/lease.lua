@@ -11,7 +11,7 @@ for i = 5, #ARGV, 2 do
   if mine and ARGV[3] == 'renew' then call('ZADD', P..'lease', real + tonumber(ARGV[4]), member)
   elseif mine and st ~= 'k' then
     call('ZREM', P..'lease', member)
-    call('HDEL', s, L..'x')
+    call('HSET', s, L..'x', 0)
     schedule(mid, L, lane, due)
   end
   answers[#answers + 1] = mine and 1 or 0

@@ -74,11 +74,12 @@ static void read_claim(const redisReply *reply, size_t i, int64_t fence, struct 
 static void on_claim(void *arg, const redisReply *reply)
 {
     struct claiming *job = arg;
-    struct claims claims = { .next_due = -1, .next_lease = -1 };
+    struct claims claims = { .next_lease = -1 };
 
     if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements >= 3) {
         claims.count = (int)(reply->elements - 3) / 8;
-        claims.next_due = reply_int(reply, 1);
+        for (int c = 0; c < CHANNEL_COUNT; c++)
+            claims.next_due[c] = reply_int(reply_at(reply, 1), (size_t)c);
         claims.reclaimed = (int)reply_int(reply_at(reply, 2), 0);
         claims.next_lease = reply_int(reply_at(reply, 2), 1);
     }

@@ -30,21 +30,19 @@ for i = 9, #ARGV, 14 do
   local member, fence, op, code, reason, due, burn, provider, sent_at, ref, keep, next, entry, card = unpack(ARGV, i, i + 13)
   local mid, L = string.sub(member, 1, -2), string.sub(member, -1)
   local s = P..'s:'..mid
-  local st, held, rid, lane, was = unpack(call('HMGET', s, L..'s', L..'f', 'r', 'l', L..'r'))
+  local st, held, rid, lane, was, attempts = unpack(call('HMGET', s, L..'s', L..'f', 'r', 'l', L..'r', L..'a'))
   local mine = held == fence and (st == 'c' or st == 'a' or st == 'k')
   -- a result that arrives late is still the truth about an outcome that was given up as unknown
   local late = held == fence and code == 'T' and (st == 'U' or (st == 's' and was == 'outcome_unknown'))
   if not mine and not late then
     answers[#answers + 1] = (held == fence and st == code) and 'ok' or 'gone'
   else
-    if burn == '1' then call('HINCRBY', s, L..'a', 1) end
-    if provider ~= '' then call('HSET', s, L..'p', provider) end
-    if code == 'T' then call('HSET', s, L..'t', sent_at, L..'i', ref) end
+    local more = { L..'a', tonumber(attempts or '0') + (burn == '1' and 1 or 0), L..'p', provider }
+    if code == 'T' then more[5], more[6], more[7], more[8] = L..'t', sent_at, L..'i', ref end
     if entry ~= '' then call('RPUSH', P..'t:'..mid, entry) end
     if op == 'R' then
       call('ZREM', P..'lease', member)
-      call('HSET', s, L..'r', reason)
-      call('HDEL', s, L..'x')
+      call('HSET', s, L..'r', reason, L..'x', 0, unpack(more))
       if keep ~= '1' then
         local kind, cat = unpack(call('HMGET', s, 'k', 'c'))
         call('ZREM', P..'h:'..rid, member..'|'..kind..'|'..cat)
@@ -52,10 +50,10 @@ for i = 9, #ARGV, 14 do
       schedule(mid, L, lane, due)
       if not wake or tonumber(due) < wake then wake = tonumber(due) end
     elseif st == 'U' then
-      call('HSET', s, L..'s', code, L..'r', reason)
+      call('HSET', s, L..'s', code, L..'r', reason, unpack(more))
     else
       if card ~= '' then put_card(rid, mid..'-'..L, card) end
-      local N = finish(mid, L, code, reason, keep == '1', next == '1', ret, ret_events)
+      local N = finish(mid, L, code, reason, keep == '1', next == '1', ret, ret_events, unpack(more))
       if N ~= '' then wake = now end
     end
     answers[#answers + 1] = 'ok'

@@ -82,7 +82,8 @@ struct claimed {
 struct claims {
     const struct claimed *list;
     int count, reclaimed;
-    int64_t next_due, next_lease; /* -1 for none; service and real time */
+    int64_t next_due[CHANNEL_COUNT]; /* service time, -1 for none */
+    int64_t next_lease;              /* real time, -1 for none */
 };
 typedef void claim_fn(void *arg, bool ok, const struct claims *);
 /* store_claim: room by channel in the order of channel_letters. */
