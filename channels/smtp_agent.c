@@ -41,6 +41,7 @@
 
 #define SESSION_MAILS 100
 #define IDLE_MS       5000
+#define QUIT_MS       2000L
 #define FOR_EVER_MS   (24L * 3600 * 1000) /* the provider's deadlines kill us long before: libesmtp's own leave holes in a body */
 
 struct job {
@@ -48,6 +49,7 @@ struct job {
     const char *from, *to, *mail;
     size_t len;
     bool given, asked, go, done;
+    long serial; /* goes with the message: events of one that was refused may come after the next was added */
 };
 
 static struct {
@@ -125,7 +127,7 @@ static void take_job(void)
     struct smtp_head head;
 
     g_free(a.job.bytes);
-    a.job = (struct job){ .bytes = get_frame(&head) };
+    a.job = (struct job){ .serial = a.job.serial + 1, .bytes = get_frame(&head) };
     if (head.type != FRAME_JOB)
         _exit(1);
     a.job.from = a.job.bytes;
@@ -145,6 +147,7 @@ static bool ask(void)
     g_free(get_frame(&head));
     a.job.asked = true;
     a.job.go = head.type == FRAME_GO;
+    a.last_code = 0; /* only what is said from here on is about the whole mail */
     return a.job.go;
 }
 
@@ -178,20 +181,28 @@ static void add_mail(smtp_session_t session)
     smtp_add_recipient(message, a.job.to);
     smtp_size_set_estimate(message, a.job.len);
     smtp_set_messagecb(message, on_body, NULL);
+    smtp_message_set_application_data_release(message, (void *)a.job.serial, NULL);
     a.mails++;
+}
+
+/* No further mail in this session: QUIT follows, whose answer libesmtp awaits as long as that to a final dot. */
+static void leave(smtp_session_t session)
+{
+    smtp_set_timeout(session, Timeout_DATA2 | Timeout_OVERRIDE_RFC2822_MINIMUM, QUIT_MS);
 }
 
 /* Waits for the next mail with the connection kept open; adds it.  Called from inside an event. */
 static void feed_next(smtp_session_t session)
 {
     struct pollfd fds[] = { { SMTP_AGENT_FD, POLLIN, 0 }, { a.smtp_fd, POLLIN, 0 } };
+    bool full = a.mails >= SESSION_MAILS || a.last_code == 421;
 
-    if (a.mails >= SESSION_MAILS || a.last_code == 421)
-        return;
-    while (poll(fds, 2, IDLE_MS) < 0 && errno == EINTR)
+    while (!full && poll(fds, 2, IDLE_MS) < 0 && errno == EINTR)
         ;
-    if (fds[1].revents || !fds[0].revents) /* the server hung up, or nothing to do: QUIT */
+    if (full || fds[1].revents || !fds[0].revents) { /* the server hung up, or there is nothing to do */
+        leave(session);
         return;
+    }
     take_job();
     add_mail(session);
 }
@@ -272,12 +283,14 @@ static void on_message_sent(smtp_session_t session, smtp_message_t message)
 {
     bool asked = a.job.asked;
 
-    if (a.job.done) /* a refused one, reported before */
+    if (a.job.done || smtp_message_get_application_data(message) != (void *)a.job.serial) /* a refused one, reported before */
         return;
     const smtp_status_t *status = smtp_message_transfer_status(message);
     a.last_code = status ? status->code : 0;
     if (report_reply(status) && asked)
         feed_next(session);
+    else /* refused before the body: libesmtp has chosen its next state already */
+        leave(session);
 }
 
 /* ---------------------------------------------------------------- the connection */

@@ -479,6 +479,14 @@ static void unknown(struct delivery *d, const struct outcome *o)
     settle(d);
 }
 
+/* As long as the pause of its provider, unless another one can take it now. */
+static int64_t fault_wait(const struct delivery *d)
+{
+    if (outbox_alternative(worker_outbox(d->worker), d->outlet))
+        return 0;
+    return 1000 * (int64_t)MIN(60, 1 << CLAMP(d->outlet->faults - 1, 0, 6));
+}
+
 static void take_outcome(struct delivery *d)
 {
     const struct outcome *o = &d->outcome;
@@ -492,7 +500,7 @@ static void take_outcome(struct delivery *d)
     case OUTCOME_DEFERRED: retry_later(d, o); break;
     case OUTCOME_FAULT: /* says nothing about this message: no attempt is burnt */
         fact_outcome(d, "retry", o);
-        put_off(d, "provider_unavailable", clock_now() + 1000 * (int64_t)MIN(60, 1 << CLAMP(d->outlet->faults - 1, 0, 6)), false);
+        put_off(d, "provider_unavailable", clock_now() + fault_wait(d), false);
         break;
     case OUTCOME_REFUSED:
         fact_outcome(d, "failed", o);

@@ -245,6 +245,16 @@ bool outbox_configured(const struct outbox *o, enum channel c)
     return false;
 }
 
+bool outbox_alternative(const struct outbox *o, const struct outlet *than)
+{
+    for (guint i = 0; i < o->outlets->len; i++) {
+        const struct outlet *out = o->outlets->pdata[i];
+        if (out != than && out->channel == than->channel && !out->faults)
+            return true;
+    }
+    return false;
+}
+
 int outbox_capacity(struct outbox *o, enum channel c)
 {
     double now = ev_now(o->service->loop);

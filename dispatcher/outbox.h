@@ -37,6 +37,9 @@ int outbox_capacity(struct outbox *, enum channel);
 /* outbox_configured: whether a channel has any outlet. */
 bool outbox_configured(const struct outbox *, enum channel);
 
+/* outbox_alternative: another outlet of the channel is well. */
+bool outbox_alternative(const struct outbox *, const struct outlet *);
+
 /* outbox_push, outbox_pop: the queue of a channel; high lanes leave first, but every eighth is taken from below. */
 void outbox_push(struct outbox *, enum channel, enum lane, struct delivery *);
 struct delivery *outbox_pop(struct outbox *, enum channel);

@@ -256,6 +256,8 @@ static void note_due_any(struct partition *p, int64_t due)
         note_due(p, (enum channel)c, due);
 }
 
+static void give_back(struct worker *w);
+
 static void on_claims(void *arg, bool ok, const struct claims *claims)
 {
     struct claim_job *job = arg;
@@ -275,6 +277,8 @@ static void on_claims(void *arg, bool ok, const struct claims *claims)
             metrics_add(METRIC_RECLAIMED, "", claims->reclaimed);
         for (int i = 0; i < claims->count; i++)
             delivery_start(delivery_new(w, job->partition, &claims->list[i]));
+        if (w->draining) /* it was under way when the end was announced */
+            give_back(w);
     }
     worker_place_free(w);
     g_free(job);

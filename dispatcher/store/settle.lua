@@ -39,7 +39,11 @@ for i = 9, #ARGV, 14 do
   else
     local more = { L..'a', tonumber(attempts or '0') + (burn == '1' and 1 or 0), L..'p', provider }
     if code == 'T' then more[5], more[6], more[7], more[8] = L..'t', sent_at, L..'i', ref end
-    if entry ~= '' then call('RPUSH', P..'t:'..mid, entry) end
+    if entry ~= '' then
+      call('RPUSH', P..'t:'..mid, entry)
+      -- a message that waits for days must not grow without bound: the oldest tries leave
+      if op == 'R' and call('LLEN', P..'t:'..mid) > 64 then call('LPOP', P..'t:'..mid) end
+    end
     if op == 'R' then
       call('ZREM', P..'lease', member)
       call('HSET', s, L..'r', reason, L..'x', 0, unpack(more))

@@ -27,7 +27,7 @@ class _Session(socketserver.StreamRequestHandler):
         self.wfile.flush()
 
     def answer(self, verb, arg, usual):
-        """Says what the script wants, else the usual; True when the usual (or another 2xx or 3xx) was said."""
+        """Says what the script wants, else the usual; its class when that is 2 or 3."""
         script = self.server.owner.script
         said = script(verb, arg, self) if script else None
         if said is DROP:
@@ -39,7 +39,7 @@ class _Session(socketserver.StreamRequestHandler):
             said = said(self)
         said = usual if said is None else said
         self.reply(said)
-        return said[0] in '23'
+        return said[0] in '23' and said[0]
 
     def setup(self):
         super().setup()
@@ -87,7 +87,7 @@ class _Session(socketserver.StreamRequestHandler):
         elif verb == 'DATA':
             if not self.recipient:
                 self.reply('554 5.5.1 no valid recipients')
-            elif self.answer('DATA', '', '354 go on'):
+            elif self.answer('DATA', '', '354 go on') == '3':
                 self.data()
         elif verb == 'QUIT':
             self.answer('QUIT', '', '221 2.0.0 bye')

@@ -1,0 +1,182 @@
+"""What relays and gateways may answer, and what becomes of the message: faults.md 1.4, as a table."""
+import os, ssl, subprocess, tempfile, time, unittest
+
+from house import DROP, HANG, FlowTest, Gateway, House, SmtpServer, person
+
+
+def certificate(host):
+    d = tempfile.mkdtemp(prefix='tidings-cert-')
+    subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=' + host, '-addext',
+                    'subjectAltName=DNS:' + host, '-keyout', d + '/key.pem', '-out', d + '/cert.pem'], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(d + '/cert.pem', d + '/key.pem')
+    return context, d + '/cert.pem'
+
+
+class Outcomes(FlowTest):
+    def test_each_answer_of_a_mail_server_has_its_outcome(self):
+        """verb, reply, status, reason, attempts, copies that the server had whole"""
+        table = [
+            ('MAIL', '450 4.2.0 later', 'failed', 'provider_unavailable', 3, 0), ('MAIL', '550 5.1.0 no', 'failed', 'provider_rejected', 1, 0),
+            ('RCPT', '450 4.2.1 greylisted', 'failed', 'provider_unavailable', 3, 0), ('RCPT', '550 5.1.1 nobody', 'failed', 'provider_rejected', 1, 0),
+            ('RCPT', '552 5.2.2 full', 'failed', 'provider_rejected', 1, 0), ('DATA', '451 4.3.0 busy', 'failed', 'provider_unavailable', 3, 0),
+            ('DATA', '554 5.7.1 no', 'failed', 'provider_rejected', 1, 0), ('BODY', '452 4.3.1 disk', 'failed', 'provider_unavailable', 3, 3),
+            ('BODY', '554 5.7.1 spam', 'failed', 'provider_rejected', 1, 1), ('BODY', '421 4.3.2 going', 'failed', 'provider_unavailable', 3, 3),
+            ('BODY', DROP, 'unknown', 'outcome_unknown', 1, 1), ('BODY', '250 ', 'sent', None, 1, 1), ('BODY', '250-2.0.0 two\n250 2.0.0 lines', 'sent', None, 1, 1),
+            ('DATA', '250 2.0.0 what?', 'failed', 'provider_unavailable', 3, 0), ('QUIT', HANG, 'sent', None, 1, 1),
+        ]
+        h = self.start(retry={'first': '100ms', 'factor': 1, 'max': '100ms', 'max_attempts': 3, 'jitter': 0})
+        for i, (verb, reply, status, reason, attempts, copies) in enumerate(table):
+            with self.subTest(verb=verb, reply=reply):
+                who = 'r%d@example.com' % i
+                h.smtp.script = lambda v, arg, s: reply if v == verb and (v not in ('RCPT', 'BODY') or arg == who) else None
+                id = h.send(person('r%d' % i), channels=['email'])
+                h.settled(id, 20)
+                d = h.delivery(id)
+                self.assertEqual((d['status'], d['reason'], d['attempts']), (status, reason, attempts), h.gate(id, 'outcome'))
+                self.assertEqual(len([m for m in h.smtp.received if m.recipient == who]), copies)
+        h.smtp.script = None
+        self.assertEqual(h.settled(h.send(person('last'), channels=['email']))['status'], 'sent')
+
+    def test_a_fault_of_the_relay_burns_no_attempt_and_mends_itself(self):
+        h = self.start()
+        for verb, reply in (('CONNECT', '554 5.3.2 closed'), ('CONNECT', DROP), ('MAIL', '421 4.7.0 too many'), ('MAIL', '530 5.7.0 log in')):
+            with self.subTest(verb=verb, reply=reply):
+                h.stop()  # so that no connection is open
+                h.start()
+                h.smtp.script = lambda v, arg, s: reply if v == verb else None
+                id = h.send(person('f'), channels=['email'])
+                d = h.reason(id, 'provider_unavailable')
+                self.assertEqual((d['status'], d['attempts']), ('scheduled', 0))
+                h.smtp.script = None
+                self.assertEqual(h.settled(id, 30)['deliveries'][0]['attempts'], 1)
+
+    def test_a_relay_that_cannot_be_reached_leaves_the_message_scheduled_until_it_can(self):
+        h = self.house()
+        h.smtp.close()
+        h.start()
+        id = h.send(person('n'), channels=['email'])
+        self.assertEqual(h.reason(id, 'provider_unavailable')['attempts'], 0)
+        self.assertIn('tidings_provider_up{provider="primary"} 0', h.http('GET', '/metrics')[1])
+        h.smtp = SmtpServer(port=h.smtp.port)
+        self.assertEqual(h.settled(id, 30)['status'], 'sent')
+
+    def test_the_second_relay_takes_over_when_the_first_is_away(self):
+        second = SmtpServer()
+        self.addCleanup(second.close)
+        h = self.house()
+        h.settings['email']['providers'].append({'name': 'backup', 'url': 'smtp://127.0.0.1:%d' % second.port, 'tls': 'none'})
+        h.write()
+        h.smtp.close()
+        h.start()
+        self.assertEqual(h.settled(h.send(person('n'), channels=['email']), 20)['deliveries'][0]['provider'], 'backup')
+
+    def test_a_server_that_closes_after_each_mail_loses_none(self):
+        h = self.start()
+        h.smtp.script = lambda v, arg, s: DROP if v == 'MAIL' and s.count >= 2 else None
+        ids = [h.send(person('k%d' % i), channels=['email']) for i in range(20)]
+        for id in ids:
+            self.assertEqual(h.settled(id, 60)['status'], 'sent')
+        self.assertEqual(len(h.smtp.accepted), 20)
+
+    def test_an_unknown_outcome_is_held_for_service_and_repeated_for_transactional_mail(self):
+        h = self.start(categories={'held': {'kind': 'service'}, 'again': {'kind': 'transactional'}})
+        first = []
+        h.smtp.script = lambda v, arg, s: (first.append(arg), DROP)[1] if v == 'BODY' and arg not in first else None
+        held, again = h.send(person('h'), channels=['email'], category='held'), h.send(person('a'), channels=['email'], category='again')
+        self.assertEqual(h.settled(again, 30)['status'], 'sent')
+        self.assertEqual(h.settled(held)['status'], 'unknown')
+        copies = [m for m in h.smtp.received if m.recipient.startswith('a@')]
+        self.assertEqual(len(copies), 2)
+        self.assertEqual(len({m.parse()['Message-ID'] for m in copies}), 1)
+
+    def test_starttls_is_required_verified_and_carries_the_login(self):
+        context, ca = certificate('localhost')
+        smtp = SmtpServer(tls=context, users={'joe': 's3cret: /@'})
+        h = self.house(smtp=smtp)
+        provider = {'name': 'tls', 'url': 'smtp://joe:s3cret%%3A%%20%%2F%%40@localhost:%d' % smtp.port, 'tls': 'required', 'ca_file': ca}
+        h.settings['email']['providers'] = [provider]
+        h.write()
+        h.start()
+        self.assertEqual(h.settled(h.send(person('t'), channels=['email']))['status'], 'sent')
+        self.assertEqual((smtp.accepted[0].session.authed, smtp.accepted[0].session.tls), ('joe', True))
+        ids = [h.send(person('t%d' % i), channels=['email']) for i in range(10)]
+        for id in ids:
+            h.settled(id)
+        self.assertLessEqual(smtp.connections, 9)
+        h.stop()
+        for change in ({'url': 'smtp://joe:wrong@localhost:%d' % smtp.port}, {'ca_file': certificate('localhost')[1]},
+                       {'url': 'smtp://joe:s3cret%%3A%%20%%2F%%40@127.0.0.1:%d' % smtp.port}):
+            with self.subTest(change=change):
+                before = len(smtp.received)
+                h.settings['email']['providers'] = [{**provider, **change}]
+                h.write()
+                p = h.start()
+                id = h.send(person('bad'), channels=['email'])
+                self.assertEqual(h.reason(id, 'provider_unavailable')['attempts'], 0)
+                self.assertEqual(len(smtp.received), before)
+                h.http('DELETE', '/v1/messages/' + id)
+                h.stop(p)
+        smtp.tls = None  # a server, or somebody between, that does not offer STARTTLS
+        h.settings['email']['providers'] = [provider]
+        h.write()
+        h.start()
+        id = h.send(person('strip'), channels=['email'])
+        h.reason(id, 'provider_unavailable')
+        self.assertFalse([l for l in smtp.log if l.startswith('AUTH') and l.endswith('never')])
+        self.assertNotIn('strip@example.com', [m.recipient for m in smtp.received])
+
+    def test_smtps_speaks_tls_from_the_first_byte(self):
+        context, ca = certificate('localhost')
+        smtp = SmtpServer(tls=context, implicit=True, users={'joe': 'pw'})
+        h = self.house(smtp=smtp)
+        h.settings['email']['providers'] = [{'name': 'smtps', 'url': 'smtps://joe:pw@localhost:%d' % smtp.port, 'tls': 'implicit', 'ca_file': ca, 'connections': 2}]
+        h.write()
+        h.start()
+        for id in [h.send(person('s%d' % i), channels=['email']) for i in range(6)]:
+            self.assertEqual(h.settled(id)['status'], 'sent')
+
+    def test_each_answer_of_a_gateway_has_its_outcome(self):
+        ok = lambda n: (202, {}, '{"id":%d}' % n)
+        table = [
+            (lambda r, s: (400, {}, '{"error":"bad"}'), 'failed', 'provider_rejected', 1, 1), (lambda r, s: (404, {}, ''), 'failed', 'provider_rejected', 1, 1),
+            (lambda r, s: (301, {'Location': 'http://127.0.0.1:1/'}, ''), 'failed', 'provider_rejected', 1, 1),
+            (lambda r, s: (500, {}, ''), 'failed', 'provider_unavailable', 4, 4), (lambda r, s: DROP, 'unknown', 'outcome_unknown', 1, 1),
+            (lambda r, s: (200, {}, 'x' * 200000), 'sent', None, 1, 1), (lambda r, s: ok(7), 'sent', None, 1, 1),
+        ]
+        h = self.start(categories={'account': {'kind': 'transactional', 'on_unknown': 'hold'}}, retry={'first': '100ms', 'factor': 1, 'max': '100ms', 'max_attempts': 4, 'jitter': 0})
+        for i, (script, status, reason, attempts, posts) in enumerate(table):
+            with self.subTest(i=i):
+                h.gateway.script, h.gateway.requests[:] = script, []
+                id = h.send(person('g%d' % i), 'order-update', channels=['sms'])
+                h.settled(id, 20)
+                d = h.delivery(id, 'sms')
+                self.assertEqual((d['status'], d['reason'], d['attempts']), (status, reason, attempts), h.gate(id, 'outcome', 'sms'))
+                self.assertEqual(len(h.gateway.requests), posts)
+        self.assertEqual(d['provider_ref'], '7')
+
+    def test_retry_after_slows_the_whole_gateway(self):
+        h = self.start()
+        times = []
+        h.gateway.script = lambda r, s: (times.append(time.time()), (429, {'Retry-After': '2'}, '') if len(times) == 1 else None)[1]
+        first = h.send(person('a'), 'order-update', channels=['sms'])
+        h.reason(first, 'provider_unavailable', 'sms')
+        second = h.send(person('b'), 'order-update', channels=['sms'])
+        for id in (first, second):
+            self.assertEqual(h.settled(id, 20)['status'], 'sent')
+        self.assertGreaterEqual(min(times[1:]) - times[0], 1.9)
+
+    def test_a_gateway_that_wants_another_form_gets_it(self):
+        h = self.house()
+        h.settings['sms']['providers'][0]['request'] = {'format': 'form', 'headers': {'X-Api-Key': 'k'}, 'body': {'To': '{to}', 'Body': '{text}', 'n': '{segments}'}}
+        h.write()
+        h.start()
+        h.settled(h.send(person('f', phone='+491701234567'), 'order-update', channels=['sms'], data={'order': 'a&To=x', 'parcels': 1}))
+        import urllib.parse
+        r = h.gateway.requests[0]
+        self.assertEqual(urllib.parse.parse_qs(r['body'].decode()), {'To': ['+491701234567'], 'Body': ['Order a&To=x: one parcel is on the way.'], 'n': ['1']})
+        self.assertEqual(r['headers']['X-Api-Key'], 'k')
+
+
+if __name__ == '__main__':
+    unittest.main()
