@@ -41,7 +41,8 @@ static const char *to_ascii(char *out, size_t size, const char *domain)
     UIDNAInfo info = UIDNA_INFO_INITIALIZER;
 
     if (!idna)
-        idna = uidna_openUTS46(UIDNA_NONTRANSITIONAL_TO_ASCII | UIDNA_CHECK_BIDI | UIDNA_CHECK_CONTEXTJ | UIDNA_USE_STD3_RULES, &status);
+        idna = uidna_openUTS46(
+            UIDNA_NONTRANSITIONAL_TO_ASCII | UIDNA_CHECK_BIDI | UIDNA_CHECK_CONTEXTJ | UIDNA_USE_STD3_RULES, &status);
     int32_t len = uidna_nameToASCII_UTF8(idna, domain, -1, out, (int32_t)size - 1, &info, &status);
     if (U_FAILURE(status) || info.errors || len <= 0)
         return "has a domain that is no host name";
@@ -119,7 +120,9 @@ const char *address_phone(char out[static ADDRESS_SIZE], const char *text)
             plus = true;
         else if (digit >= 0 && n <= 16)
             digits[n++] = (char)('0' + digit);
-        else if (digit >= 0 || !strchr(" .-()/", (int)(c < 0x80 ? c : c == 0xa0 || c == 0x2011 || c == 0x202f ? '-' : 'x')))
+        else if (digit >= 0 || !strchr(" .-()/", (int)(c < 0x80                                  ? c
+                                                       : c == 0xa0 || c == 0x2011 || c == 0x202f ? '-'
+                                                                                                 : 'x')))
             return "is no phone number; write it in E.164, like \"+491701234567\"";
     }
     digits[n] = '\0';

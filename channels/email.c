@@ -28,8 +28,8 @@
 struct ticket {
     struct slot *slot;
     const struct parcel parcel; /* its texts are borrowed until done() */
-    bool written;               /* to the agent; one ahead follows the answer of the one in hand, which the agent waits for */
-    bool went;                  /* answer(go) was given */
+    bool written; /* to the agent; one ahead follows the answer of the one in hand, which the agent waits for */
+    bool went;    /* answer(go) was given */
     struct parcel_events events;
 };
 
@@ -95,7 +95,8 @@ static bool slot_spawn(struct slot *s)
     sigemptyset(&none);
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-    int error = posix_spawn(&s->pid, "/proc/self/exe", &actions, &attr, (char *[]){ "tidings", "smtp-agent", parent, NULL }, environ);
+    int error = posix_spawn(&s->pid, "/proc/self/exe", &actions, &attr,
+                            (char *[]){ "tidings", "smtp-agent", parent, NULL }, environ);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attr);
     close(pair[1]);
@@ -191,7 +192,9 @@ static void finish_by_stage(struct slot *s, const char *why)
 {
     static const char *const at[] = { "while connecting", "before the log-in was done", "before the final dot" };
     struct ticket *hand = s->hand, *ahead = s->ahead;
-    struct outcome o = { .kind = hand && hand->went ? OUTCOME_UNKNOWN : s->stage == STAGE_MAIL ? OUTCOME_DEFERRED : OUTCOME_FAULT };
+    struct outcome o = { .kind = hand && hand->went       ? OUTCOME_UNKNOWN
+                                 : s->stage == STAGE_MAIL ? OUTCOME_DEFERRED
+                                                          : OUTCOME_FAULT };
     struct outcome untouched = { .kind = OUTCOME_FAULT, .detail = "its connection ended before its turn" };
 
     snprintf(o.detail, sizeof o.detail, "%s %s", why, hand && hand->went ? "after the final dot" : at[s->stage]);
@@ -383,8 +386,9 @@ struct provider *email_open(struct ev_loop *loop, const struct email_settings *s
     g_strlcpy(m->head.name, s->name, sizeof m->head.name);
     m->loop = loop;
     m->s = *s;
-    json_auto_t *json = json_pack("{s:s, s:i, s:i, s:s?, s:s?, s:s?, s:s?}", "host", s->host, "port", s->port, "tls", (int)s->tls, "user", s->user,
-                                  "password", s->password, "ca_file", s->ca_file, "hello", s->hello);
+    json_auto_t *json =
+        json_pack("{s:s, s:i, s:i, s:s?, s:s?, s:s?, s:s?}", "host", s->host, "port", s->port, "tls", (int)s->tls,
+                  "user", s->user, "password", s->password, "ca_file", s->ca_file, "hello", s->hello);
     m->settings_json = json_dumps(json, JSON_COMPACT);
     m->n_slots = s->connections;
     m->slots = g_new0(struct slot, m->n_slots);

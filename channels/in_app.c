@@ -5,7 +5,8 @@
 
 static bool url_good(const char *url)
 {
-    return strncmp(url, "https://", 8) == 0 || strncmp(url, "http://", 7) == 0 || (url[0] == '/' && url[1] != '/' && url[1] != '\\');
+    return strncmp(url, "https://", 8) == 0 || strncmp(url, "http://", 7) == 0 ||
+           (url[0] == '/' && url[1] != '/' && url[1] != '\\');
 }
 
 char *in_app_card(const char *title, const char *body, const char *url, const char **why)

@@ -30,7 +30,8 @@ static bool can_stand_plain(const char *text)
 {
     size_t word = 0;
 
-    if (!is_ascii(text) || strstr(text, "=?") || strstr(text, "  ") || g_str_has_prefix(text, " ") || g_str_has_suffix(text, " "))
+    if (!is_ascii(text) || strstr(text, "=?") || strstr(text, "  ") || g_str_has_prefix(text, " ") ||
+        g_str_has_suffix(text, " "))
         return false;
     for (; *text; text++)
         if ((word = *text == ' ' ? 0 : word + 1) > 60)
@@ -60,7 +61,8 @@ static void append_folded(GString *out, const char *text, size_t column)
 static void append_encoded(GString *out, const char *text, size_t column)
 {
     while (*text) {
-        size_t room = column < 50 ? 45 - (column > 16 ? (column - 12) / 4 * 3 : 0) : 45, len = 0;
+        size_t room = column + 17 < FOLD ? MIN(45, (FOLD - column - 13) / 4 * 3) : 0,
+               len = 0; /* " =?UTF-8?B?" and "?=" take 13 */
         while (text[len]) {
             size_t next = (size_t)(g_utf8_next_char(text + len) - text);
             if (next > room)
@@ -113,19 +115,22 @@ static void append_mailbox(GString *out, const char *header, const char *name, c
     } else {
         append_encoded(out, name, strlen(header) + 1);
     }
-    g_string_append_printf(out, "%s<%s>\r\n", strlen(name) + strlen(address) + strlen(header) > 64 || !is_ascii(name) ? "\r\n " : " ", address);
+    g_string_append_printf(out, "%s<%s>\r\n",
+                           strlen(name) + strlen(address) + strlen(header) > 64 || !is_ascii(name) ? "\r\n " : " ",
+                           address);
 }
 
 static void append_date(GString *out, int64_t ms)
 {
     static const char *const days[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-    static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+    static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
     time_t seconds = (time_t)(ms / 1000);
     struct tm tm;
 
     gmtime_r(&seconds, &tm);
-    g_string_append_printf(out, "Date: %s, %02d %s %04d %02d:%02d:%02d +0000\r\n", days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon],
-                           tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    g_string_append_printf(out, "Date: %s, %02d %s %04d %02d:%02d:%02d +0000\r\n", days[tm.tm_wday], tm.tm_mday,
+                           months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
 /* ---------------------------------------------------------------- bodies */
@@ -154,7 +159,8 @@ static void append_qp_line(GString *out, const char *p, const char *end)
         unsigned char c = (unsigned char)*p;
         bool last = p + 1 == end;
         /* a blank at the end of a line would be lost; a dot or "From " at its start might be changed */
-        bool plain = c > ' ' && c < 0x7f && c != '=' && !(column == 0 && (c == '.' || (c == 'F' && end - p > 4 && memcmp(p, "From ", 5) == 0)));
+        bool plain = c > ' ' && c < 0x7f && c != '=' &&
+                     !(column == 0 && (c == '.' || (c == 'F' && end - p > 4 && memcmp(p, "From ", 5) == 0)));
         plain |= (c == ' ' || c == '\t') && !last;
         int width = plain ? 1 : 3;
         if (column + width > FOLD - 1) {
@@ -207,7 +213,8 @@ static void append_part(GString *out, const char *type, const char *language, co
     for (size_t i = 0; i < len; i++)
         high += (text[i] & 0x80) != 0;
     bool base64 = high * 6 > len; /* quoted-printable would be larger, and nobody could read it anyway */
-    g_string_append_printf(out, "Content-Type: %s; charset=utf-8\r\nContent-Transfer-Encoding: %s\r\n", type, base64 ? "base64" : "quoted-printable");
+    g_string_append_printf(out, "Content-Type: %s; charset=utf-8\r\nContent-Transfer-Encoding: %s\r\n", type,
+                           base64 ? "base64" : "quoted-printable");
     if (language)
         g_string_append_printf(out, "Content-Language: %s\r\n", language);
     g_string_append(out, "\r\n");
@@ -241,7 +248,8 @@ const char *mime_compose(const struct mail *m, GString *out)
         return "the subject is empty";
     if ((m->from_name && !is_clean(m->from_name)) || (m->to_name && !is_clean(m->to_name)))
         return "a name holds a line break or a control character";
-    if (m->list_unsubscribe && (!is_clean(m->list_unsubscribe) || strpbrk(m->list_unsubscribe, "<> ") || strlen(m->list_unsubscribe) > 900))
+    if (m->list_unsubscribe &&
+        (!is_clean(m->list_unsubscribe) || strpbrk(m->list_unsubscribe, "<> ") || strlen(m->list_unsubscribe) > 900))
         return "the unsubscribe link is no usable address";
     append_date(out, m->date_ms);
     append_mailbox(out, "From", m->from_name, m->from);
@@ -251,7 +259,8 @@ const char *mime_compose(const struct mail *m, GString *out)
     if (m->auto_generated)
         g_string_append(out, "Auto-Submitted: auto-generated\r\n");
     if (m->list_unsubscribe)
-        g_string_append_printf(out, "List-Unsubscribe: <%s>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n", m->list_unsubscribe);
+        g_string_append_printf(out, "List-Unsubscribe: <%s>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n",
+                               m->list_unsubscribe);
     append_body(out, m);
     return NULL;
 }

@@ -17,10 +17,10 @@ struct mail {
     const char *from_name, *from; /* the name may be NULL */
     const char *to_name, *to;
     const char *subject;
-    const char *text, *html;     /* either may be NULL, not both */
-    const char *message_id;      /* without angle brackets; also seeds the boundary */
+    const char *text, *html;      /* either may be NULL, not both */
+    const char *message_id;       /* without angle brackets; also seeds the boundary */
     const char *list_unsubscribe; /* an http(s) address, or NULL */
-    const char *language;        /* Content-Language, or NULL */
+    const char *language;         /* Content-Language, or NULL */
     int64_t date_ms;
     bool auto_generated; /* Auto-Submitted (RFC 3834) */
 };

@@ -28,12 +28,15 @@ struct ticket {
 
 /* ---------------------------------------------------------------- the request */
 
-static const char *field_value(const char *name, size_t len, const struct parcel *p, const struct sms_size *size, const char *sender, char number[static 16])
+static const char *field_value(const char *name, size_t len, const struct parcel *p, const struct sms_size *size,
+                               const char *sender, char number[static 16])
 {
     snprintf(number, 16, "%d", size->segments);
     const struct {
         const char *name, *value;
-    } fields[] = { { "id", p->id },  { "to", p->to }, { "text", p->bytes }, { "encoding", size->encoding }, { "segments", number }, { "sender", sender ? sender : "" } };
+    } fields[] = { { "id", p->id },        { "to", p->to },
+                   { "text", p->bytes },   { "encoding", size->encoding },
+                   { "segments", number }, { "sender", sender ? sender : "" } };
     for (size_t i = 0; i < G_N_ELEMENTS(fields); i++)
         if (strlen(fields[i].name) == len && memcmp(fields[i].name, name, len) == 0)
             return fields[i].value;
@@ -70,14 +73,14 @@ static json_t *shaped(const json_t *shape, const struct parcel *p, const struct 
     }
     if (json_is_array(shape)) {
         out = json_array();
-        json_array_foreach(shape, i, value)
+        json_array_foreach (shape, i, value)
             json_array_append_new(out, shaped(value, p, size, sender));
         return out;
     }
     if (!json_is_object(shape))
         return json_deep_copy(shape);
     out = json_object();
-    json_object_foreach((json_t *)shape, key, value)
+    json_object_foreach ((json_t *)shape, key, value)
         json_object_set_new(out, key, shaped(value, p, size, sender));
     return out;
 }
@@ -88,7 +91,7 @@ static char *as_form(const json_t *object)
     const char *key;
     json_t *value;
 
-    json_object_foreach((json_t *)object, key, value) {
+    json_object_foreach ((json_t *)object, key, value) {
         g_autofree char *name = g_uri_escape_string(key, NULL, FALSE);
         g_autofree char *text = g_uri_escape_string(json_is_string(value) ? json_string_value(value) : "", NULL, FALSE);
         g_string_append_printf(out, "%s%s=%s", out->len ? "&" : "", name, text);
@@ -99,9 +102,10 @@ static char *as_form(const json_t *object)
 static char *make_body(const struct sms_settings *s, const struct parcel *p)
 {
     struct sms_size size = sms_measure(p->bytes);
-    json_auto_t *body = s->body ? shaped(s->body, p, &size, s->sender)
-                                : json_pack("{s:s, s:s, s:s, s:s, s:i, s:s?}", "id", p->id, "to", p->to, "text", p->bytes, "encoding", size.encoding,
-                                            "segments", size.segments, "sender", s->sender);
+    json_auto_t *body = s->body
+                            ? shaped(s->body, p, &size, s->sender)
+                            : json_pack("{s:s, s:s, s:s, s:s, s:i, s:s?}", "id", p->id, "to", p->to, "text", p->bytes,
+                                        "encoding", size.encoding, "segments", size.segments, "sender", s->sender);
     return s->form ? as_form(body) : json_dumps(body, JSON_COMPACT);
 }
 
@@ -183,7 +187,8 @@ static void post(struct ticket *t)
     json_t *value;
     int64_t now_s = t->now_ms / 1000;
 
-    g_ptr_array_add(headers, g_strdup(p->s.form ? "Content-Type: application/x-www-form-urlencoded" : "Content-Type: application/json"));
+    g_ptr_array_add(headers, g_strdup(p->s.form ? "Content-Type: application/x-www-form-urlencoded"
+                                                : "Content-Type: application/json"));
     g_ptr_array_add(headers, g_strdup_printf("Idempotency-Key: %s", t->id));
     g_ptr_array_add(headers, g_strdup_printf("webhook-id: %s", t->id));
     g_ptr_array_add(headers, g_strdup_printf("webhook-timestamp: %" G_GINT64_FORMAT, now_s));
@@ -191,7 +196,7 @@ static void post(struct ticket *t)
         g_autofree char *signature = webhook_sign(p->s.signing_secret, t->id, now_s, t->body, strlen(t->body));
         g_ptr_array_add(headers, g_strdup_printf("webhook-signature: %s", signature));
     }
-    json_object_foreach((json_t *)p->s.headers, name, value)
+    json_object_foreach ((json_t *)p->s.headers, name, value)
         g_ptr_array_add(headers, g_strdup_printf("%s: %s", name, json_string_value(value)));
     g_ptr_array_add(headers, NULL);
     webhook_post(p->web, p->s.url, (const char *const *)headers->pdata, t->body, strlen(t->body), on_answer, t);

@@ -16,8 +16,9 @@ struct sms_settings {
     int concurrency;
     int64_t timeout_ms;
     const json_t *headers; /* object of name → value, or NULL; borrowed */
-    const json_t *body;    /* shape of the body, its strings may hold {id} {to} {text} {encoding} {segments} {sender}; or NULL */
-    bool form;             /* the body as application/x-www-form-urlencoded */
+    const json_t
+        *body; /* shape of the body, its strings may hold {id} {to} {text} {encoding} {segments} {sender}; or NULL */
+    bool form; /* the body as application/x-www-form-urlencoded */
 };
 
 struct provider *sms_open(struct ev_loop *, const struct sms_settings *);

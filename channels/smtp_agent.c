@@ -42,7 +42,8 @@
 #define SESSION_MAILS 100
 #define IDLE_MS       5000
 #define QUIT_MS       2000L
-#define FOR_EVER_MS   (24L * 3600 * 1000) /* the provider's deadlines kill us long before: libesmtp's own leave holes in a body */
+#define FOR_EVER_MS                                                                                                    \
+    (24L * 3600 * 1000) /* the provider's deadlines kill us long before: libesmtp's own leave holes in a body */
 
 struct job {
     char *bytes; /* the whole frame: from NUL to NUL mail */
@@ -60,9 +61,9 @@ static struct {
     auth_context_t auth;
 
     struct job job;
-    int mails;           /* in this session */
-    int smtp_fd;         /* libesmtp hides it; found among our descriptors */
-    bool tainted;        /* bytes came behind the reply to STARTTLS (injection) */
+    int mails;    /* in this session */
+    int smtp_fd;  /* libesmtp hides it; found among our descriptors */
+    bool tainted; /* bytes came behind the reply to STARTTLS (injection) */
     bool tls_asked, auth_asked, authed;
     SSL *ssl;
     char last_reply[256];
@@ -225,7 +226,8 @@ static const char *reply_line(const smtp_status_t *status, char buf[static 256])
 static bool is_login_matter(const smtp_status_t *s)
 {
     return s->code == 530 || s->code == 535 || s->code == 538 ||
-           (s->enh_class == 5 && s->enh_subject == 7 && (s->enh_detail == 0 || s->enh_detail == 8 || s->enh_detail == 9) && s->code != 554 && s->code != 550);
+           (s->enh_class == 5 && s->enh_subject == 7 &&
+            (s->enh_detail == 0 || s->enh_detail == 8 || s->enh_detail == 9) && s->code != 554 && s->code != 550);
 }
 
 static void on_mail_status(smtp_session_t session, smtp_message_t message)
@@ -235,7 +237,8 @@ static void on_mail_status(smtp_session_t session, smtp_message_t message)
 
     a.last_code = status->code;
     if (a.user && !a.authed) { /* libesmtp goes on after a refused log-in; we do not */
-        put_result(OUTCOME_FAULT, a.last_code, *a.last_reply ? a.last_reply : "the server refused or did not offer the log-in");
+        put_result(OUTCOME_FAULT, a.last_code,
+                   *a.last_reply ? a.last_reply : "the server refused or did not offer the log-in");
         _exit(0);
     }
     if (a.mails == 1)
@@ -259,7 +262,10 @@ static void on_recipient_status(smtp_session_t session, smtp_recipient_t recipie
     if (status->code / 100 == 2 || a.job.done)
         return;
     reply_line(status, line);
-    put_result(status->code == 421 ? OUTCOME_FAULT : status->code / 100 == 4 ? OUTCOME_DEFERRED : OUTCOME_REFUSED, status->code, line);
+    put_result(status->code == 421       ? OUTCOME_FAULT
+               : status->code / 100 == 4 ? OUTCOME_DEFERRED
+                                         : OUTCOME_REFUSED,
+               status->code, line);
     feed_next(session); /* after a refused recipient the sent event comes too late */
 }
 
@@ -283,7 +289,8 @@ static void on_message_sent(smtp_session_t session, smtp_message_t message)
 {
     bool asked = a.job.asked;
 
-    if (a.job.done || smtp_message_get_application_data(message) != (void *)a.job.serial) /* a refused one, reported before */
+    if (a.job.done ||
+        smtp_message_get_application_data(message) != (void *)a.job.serial) /* a refused one, reported before */
         return;
     const smtp_status_t *status = smtp_message_transfer_status(message);
     a.last_code = status ? status->code : 0;
@@ -301,7 +308,8 @@ static int find_socket(void)
     for (int fd = SMTP_AGENT_FD + 1; fd < 64; fd++) {
         struct sockaddr_storage peer;
         socklen_t len = sizeof peer;
-        if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && (peer.ss_family == AF_INET || peer.ss_family == AF_INET6))
+        if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0 &&
+            (peer.ss_family == AF_INET || peer.ss_family == AF_INET6))
             return fd;
     }
     return -1;
@@ -339,7 +347,8 @@ static void on_tls(SSL *ssl)
 /* libesmtp compares the certificate with a name that DNS chose.  OpenSSL has compared it with the configured one. */
 static bool peer_is_right(void)
 {
-    return a.tls == EMAIL_TLS_OPPORTUNISTIC || (a.ssl && SSL_get_verify_result(a.ssl) == X509_V_OK && SSL_get0_peername(a.ssl));
+    return a.tls == EMAIL_TLS_OPPORTUNISTIC ||
+           (a.ssl && SSL_get_verify_result(a.ssl) == X509_V_OK && SSL_get0_peername(a.ssl));
 }
 
 static void on_event(smtp_session_t session, int event, void *arg, ...)
@@ -386,7 +395,8 @@ static void note_reply(const char *buf, int len)
         if (code == 235)
             a.authed = true;
         if (code >= 400)
-            g_snprintf(a.last_reply, sizeof a.last_reply, "log-in refused: %.*s", (int)strcspn(buf, "\r\n") > len ? len : (int)strcspn(buf, "\r\n"), buf);
+            g_snprintf(a.last_reply, sizeof a.last_reply, "log-in refused: %.*s",
+                       (int)strcspn(buf, "\r\n") > len ? len : (int)strcspn(buf, "\r\n"), buf);
         if (code != 334)
             a.auth_asked = false;
     }
@@ -416,7 +426,8 @@ static int on_login(auth_client_request_t request, char **result, int fields, vo
 
 /* ---------------------------------------------------------------- TLS from the first byte */
 
-/* libesmtp knows STARTTLS only.  For SMTPS it speaks to this thread over a loopback socket that takes no other caller. */
+/* libesmtp knows STARTTLS only.  For SMTPS it speaks to this thread over a loopback socket that takes no other caller.
+ */
 struct relay {
     int listener, port;
 };
@@ -529,7 +540,8 @@ static smtp_session_t open_session(void)
     smtp_session_t session = smtp_create_session();
     g_autofree char *server = NULL;
 
-    server = a.tls == EMAIL_TLS_IMPLICIT ? g_strdup_printf("127.0.0.1:%d", relay_start()) : g_strdup_printf("%s:%d", a.host, a.port);
+    server = a.tls == EMAIL_TLS_IMPLICIT ? g_strdup_printf("127.0.0.1:%d", relay_start())
+                                         : g_strdup_printf("%s:%d", a.host, a.port);
     smtp_set_server(session, server);
     if (a.hello)
         smtp_set_hostname(session, a.hello);
@@ -560,7 +572,8 @@ static void report_leftover(void)
     else if (a.job.given)
         put_result(OUTCOME_DEFERRED, a.last_code, "the connection was lost within the mail");
     else {
-        snprintf(line, sizeof line, "%s%s%d%s", text, a.last_code ? " (last reply " : "", a.last_code, a.last_code ? ")" : "");
+        snprintf(line, sizeof line, "%s%s%d%s", text, a.last_code ? " (last reply " : "", a.last_code,
+                 a.last_code ? ")" : "");
         if (!a.last_code)
             g_strlcpy(line, text, sizeof line);
         put_result(OUTCOME_FAULT, a.last_code, *a.last_reply ? a.last_reply : line);

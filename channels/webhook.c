@@ -43,7 +43,9 @@ static void on_socket_event(struct ev_loop *loop, ev_io *io, int revents)
     struct webhook *w = io->data;
     int running;
 
-    curl_multi_socket_action(w->multi, io->fd, (revents & EV_READ ? CURL_CSELECT_IN : 0) | (revents & EV_WRITE ? CURL_CSELECT_OUT : 0), &running);
+    curl_multi_socket_action(w->multi, io->fd,
+                             (revents & EV_READ ? CURL_CSELECT_IN : 0) | (revents & EV_WRITE ? CURL_CSELECT_OUT : 0),
+                             &running);
     finish_done(w);
 }
 
@@ -167,7 +169,8 @@ static void request_finish(struct request *r, CURLcode code)
     curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
     curl_easy_getinfo(r->easy, CURLINFO_RETRY_AFTER, &retry_after);
-    /* an answer that was cut off counts by its status only when that had come whole: CURLE_WRITE_ERROR is our own limit */
+    /* an answer that was cut off counts by its status only when that had come whole: CURLE_WRITE_ERROR is our own limit
+     */
     bool answered = status >= 200 && (code == CURLE_OK || code == CURLE_WRITE_ERROR);
     struct webhook_answer answer = {
         .status = answered ? (int)status : 0,
@@ -226,7 +229,8 @@ int webhook_room(const struct webhook *w)
     return w->concurrency - w->busy;
 }
 
-void webhook_post(struct webhook *w, const char *url, const char *const *headers, const char *body, size_t len, webhook_done_fn *done, void *arg)
+void webhook_post(struct webhook *w, const char *url, const char *const *headers, const char *body, size_t len,
+                  webhook_done_fn *done, void *arg)
 {
     struct request *r = w->idle;
 

@@ -32,10 +32,12 @@ struct webhook *webhook_open(struct ev_loop *, int concurrency, int64_t timeout_
 /* webhook_room: how many more webhook_post() would take now. */
 int webhook_room(const struct webhook *);
 /* webhook_post: body is borrowed until done; headers ("Name: value", NULL at the end) are copied. */
-void webhook_post(struct webhook *, const char *url, const char *const *headers, const char *body, size_t len, webhook_done_fn *, void *arg);
+void webhook_post(struct webhook *, const char *url, const char *const *headers, const char *body, size_t len,
+                  webhook_done_fn *, void *arg);
 void webhook_close(struct webhook *);
 
-/* webhook_sign: Standard Webhooks 1.0 "v1,BASE64" of id.timestamp.body; secret is "whsec_BASE64" or plain text.  g_free. */
+/* webhook_sign: Standard Webhooks 1.0 "v1,BASE64" of id.timestamp.body; secret is "whsec_BASE64" or plain text. g_free.
+ */
 char *webhook_sign(const char *secret, const char *id, int64_t timestamp_s, const char *body, size_t len);
 
 #endif

@@ -28,7 +28,7 @@ static void check_known(const json_t *entry, const char *const *known, json_t *e
     const char *key;
     json_t *value;
 
-    json_object_foreach((json_t *)entry, key, value)
+    json_object_foreach ((json_t *)entry, key, value)
         if (!g_strv_contains(known, key)) {
             g_autofree char *pointer = g_strconcat("/", key, NULL), *list = g_strjoinv(", ", (char **)known);
             problem_add(errors, pointer, "is unknown; there are %s", list);
@@ -73,10 +73,12 @@ static void check_category(struct service *s, const char *name, bool withdrawn, 
         problem_add(errors, "/category", "asks for no consent, so none can be withdrawn; suppress the address instead");
 }
 
-bool consent_change(struct service *s, const char *recipient, const json_t *in, const char *actor, json_t *errors, json_fn *fn, void *arg)
+bool consent_change(struct service *s, const char *recipient, const json_t *in, const char *actor, json_t *errors,
+                    json_fn *fn, void *arg)
 {
     static const char *const known[] = { "category", "channel", "state", "source", "evidence", "at", NULL };
-    const char *category = text_of(in, "category", errors), *channel = text_of(in, "channel", errors), *state = text_of(in, "state", errors);
+    const char *category = text_of(in, "category", errors), *channel = text_of(in, "channel", errors),
+               *state = text_of(in, "state", errors);
     const json_t *evidence = json_object_get(in, "evidence");
     int64_t now = clock_now(), at = instant_of(in, "at", now, errors);
     char at_text[32], recorded[32];
@@ -95,21 +97,28 @@ bool consent_change(struct service *s, const char *recipient, const json_t *in, 
         problem_add(errors, "/at", "lies in the future");
     if (json_array_size(errors))
         return false;
-    json_auto_t *entry = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "category", category, "channel", channel, "state", state, "at", instant_format(at_text, at),
-                                   "recorded_at", instant_format(recorded, now), "actor", actor);
+    json_auto_t *entry =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "category", category, "channel", channel, "state", state, "at",
+                  instant_format(at_text, at), "recorded_at", instant_format(recorded, now), "actor", actor);
     const char *source = text_of(in, "source", errors);
     if (source)
         json_object_set_new(entry, "source", json_string(source));
     if (evidence)
         json_object_set(entry, "evidence", (json_t *)evidence);
     g_autofree char *exempt = exempt_categories(s->policy);
-    struct consent_entry e = { .recipient = recipient, .category = category, .letter = strcmp(channel, "*") == 0 ? '*' : channel_letter(channel),
-                               .withdrawn = strcmp(state, "withdrawn") == 0, .at = at, .exempt = exempt, .entry = entry };
+    struct consent_entry e = { .recipient = recipient,
+                               .category = category,
+                               .letter = strcmp(channel, "*") == 0 ? '*' : channel_letter(channel),
+                               .withdrawn = strcmp(state, "withdrawn") == 0,
+                               .at = at,
+                               .exempt = exempt,
+                               .entry = entry };
     store_consent(s->store, &e, fn, arg);
     return true;
 }
 
-bool suppression_add(struct service *s, const char *address, const json_t *in, const char *actor, json_t *errors, json_fn *fn, void *arg)
+bool suppression_add(struct service *s, const char *address, const json_t *in, const char *actor, json_t *errors,
+                     json_fn *fn, void *arg)
 {
     static const char *const known[] = { "reason", "source", "expires_at", NULL };
     const char *reason = text_of(in, "reason", errors), *source = text_of(in, "source", errors);
@@ -121,8 +130,10 @@ bool suppression_add(struct service *s, const char *address, const json_t *in, c
         problem_add(errors, "/expires_at", "lies in the past");
     if (json_array_size(errors))
         return false;
-    json_auto_t *entry = json_pack("{s:s, s:s, s:s, s:s?}", "reason", reason ? reason : "manual", "source", source ? source : actor, "at", instant_format(at, now),
-                                   "expires_at", expires ? instant_format(until, expires) : NULL);
-    store_suppress(s->store, address, entry, expires ? (int64_t)((double)(expires - now) / clock_rate()) + 1 : 0, fn, arg);
+    json_auto_t *entry =
+        json_pack("{s:s, s:s, s:s, s:s?}", "reason", reason ? reason : "manual", "source", source ? source : actor,
+                  "at", instant_format(at, now), "expires_at", expires ? instant_format(until, expires) : NULL);
+    store_suppress(s->store, address, entry, expires ? (int64_t)((double)(expires - now) / clock_rate()) + 1 : 0, fn,
+                   arg);
     return true;
 }

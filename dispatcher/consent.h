@@ -7,11 +7,13 @@
 
 #include "dispatcher/service.h"
 
-/* consent_change: {"category","channel","state","source","evidence","at"} for a recipient.  False with errors filled, and
- * nothing done; else fn is called once with the receipt. */
-bool consent_change(struct service *, const char *recipient, const json_t *entry, const char *actor, json_t *errors, json_fn *, void *arg);
+/* consent_change: {"category","channel","state","source","evidence","at"} for a recipient.  False with errors filled,
+ * and nothing done; else fn is called once with the receipt. */
+bool consent_change(struct service *, const char *recipient, const json_t *entry, const char *actor, json_t *errors,
+                    json_fn *, void *arg);
 
 /* suppression_add: {"reason","source","expires_at"} for a normalised address. */
-bool suppression_add(struct service *, const char *address, const json_t *entry, const char *actor, json_t *errors, json_fn *, void *arg);
+bool suppression_add(struct service *, const char *address, const json_t *entry, const char *actor, json_t *errors,
+                     json_fn *, void *arg);
 
 #endif

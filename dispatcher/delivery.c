@@ -84,7 +84,8 @@ static void gate_expiry(struct delivery *d)
     char at[32];
 
     if (d->expires_at)
-        report_fact(&d->report, "expiry", has_expired(d) ? "expired" : "pass", "{\"expires_at\":\"%s\"}", instant_format(at, d->expires_at));
+        report_fact(&d->report, "expiry", has_expired(d) ? "expired" : "pass", "{\"expires_at\":\"%s\"}",
+                    instant_format(at, d->expires_at));
     else
         report_fact(&d->report, "expiry", "pass", NULL);
 }
@@ -98,14 +99,15 @@ void delivery_start(struct delivery *d)
         return;
     }
     if (d->channel != CHANNEL_IN_APP && !address_of(d)) {
-        report_fact(&d->report, "address", "suppressed", "{\"needs\":\"%s\",\"recipient_known\":%s}", d->channel == CHANNEL_EMAIL ? "email" : "phone",
-                    d->profile ? "true" : "false");
+        report_fact(&d->report, "address", "suppressed", "{\"needs\":\"%s\",\"recipient_known\":%s}",
+                    d->channel == CHANNEL_EMAIL ? "email" : "phone", d->profile ? "true" : "false");
         end_unsent(d, 'P', "no_address", true);
         return;
     }
     if (!outbox_configured(worker_outbox(d->worker), d->channel)) {
         report_fact(&d->report, "address", "pass", NULL);
-        report_fact(&d->report, "provider", "failed", "{\"detail\":\"no provider is configured for %s\"}", channel_name(d->letter));
+        report_fact(&d->report, "provider", "failed", "{\"detail\":\"no provider is configured for %s\"}",
+                    channel_name(d->letter));
         end_unsent(d, 'F', "provider_unavailable", true);
         return;
     }
@@ -123,7 +125,7 @@ static bool preferred(const struct delivery *d)
 
     if (!json_is_array(channels))
         return true;
-    json_array_foreach((json_t *)channels, i, item)
+    json_array_foreach ((json_t *)channels, i, item)
         if (json_is_string(item) && channel_letter(json_string_value(item)) == d->letter)
             return true;
     return false;
@@ -200,7 +202,9 @@ void delivery_admission(struct delivery *d, struct batch *batch)
         .kind = "tsm"[d->category.kind],
         .fence = d->fence,
         .consent = d->category.consent,
-        .later = !preferred(d) ? 'p' : quiet_end(d, &holiday) ? 'q' : 0,
+        .later = !preferred(d)            ? 'p'
+                 : quiet_end(d, &holiday) ? 'q'
+                                          : 0,
         .render_failed = d->made.why != NULL,
     };
 
@@ -216,11 +220,12 @@ static void fact_consent(struct delivery *d, const char *verdict)
     const char *state = d->verdict.consent == 'g' ? "granted" : d->verdict.consent == 'w' ? "withdrawn" : "default";
 
     if (d->verdict.consent)
-        report_fact(&d->report, "consent", verdict, "{\"category\":\"%s\",\"state\":\"%s\",\"rule\":\"%s\",\"since\":\"%s\"}", d->category.name, state,
+        report_fact(&d->report, "consent", verdict,
+                    "{\"category\":\"%s\",\"state\":\"%s\",\"rule\":\"%s\",\"since\":\"%s\"}", d->category.name, state,
                     consent_rule_name(d->category.consent), instant_format(at, d->verdict.consent_at));
     else
-        report_fact(&d->report, "consent", verdict, "{\"category\":\"%s\",\"state\":\"%s\",\"rule\":\"%s\"}", d->category.name, state,
-                    consent_rule_name(d->category.consent));
+        report_fact(&d->report, "consent", verdict, "{\"category\":\"%s\",\"state\":\"%s\",\"rule\":\"%s\"}",
+                    d->category.name, state, consent_rule_name(d->category.consent));
 }
 
 /* "1=2,2=0" of the script becomes [{"name":"daily","sent":2,"max":3}, …] */
@@ -235,10 +240,12 @@ static void fact_caps(struct delivery *d, const char *verdict, const char *over,
         int rule = atoi(*c) - 1;
         const char *sent = strchr(*c, '=');
         if (sent && rule >= 0 && rule < p->n_caps)
-            g_string_append_printf(rules, "%s{\"name\":\"%s\",\"sent\":%s,\"max\":%d}", rules->len ? "," : "", p->caps[rule].name, sent + 1, p->caps[rule].max);
+            g_string_append_printf(rules, "%s{\"name\":\"%s\",\"sent\":%s,\"max\":%d}", rules->len ? "," : "",
+                                   p->caps[rule].name, sent + 1, p->caps[rule].max);
     }
     if (over && until)
-        report_fact(&d->report, "cap", verdict, "{\"rules\":[%s],\"over\":\"%s\",\"until\":\"%s\"}", rules->str, over, instant_format(at, until));
+        report_fact(&d->report, "cap", verdict, "{\"rules\":[%s],\"over\":\"%s\",\"until\":\"%s\"}", rules->str, over,
+                    instant_format(at, until));
     else if (over)
         report_fact(&d->report, "cap", verdict, "{\"rules\":[%s],\"over\":\"%s\"}", rules->str, over);
     else
@@ -260,7 +267,8 @@ static void over_cap(struct delivery *d)
     enum over over = cap ? cap->over : OVER_DEFER;
     g_autofree char *reason = g_strdup_printf("cap:%s", cap ? cap->name : "");
 
-    fact_caps(d, over == OVER_DEFER ? "deferred" : "suppressed", cap ? cap->name : "", over == OVER_DEFER ? d->verdict.until : 0);
+    fact_caps(d, over == OVER_DEFER ? "deferred" : "suppressed", cap ? cap->name : "",
+              over == OVER_DEFER ? d->verdict.until : 0);
     if (over == OVER_DEFER)
         put_off(d, reason, MAX(d->verdict.until, clock_now() + 1), false);
     else
@@ -273,15 +281,17 @@ static void not_now(struct delivery *d)
     bool holiday;
 
     if (!preferred(d)) {
-        report_fact(&d->report, "preference", "suppressed", "{\"detail\":\"the person's channels do not name %s\"}", channel_name(d->letter));
+        report_fact(&d->report, "preference", "suppressed", "{\"detail\":\"the person's channels do not name %s\"}",
+                    channel_name(d->letter));
         end_unsent(d, 'P', "preference", true);
         return;
     }
     int64_t until = quiet_end(d, &holiday);
     const char *zone = zone_name(service_zone(service_of(d), d->profile));
     report_fact(&d->report, "preference", "pass", NULL);
-    report_fact(&d->report, "quiet_hours", d->category.quiet == QUIET_DROP ? "suppressed" : "deferred", "{\"zone\":\"%s\",\"until\":\"%s\",\"cause\":\"%s\"}", zone,
-                instant_format(at, until), holiday ? "holiday" : "hours");
+    report_fact(&d->report, "quiet_hours", d->category.quiet == QUIET_DROP ? "suppressed" : "deferred",
+                "{\"zone\":\"%s\",\"until\":\"%s\",\"cause\":\"%s\"}", zone, instant_format(at, until),
+                holiday ? "holiday" : "hours");
     if (d->category.quiet == QUIET_DROP)
         end_unsent(d, 'P', "quiet_hours", false);
     else /* the clock may have passed the end of it since the script ran */
@@ -294,13 +304,15 @@ static void facts_until_cap(struct delivery *d)
 
     fact_consent(d, "pass");
     report_fact(&d->report, "preference", "pass", NULL);
-    report_fact(&d->report, "quiet_hours", "pass", applies ? "{\"zone\":\"%s\"}" : NULL, zone_name(service_zone(service_of(d), d->profile)));
+    report_fact(&d->report, "quiet_hours", "pass", applies ? "{\"zone\":\"%s\"}" : NULL,
+                zone_name(service_zone(service_of(d), d->profile)));
 }
 
 static void render_failed(struct delivery *d)
 {
     report_fact(&d->report, "render", "failed", "{\"template\":%s,\"version\":\"%s\",\"detail\":%s}",
-                report_quoted(json_string_value(json_object_get(d->body, "template"))), d->made.version, report_quoted(d->made.why));
+                report_quoted(json_string_value(json_object_get(d->body, "template"))), d->made.version,
+                report_quoted(d->made.why));
     log_warn("delivery.render_error", "{s:s, s:s}", "message", d->message, "why", d->made.why);
     end_unsent(d, 'F', "render_error", false);
 }
@@ -356,7 +368,8 @@ static void decide(struct delivery *d)
 
 static void settle_sent(struct delivery *d, const struct outcome *o)
 {
-    d->settlement = (struct settlement){ .final = true, .code = 'T', .burn = true, .keep_cap = true, .sent_at = clock_now() };
+    d->settlement =
+        (struct settlement){ .final = true, .code = 'T', .burn = true, .keep_cap = true, .sent_at = clock_now() };
     g_strlcpy(d->ref, o->ref, sizeof d->ref);
     d->reason[0] = '\0';
     if (d->channel == CHANNEL_IN_APP)
@@ -369,7 +382,8 @@ static void transmit(struct delivery *d)
     facts_until_cap(d);
     fact_caps(d, "pass", NULL, 0);
     report_fact(&d->report, "render", "pass", "{\"template\":%s,\"version\":\"%s\",\"locale\":\"%s\",\"bytes\":%zu}",
-                report_quoted(json_string_value(json_object_get(d->body, "template"))), d->made.version, d->made.locale, d->made.bytes->len);
+                report_quoted(json_string_value(json_object_get(d->body, "template"))), d->made.version, d->made.locale,
+                d->made.bytes->len);
     report_fact(&d->report, "provider", "pass", "{\"provider\":\"%s\"}", d->outlet->name);
     if (d->channel == CHANNEL_IN_APP) { /* the inbox is the store's: handing over and settling are one step */
         report_fact(&d->report, "outcome", "sent", NULL);
@@ -406,7 +420,8 @@ void delivery_send(struct delivery *d)
         .to = address_of(d),
         .bytes = d->made.bytes->str,
         .len = d->made.bytes->len,
-        .now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, /* a signature's time is the world's, not the clock rate's */
+        .now_ms = (int64_t)now.tv_sec * 1000 +
+                  now.tv_nsec / 1000000, /* a signature's time is the world's, not the clock rate's */
     };
     d->ticket = d->outlet->provider->type->send(d->outlet->provider, &p, (struct parcel_events){ on_ask, on_done, d });
     assert(d->ticket);
@@ -427,8 +442,8 @@ static void commit_decided(struct delivery *d)
 
 static void fact_outcome(struct delivery *d, const char *verdict, const struct outcome *o)
 {
-    report_fact(&d->report, "outcome", verdict, "{\"provider\":\"%s\",\"kind\":\"%s\",\"code\":%d,\"detail\":%s}", d->outlet->name, outcome_name(o->kind), o->code,
-                report_quoted(o->detail));
+    report_fact(&d->report, "outcome", verdict, "{\"provider\":\"%s\",\"kind\":\"%s\",\"code\":%d,\"detail\":%s}",
+                d->outlet->name, outcome_name(o->kind), o->code, report_quoted(o->detail));
 }
 
 static void retry_later(struct delivery *d, const struct outcome *o)
@@ -451,12 +466,20 @@ static void retry_later(struct delivery *d, const struct outcome *o)
 static void stopped(struct delivery *d)
 {
     if (d->lost) { /* Redis did not answer the commit question: had it been written down, it is undone */
-        d->settlement = (struct settlement){ .message = d->message, .letter = d->letter, .fence = d->fence, .due = clock_now(), .reason = "", .provider = "",
-                                             .ref = "", .card = "", .trace = "" };
+        d->settlement = (struct settlement){ .message = d->message,
+                                             .letter = d->letter,
+                                             .fence = d->fence,
+                                             .due = clock_now(),
+                                             .reason = "",
+                                             .provider = "",
+                                             .ref = "",
+                                             .card = "",
+                                             .trace = "" };
         worker_journal(d->worker, &d->settlement);
         delivery_free(d);
     } else if (d->suppressed) {
-        report_fact(&d->report, "suppression", "suppressed", "{\"reason\":%s,\"when\":\"before the final dot\"}", report_quoted(d->suppressed_why));
+        report_fact(&d->report, "suppression", "suppressed", "{\"reason\":%s,\"when\":\"before the final dot\"}",
+                    report_quoted(d->suppressed_why));
         end_unsent(d, 'P', "suppressed_address", true);
     } else if (d->commit < 0) {
         report_fact(&d->report, "expiry", "expired", "{\"when\":\"before the final dot\"}");
@@ -471,7 +494,9 @@ static void unknown(struct delivery *d, const struct outcome *o)
     fact_outcome(d, "unknown", o);
     g_strlcpy(d->reason, "outcome_unknown", sizeof d->reason);
     if (d->category.resend_unknown && d->attempts + 1 < service_of(d)->policy->retry.max_attempts) {
-        d->settlement = (struct settlement){ .due = clock_now() + retry_wait(&service_of(d)->policy->retry, d->attempts + 1, chance()), .burn = true,
+        d->settlement = (struct settlement){ .due = clock_now() + retry_wait(&service_of(d)->policy->retry,
+                                                                             d->attempts + 1, chance()),
+                                             .burn = true,
                                              .keep_cap = true };
     } else {
         d->settlement = (struct settlement){ .final = true, .code = 'U', .burn = true, .keep_cap = true };
@@ -534,7 +559,8 @@ static void count_settled(const struct delivery *d)
     g_autofree char *labels = NULL;
 
     if (d->settlement.final) {
-        labels = g_strdup_printf("channel=\"%s\",status=\"%s\"", channel_name(d->letter), status_name(d->settlement.code));
+        labels =
+            g_strdup_printf("channel=\"%s\",status=\"%s\"", channel_name(d->letter), status_name(d->settlement.code));
         metrics_add(METRIC_MESSAGES, labels, 1);
     } else {
         labels = g_strdup_printf("reason=\"%s\"", d->reason);
@@ -550,7 +576,8 @@ static void settled(struct delivery *d, bool ok)
         worker_journal(d->worker, &d->settlement);
     }
     if (d->channel == CHANNEL_IN_APP && d->outlet)
-        outlet_leave(worker_outbox(d->worker), d->outlet, &(struct outcome){ .kind = ok ? OUTCOME_SENT : OUTCOME_UNKNOWN });
+        outlet_leave(worker_outbox(d->worker), d->outlet,
+                     &(struct outcome){ .kind = ok ? OUTCOME_SENT : OUTCOME_UNKNOWN });
     delivery_free(d);
 }
 

@@ -74,8 +74,10 @@ static char *reason_of(const json_t *problem)
     json_t *error;
     size_t i;
 
-    json_array_foreach(json_object_get(problem, "errors"), i, error)
-        g_string_append_printf(text, "%s%s %s", text->len ? "; " : "", json_string_value(json_object_get(error, "pointer")), json_string_value(json_object_get(error, "detail")));
+    json_array_foreach (json_object_get(problem, "errors"), i, error)
+        g_string_append_printf(text, "%s%s %s", text->len ? "; " : "",
+                               json_string_value(json_object_get(error, "pointer")),
+                               json_string_value(json_object_get(error, "detail")));
     if (!text->len)
         g_string_append(text, json_string_value(json_object_get(problem, "detail")));
     return g_strstrip(g_string_free(text, FALSE));
@@ -108,9 +110,12 @@ static void take_entry(struct ingest *in, const redisReply *reply)
     e->bytes = g_memdup2(message ? message->str : "", e->len + 1);
     in->busy++;
     if (message)
-        intake_text(in->service, e->bytes, e->len, &(struct intake_origin){ .door = "stream", .source = "", .seed = seed }, on_answer, e);
+        intake_text(in->service, e->bytes, e->len,
+                    &(struct intake_origin){ .door = "stream", .source = "", .seed = seed }, on_answer, e);
     else
-        store_bury(in->service->store, "stream", "the entry has no field \"message\"; write XADD <prefix>:ingest * message '<json>'", "", 0, on_buried, e);
+        store_bury(in->service->store, "stream",
+                   "the entry has no field \"message\"; write XADD <prefix>:ingest * message '<json>'", "", 0,
+                   on_buried, e);
 }
 
 static void take_entries(struct ingest *in, const redisReply *entries)
@@ -121,7 +126,8 @@ static void take_entries(struct ingest *in, const redisReply *entries)
         if (reply_at(entry, 1) && reply_at(entry, 1)->type == REDIS_REPLY_ARRAY)
             take_entry(in, entry);
         else if (entry && *reply_text(entry, 0)) /* deleted by somebody while it was pending */
-            store_command(in->service->store, NULL, NULL, 4, (const char *[]){ "XACK", in->key, GROUP, reply_text(entry, 0) });
+            store_command(in->service->store, NULL, NULL, 4,
+                          (const char *[]){ "XACK", in->key, GROUP, reply_text(entry, 0) });
     }
     if (--in->busy == 0)
         read_next(in);
@@ -186,9 +192,12 @@ static void read_next(struct ingest *in)
         return;
     in->reading = true;
     if (in->rounds++ % 8 == 0)
-        call(in, on_taken_over, 8, (const char *[]){ "XAUTOCLAIM", in->key, GROUP, in->consumer, CLAIM_IDLE, "0", "COUNT", PAGE });
+        call(in, on_taken_over, 8,
+             (const char *[]){ "XAUTOCLAIM", in->key, GROUP, in->consumer, CLAIM_IDLE, "0", "COUNT", PAGE });
     else
-        call(in, on_read, 11, (const char *[]){ "XREADGROUP", "GROUP", GROUP, in->consumer, "COUNT", PAGE, "BLOCK", BLOCK_MS, "STREAMS", in->key, ">" });
+        call(in, on_read, 11,
+             (const char *[]){ "XREADGROUP", "GROUP", GROUP, in->consumer, "COUNT", PAGE, "BLOCK", BLOCK_MS, "STREAMS",
+                               in->key, ">" });
 }
 
 static void on_up(void *arg)

@@ -27,9 +27,12 @@ struct intake {
     void *arg;
 };
 
-static const char *const titles[][2] = { { "400", "Bad Request" }, { "401", "Unauthorized" }, { "403", "Forbidden" }, { "404", "Not Found" }, { "405", "Method Not Allowed" },
-                                         { "409", "Conflict" }, { "413", "Content Too Large" }, { "415", "Unsupported Media Type" },
-                                         { "422", "Unprocessable Content" }, { "429", "Too Many Requests" }, { "503", "Service Unavailable" } };
+static const char *const titles[][2] = {
+    { "400", "Bad Request" },       { "401", "Unauthorized" },           { "403", "Forbidden" },
+    { "404", "Not Found" },         { "405", "Method Not Allowed" },     { "409", "Conflict" },
+    { "413", "Content Too Large" }, { "415", "Unsupported Media Type" }, { "422", "Unprocessable Content" },
+    { "429", "Too Many Requests" }, { "503", "Service Unavailable" }
+};
 
 json_t *problem_make(int status, const char *detail, json_t *errors)
 {
@@ -39,7 +42,8 @@ json_t *problem_make(int status, const char *detail, json_t *errors)
     for (size_t i = 0; i < G_N_ELEMENTS(titles); i++)
         if (atoi(titles[i][0]) == status)
             title = titles[i][1];
-    problem = json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", title, "status", status, "detail", detail);
+    problem =
+        json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", title, "status", status, "detail", detail);
     if (errors)
         json_object_set_new(problem, "errors", errors);
     return problem;
@@ -63,7 +67,8 @@ static void finish(struct intake *in, int status, const json_t *body)
 
 static void finish_gone(struct intake *in)
 {
-    json_auto_t *problem = problem_make(503, "the store does not answer; try again, with an idempotency key nothing happens twice", NULL);
+    json_auto_t *problem =
+        problem_make(503, "the store does not answer; try again, with an idempotency key nothing happens twice", NULL);
     finish(in, 503, problem);
 }
 
@@ -87,8 +92,9 @@ static void refuse(struct intake *in, int status, const char *detail)
 static void finish_accepted(struct intake *in)
 {
     char at[32];
-    json_auto_t *body = json_pack("{s:s, s:s, s:s, s:s}", "id", in->id, "status", "scheduled", "send_at", instant_format(at, in->send_at), "durability",
-                                  durability_name(in->service->store->durability));
+    json_auto_t *body =
+        json_pack("{s:s, s:s, s:s, s:s}", "id", in->id, "status", "scheduled", "send_at",
+                  instant_format(at, in->send_at), "durability", durability_name(in->service->store->durability));
     finish(in, 202, body);
 }
 
@@ -122,7 +128,7 @@ static void order_channels(struct intake *in, char out[static CHANNEL_COUNT + 1]
 
     memset(out, 0, CHANNEL_COUNT + 1);
     if (in->draft.strategy == 'f')
-        json_array_foreach((json_t *)preferred, i, item) {
+        json_array_foreach ((json_t *)preferred, i, item) {
             char letter = channel_letter(json_string_value(item) ? json_string_value(item) : "");
             if (letter && strchr(in->draft.channels, letter) && !strchr(out, letter))
                 out[n++] = letter;
@@ -166,7 +172,8 @@ static void on_reserved(void *arg, const char *answer)
     if (!answer) {
         finish_gone(in);
     } else if (strcmp(answer, "other") == 0) {
-        problem_add(in->errors, "/idempotency_key", "was used for another message already; a new message needs a new key");
+        problem_add(in->errors, "/idempotency_key",
+                    "was used for another message already; a new message needs a new key");
         refuse(in, 422, "the idempotency key stands for another message");
     } else if (*answer) {
         /* known: the same answer again; and should the first try have ended before the message was stored, it is now */
@@ -283,7 +290,8 @@ void intake_message(struct service *s, const json_t *message, const struct intak
     begin(intake_new(s, o, fn, arg), message, o);
 }
 
-void intake_text(struct service *s, const char *text, size_t len, const struct intake_origin *o, intake_fn *fn, void *arg)
+void intake_text(struct service *s, const char *text, size_t len, const struct intake_origin *o, intake_fn *fn,
+                 void *arg)
 {
     struct intake *in = intake_new(s, o, fn, arg);
     json_auto_t *message = message_parse(text, len, in->errors);

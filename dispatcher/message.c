@@ -67,15 +67,18 @@ struct checking {
     struct template *template;
 };
 
-static const char *const known[] = { "idempotency_key", "recipient", "template", "category", "channels", "strategy", "send_at", "send_at_local", "delay", "expires_at",
-                                     "ttl", "supersede", "priority", "source", "data", "tags", NULL };
+static const char *const known[] = {
+    "idempotency_key", "recipient",     "template", "category",   "channels", "strategy",
+    "send_at",         "send_at_local", "delay",    "expires_at", "ttl",      "supersede",
+    "priority",        "source",        "data",     "tags",       NULL
+};
 
 static void check_unknown(struct checking *c)
 {
     const char *key;
     json_t *value;
 
-    json_object_foreach((json_t *)c->in, key, value)
+    json_object_foreach ((json_t *)c->in, key, value)
         if (!g_strv_contains(known, key)) {
             g_autofree char *pointer = g_strconcat("/", key, NULL);
             problem_add(c->errors, pointer, "is no field of a message");
@@ -122,7 +125,8 @@ static void check_recipient(struct checking *c)
         if (!json_object_get(recipient, "id"))
             problem_add(c->errors, "/recipient/id", "is required");
     } else {
-        problem_add(c->errors, "/recipient", recipient ? "must be a recipient's id, or an object with an id" : "is required");
+        problem_add(c->errors, "/recipient",
+                    recipient ? "must be a recipient's id, or an object with an id" : "is required");
     }
     g_strlcpy(c->d->recipient, id ? id : "", sizeof c->d->recipient);
 }
@@ -201,7 +205,7 @@ static void check_channels(struct checking *c)
         problem_add(c->errors, "/channels", "must be a list of email, sms and in_app");
         return;
     }
-    json_array_foreach((json_t *)list, i, item) {
+    json_array_foreach ((json_t *)list, i, item) {
         g_autofree char *pointer = g_strdup_printf("/channels/%zu", i);
         add_channel(c, json_is_string(item) ? json_string_value(item) : "", pointer);
     }
@@ -226,11 +230,15 @@ static int choice_field(struct checking *c, const char *key, const char *const *
 
 static void check_when(struct checking *c)
 {
-    const char *at = text_field(c, "send_at", 64), *local = text_field(c, "send_at_local", 64), *delay = text_field(c, "delay", 64);
+    const char *at = text_field(c, "send_at", 64), *local = text_field(c, "send_at_local", 64),
+               *delay = text_field(c, "delay", 64);
     const char *why = NULL;
 
-    if (!!json_object_get(c->in, "send_at") + !!json_object_get(c->in, "send_at_local") + !!json_object_get(c->in, "delay") > 1) {
-        problem_add(c->errors, local ? "/send_at_local" : "/delay", "stands beside another time; give one of send_at, send_at_local and delay");
+    if (!!json_object_get(c->in, "send_at") + !!json_object_get(c->in, "send_at_local") +
+            !!json_object_get(c->in, "delay") >
+        1) {
+        problem_add(c->errors, local ? "/send_at_local" : "/delay",
+                    "stands beside another time; give one of send_at, send_at_local and delay");
         return;
     }
     if (at) {
@@ -262,11 +270,15 @@ static void check_expiry(struct checking *c)
         problem_add(c->errors, "/ttl", "must be longer than nothing");
 }
 
-void draft_place(const struct draft *d, const struct zone *zone, int64_t now, int64_t *send_at, int64_t *expires_at, json_t *errors)
+void draft_place(const struct draft *d, const struct zone *zone, int64_t now, int64_t *send_at, int64_t *expires_at,
+                 json_t *errors)
 {
     const char *where = d->when == WHEN_AT ? "/send_at" : d->when == WHEN_LOCAL ? "/send_at_local" : "/delay";
 
-    *send_at = d->when == WHEN_AT ? d->at : d->when == WHEN_LOCAL ? zone_instant(zone, &d->local) : d->when == WHEN_DELAY ? now + d->at : now;
+    *send_at = d->when == WHEN_AT      ? d->at
+               : d->when == WHEN_LOCAL ? zone_instant(zone, &d->local)
+               : d->when == WHEN_DELAY ? now + d->at
+                                       : now;
     *expires_at = d->expires_at ? d->expires_at : d->ttl ? *send_at + d->ttl : 0;
     if (*send_at > now + FARTHEST_MS || *send_at < 0)
         problem_add(errors, where, "lies more than ten years ahead or before 1970");
@@ -279,9 +291,11 @@ void draft_place(const struct draft *d, const struct zone *zone, int64_t now, in
 static json_t *body_of(struct checking *c, const char *door, const char *source)
 {
     static const char *const copied[] = { "data", "tags", "supersede", "idempotency_key", "priority" };
-    json_t *body = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "recipient", c->d->recipient, "template",
-                             c->template ? template_name(c->template) : "", "category", c->d->category ? c->d->category->name : "", "door", door,
-                             "template_version", c->template ? template_version(c->template) : "", "strategy", c->d->strategy == 'f' ? "first" : "all");
+    json_t *body =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "recipient", c->d->recipient, "template",
+                  c->template ? template_name(c->template) : "", "category", c->d->category ? c->d->category->name : "",
+                  "door", door, "template_version", c->template ? template_version(c->template) : "", "strategy",
+                  c->d->strategy == 'f' ? "first" : "all");
     json_t *channels = json_array();
 
     for (const char *l = c->d->channels; *l; l++)
@@ -296,9 +310,11 @@ static json_t *body_of(struct checking *c, const char *door, const char *source)
     return body;
 }
 
-void message_check(const struct service *s, const json_t *message, const char *door, const char *source, struct draft *d, json_t *errors)
+void message_check(const struct service *s, const json_t *message, const char *door, const char *source,
+                   struct draft *d, json_t *errors)
 {
-    static const char *const strategies[] = { "all", "first", NULL }, *const priorities[] = { "high", "normal", "low", NULL };
+    static const char *const strategies[] = { "all", "first", NULL }, *const priorities[] = { "high", "normal", "low",
+                                                                                              NULL };
     struct checking c = { s, message, d, errors, NULL };
     const char *text;
 

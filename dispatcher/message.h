@@ -26,10 +26,12 @@ struct draft {
 json_t *message_parse(const char *text, size_t len, json_t *errors);
 
 /* message_check: fills the draft; complaints go to errors.  draft_clear() in either case. */
-void message_check(const struct service *, const json_t *message, const char *door, const char *source, struct draft *, json_t *errors);
+void message_check(const struct service *, const json_t *message, const char *door, const char *source, struct draft *,
+                   json_t *errors);
 void draft_clear(struct draft *);
 
 /* draft_place: the send and expiry instants for a recipient's zone; complaints go to errors. */
-void draft_place(const struct draft *, const struct zone *, int64_t now, int64_t *send_at, int64_t *expires_at, json_t *errors);
+void draft_place(const struct draft *, const struct zone *, int64_t now, int64_t *send_at, int64_t *expires_at,
+                 json_t *errors);
 
 #endif

@@ -29,7 +29,8 @@ static char *keep(struct outbox *o, char *text)
     return text;
 }
 
-static struct outlet *add_outlet(struct outbox *o, enum channel channel, struct provider *p, const char *name, int places, double rate)
+static struct outlet *add_outlet(struct outbox *o, enum channel channel, struct provider *p, const char *name,
+                                 int places, double rate)
 {
     struct outlet *out = g_new0(struct outlet, 1);
 
@@ -67,7 +68,8 @@ static void add_email(struct outbox *o, const json_t *p)
         s.tls = EMAIL_TLS_IMPLICIT;
     s.port = g_uri_get_port(uri) > 0 ? g_uri_get_port(uri) : s.tls == EMAIL_TLS_IMPLICIT ? 465 : 587;
     g_uri_unref(uri);
-    add_outlet(o, CHANNEL_EMAIL, email_open(o->service->loop, &s), s.name, s.connections, setting_rate(p, "email.providers[].rate"));
+    add_outlet(o, CHANNEL_EMAIL, email_open(o->service->loop, &s), s.name, s.connections,
+               setting_rate(p, "email.providers[].rate"));
 }
 
 static void add_sms(struct outbox *o, const json_t *p)
@@ -85,7 +87,8 @@ static void add_sms(struct outbox *o, const json_t *p)
         .form = strcmp(setting_text(p, "sms.providers[].request.format"), "form") == 0,
     };
 
-    add_outlet(o, CHANNEL_SMS, sms_open(o->service->loop, &s), s.name, s.concurrency, setting_rate(p, "sms.providers[].rate"));
+    add_outlet(o, CHANNEL_SMS, sms_open(o->service->loop, &s), s.name, s.concurrency,
+               setting_rate(p, "sms.providers[].rate"));
 }
 
 struct outbox *outbox_open(struct service *s)
@@ -97,9 +100,9 @@ struct outbox *outbox_open(struct service *s)
     o->service = s;
     o->outlets = g_ptr_array_new();
     o->strings = g_ptr_array_new_with_free_func(g_free);
-    json_array_foreach((json_t *)setting_json(s->config->root, "email.providers"), i, p)
+    json_array_foreach ((json_t *)setting_json(s->config->root, "email.providers"), i, p)
         add_email(o, p);
-    json_array_foreach((json_t *)setting_json(s->config->root, "sms.providers"), i, p)
+    json_array_foreach ((json_t *)setting_json(s->config->root, "sms.providers"), i, p)
         add_sms(o, p);
     add_outlet(o, CHANNEL_IN_APP, NULL, "inbox", IN_APP_PLACES, 0);
     return o;
@@ -210,7 +213,8 @@ static void pause_outlet(struct outbox *o, struct outlet *out, double seconds, c
 {
     out->paused_until = ev_now(o->service->loop) + seconds;
     set_up(out, false);
-    log_warn("provider.paused", "{s:s, s:f, s:i, s:i}", "provider", out->name, "seconds", seconds, "faults", out->faults, "code", why->code);
+    log_warn("provider.paused", "{s:s, s:f, s:i, s:i}", "provider", out->name, "seconds", seconds, "faults",
+             out->faults, "code", why->code);
 }
 
 void outlet_leave(struct outbox *o, struct outlet *out, const struct outcome *outcome)
@@ -286,9 +290,10 @@ json_t *outbox_report(const struct outbox *o)
 
     for (guint i = 0; i < o->outlets->len; i++) {
         const struct outlet *out = o->outlets->pdata[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:i, s:I, s:I}", "name", out->name, "channel", channel_name(channel_letters[out->channel]), "paused",
-                                              out->paused_until > ev_now(o->service->loop), "in_flight", out->taken, "sent", (json_int_t)out->sent, "failed",
-                                              (json_int_t)out->failed));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:i, s:I, s:I}", "name", out->name, "channel",
+                                              channel_name(channel_letters[out->channel]), "paused",
+                                              out->paused_until > ev_now(o->service->loop), "in_flight", out->taken,
+                                              "sent", (json_int_t)out->sent, "failed", (json_int_t)out->failed));
     }
     return list;
 }

@@ -45,8 +45,8 @@ void outbox_push(struct outbox *, enum channel, enum lane, struct delivery *);
 struct delivery *outbox_pop(struct outbox *, enum channel);
 int outbox_waiting(const struct outbox *, enum channel);
 
-/* outbox_take: an outlet that takes one more now (its token is spent, its place counted), or NULL; *again says in how many
- * seconds to ask again, 0 when a finished delivery will tell. */
+/* outbox_take: an outlet that takes one more now (its token is spent, its place counted), or NULL; *again says in how
+ * many seconds to ask again, 0 when a finished delivery will tell. */
 struct outlet *outbox_take(struct outbox *, enum channel, double *again);
 /* outlet_leave: a delivery has left it, with this outcome; NULL when it never got there. */
 void outlet_leave(struct outbox *, struct outlet *, const struct outcome *);

@@ -95,7 +95,7 @@ static void take_channels(const json_t *list, const char *pointer, json_t *out, 
         problem_add(errors, pointer, "must be a list of email, sms and in_app, in the order the person prefers");
         return;
     }
-    json_array_foreach((json_t *)list, i, item) {
+    json_array_foreach ((json_t *)list, i, item) {
         g_autofree char *at = g_strdup_printf("%s/%zu", pointer, i);
         if (!json_is_string(item) || !channel_letter(json_string_value(item)))
             problem_add(errors, at, "must be email, sms or in_app");
@@ -131,7 +131,9 @@ static void take_field(const char *key, json_t *value, const char *pointer, json
             json_object_set_new(out, key, taken);
         return;
     }
-    problem_add(errors, pointer, "is unknown; a recipient has id, email, phone, locale, timezone, account, role, persona, channels and attributes");
+    problem_add(errors, pointer,
+                "is unknown; a recipient has id, email, phone, locale, timezone, account, role, persona, channels and "
+                "attributes");
 }
 
 json_t *recipient_check(const json_t *in, const char *at, json_t *errors)
@@ -143,7 +145,7 @@ json_t *recipient_check(const json_t *in, const char *at, json_t *errors)
         problem_add(errors, at, "must be a recipient: an object with an id");
         return out;
     }
-    json_object_foreach((json_t *)in, key, value) {
+    json_object_foreach ((json_t *)in, key, value) {
         g_autofree char *pointer = g_strdup_printf("%s/%s", at, key);
         if (json_is_null(value) && strcmp(key, "id") != 0)
             json_object_set(out, key, value);
@@ -163,7 +165,7 @@ static void merge(json_t *into, const json_t *patch)
     const char *key;
     json_t *value;
 
-    json_object_foreach((json_t *)patch, key, value) {
+    json_object_foreach ((json_t *)patch, key, value) {
         json_t *old = json_object_get(into, key);
         if (json_is_null(value))
             json_object_del(into, key);

@@ -14,8 +14,8 @@ void problem_add(json_t *errors, const char *pointer, const char *detail, ...) _
  * Complaints go to errors, their pointers behind `at` ("" or "/recipient"); then the result must not be used. */
 json_t *recipient_check(const json_t *in, const char *at, json_t *errors);
 
-/* recipient_merge: the stored profile (text, "" for none) with a patch laid over it (RFC 7396); "" when nothing changes,
- * else the new text.  replace: the patch is the whole.  free() it. */
+/* recipient_merge: the stored profile (text, "" for none) with a patch laid over it (RFC 7396); "" when nothing
+ * changes, else the new text.  replace: the patch is the whole.  free() it. */
 char *recipient_merge(const char *stored, const json_t *patch, bool replace);
 
 #endif

@@ -18,7 +18,8 @@ int render_offset(void *zone, int64_t ms)
     return zone_offset(zone, ms);
 }
 
-static char *link_to(const struct service *s, enum token_purpose purpose, const char *path, const char *recipient, const char *category)
+static char *link_to(const struct service *s, enum token_purpose purpose, const char *path, const char *recipient,
+                     const char *category)
 {
     struct token t = { .expires_ms = 0 };
 
@@ -28,7 +29,8 @@ static char *link_to(const struct service *s, enum token_purpose purpose, const 
     return g_strdup_printf("%s/%s/%s", s->public_url, path, token);
 }
 
-json_t *render_context(const struct service *s, const char *id, const json_t *body, const json_t *profile, const char *category)
+json_t *render_context(const struct service *s, const char *id, const json_t *body, const json_t *profile,
+                       const char *category)
 {
     const json_t *data = json_object_get(body, "data");
     const char *recipient = json_string_value(json_object_get(body, "recipient"));
@@ -37,20 +39,25 @@ json_t *render_context(const struct service *s, const char *id, const json_t *bo
     g_autofree char *preferences = link_to(s, TOKEN_PREFERENCES, "p", recipient ? recipient : "", category);
 
     json_object_set_new(context, "recipient", json_is_object(profile) ? json_copy((json_t *)profile) : json_object());
-    json_object_set_new(context, "message", json_pack("{s:s, s:s, s:s}", "id", id, "category", category, "template",
-                                                      json_string_value(json_object_get(body, "template")) ?: ""));
-    json_object_set_new(context, "links", json_pack("{s:s, s:s}", "unsubscribe", unsubscribe, "preferences", preferences));
+    json_object_set_new(context, "message",
+                        json_pack("{s:s, s:s, s:s}", "id", id, "category", category, "template",
+                                  json_string_value(json_object_get(body, "template")) ?: ""));
+    json_object_set_new(context, "links",
+                        json_pack("{s:s, s:s}", "unsubscribe", unsubscribe, "preferences", preferences));
     return context;
 }
 
 /* ---------------------------------------------------------------- one channel each */
 
-static char *compose_email(const struct service *s, const char *id, const json_t *profile, const struct category *category, const struct rendered *r, GString *out)
+static char *compose_email(const struct service *s, const char *id, const json_t *profile,
+                           const struct category *category, const struct rendered *r, GString *out)
 {
     const char *domain = strrchr(s->from, '@') + 1;
     const char *recipient = json_string_value(json_object_get(profile, "id"));
     g_autofree char *message_id = g_strdup_printf("%s-e@%s", id, domain);
-    g_autofree char *unsubscribe = category->kind == KIND_TRANSACTIONAL ? NULL : link_to(s, TOKEN_UNSUBSCRIBE, "u", recipient ? recipient : "", category->name);
+    g_autofree char *unsubscribe = category->kind == KIND_TRANSACTIONAL
+                                       ? NULL
+                                       : link_to(s, TOKEN_UNSUBSCRIBE, "u", recipient ? recipient : "", category->name);
     const json_t *name = json_object_get(json_object_get(profile, "attributes"), "name");
     struct mail m = {
         .from_name = s->from_name,
@@ -86,7 +93,9 @@ static char *compose_sms(const struct rendered *r, GString *out, int *segments)
     if (out->len == 0)
         return g_strdup("the text is empty");
     *segments = sms_measure(out->str).segments;
-    return *segments > SMS_MAX_SEGMENTS ? g_strdup_printf("sms_too_long: %d segments, at most %d are sent", *segments, SMS_MAX_SEGMENTS) : NULL;
+    return *segments > SMS_MAX_SEGMENTS
+               ? g_strdup_printf("sms_too_long: %d segments, at most %d are sent", *segments, SMS_MAX_SEGMENTS)
+               : NULL;
 }
 
 static char *compose_card(const struct rendered *r, GString *out)
@@ -103,8 +112,8 @@ static char *compose_card(const struct rendered *r, GString *out)
     return why ? g_strdup(why) : NULL;
 }
 
-bool render_delivery(struct service *s, const char *id, char letter, const json_t *body, const json_t *profile, const struct category *category,
-                     struct rendered_delivery *out)
+bool render_delivery(struct service *s, const char *id, char letter, const json_t *body, const json_t *profile,
+                     const struct category *category, struct rendered_delivery *out)
 {
     const char *name = json_string_value(json_object_get(body, "template"));
     struct template *t = name && s->library ? library_find(s->library, name) : NULL;
@@ -127,9 +136,9 @@ bool render_delivery(struct service *s, const char *id, char letter, const json_
     };
     if (template_render(t, &request, &r)) {
         g_strlcpy(out->locale, r.locale, sizeof out->locale);
-        out->why = letter == 'e' ? compose_email(s, id, profile, category, &r, out->bytes)
-                 : letter == 's' ? compose_sms(&r, out->bytes, &out->segments)
-                                 : compose_card(&r, out->bytes);
+        out->why = letter == 'e'   ? compose_email(s, id, profile, category, &r, out->bytes)
+                   : letter == 's' ? compose_sms(&r, out->bytes, &out->segments)
+                                   : compose_card(&r, out->bytes);
     } else {
         out->why = g_strdup(r.why);
     }

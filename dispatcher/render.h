@@ -7,19 +7,20 @@
 #include "dispatcher/service.h"
 
 struct rendered_delivery {
-    GString *bytes;   /* email: the whole mail; sms: the text; in_app: the card */
+    GString *bytes; /* email: the whole mail; sms: the text; in_app: the card */
     char locale[LOCALE_SIZE], version[17];
-    int segments;     /* sms */
-    char *why;        /* NULL, or the render error */
+    int segments; /* sms */
+    char *why;    /* NULL, or the render error */
 };
 
 /* render_delivery: false with ->why; rendered_delivery_clear in either case. */
-bool render_delivery(struct service *, const char *message_id, char letter, const json_t *body, const json_t *profile, const struct category *,
-                     struct rendered_delivery *);
+bool render_delivery(struct service *, const char *message_id, char letter, const json_t *body, const json_t *profile,
+                     const struct category *, struct rendered_delivery *);
 void rendered_delivery_clear(struct rendered_delivery *);
 
 /* render_context: what templates see: data at the top, recipient, message, links. */
-json_t *render_context(const struct service *, const char *message_id, const json_t *body, const json_t *profile, const char *category);
+json_t *render_context(const struct service *, const char *message_id, const json_t *body, const json_t *profile,
+                       const char *category);
 
 /* render_offset, render_instant: the callbacks of struct render_request; arg of the first is a struct zone. */
 int render_offset(void *zone, int64_t instant_ms);

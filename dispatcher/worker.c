@@ -24,7 +24,7 @@
  */
 struct partition {
     int64_t next_due[CHANNEL_COUNT]; /* service time; 0: look now */
-    double looked_at;   /* loop time of the last claim */
+    double looked_at;                /* loop time of the last claim */
     bool claiming;
     int room[CHANNEL_COUNT]; /* asked for by the claim under way */
     GPtrArray *batch[BATCH_KINDS];
@@ -92,7 +92,9 @@ static void on_batch(void *arg, const redisReply *reply)
 
 static struct batch *build(struct worker *w, enum batch_kind kind, GPtrArray *who)
 {
-    struct batch *b = kind == BATCH_ADMIT ? admit_batch(w->service->policy) : kind == BATCH_COMMIT ? commit_batch() : settle_batch(w->service->store, w->service->policy);
+    struct batch *b = kind == BATCH_ADMIT    ? admit_batch(w->service->policy)
+                      : kind == BATCH_COMMIT ? commit_batch()
+                                             : settle_batch(w->service->store, w->service->policy);
 
     for (guint i = 0; i < who->len; i++) {
         struct delivery *d = who->pdata[i];
@@ -213,11 +215,13 @@ static struct delivery *delivery_new(struct worker *w, int partition, const stru
     name = json_string_value(json_object_get(d->body, "category"));
     category = name ? policy_category(w->service->policy, name) : NULL;
     /* a category that has left the configuration is treated with care: consent can be withdrawn, nights are quiet */
-    d->category = category ? *category : (struct category){ .kind = KIND_SERVICE, .consent = CONSENT_OPT_OUT, .quiet = QUIET_DEFER };
+    d->category = category
+                      ? *category
+                      : (struct category){ .kind = KIND_SERVICE, .consent = CONSENT_OPT_OUT, .quiet = QUIET_DEFER };
     d->category.name = (char *)(name ? name : "");
     priority = json_string_value(json_object_get(d->body, "priority"));
     d->lane = d->category.kind == KIND_TRANSACTIONAL || (priority && strcmp(priority, "high") == 0) ? LANE_HIGH
-            : priority && strcmp(priority, "low") == 0                                              ? LANE_LOW
+              : priority && strcmp(priority, "low") == 0                                            ? LANE_LOW
                                                                                                     : LANE_NORMAL;
     d->link.data = d;
     g_queue_push_tail_link(&w->live, &d->link);
@@ -272,7 +276,8 @@ static void on_claims(void *arg, bool ok, const struct claims *claims)
             if (claims->next_due[c] >= 0)
                 note_due(p, (enum channel)c, claims->next_due[c]);
         if (claims->next_lease >= 0) /* should its worker have died, we take it over then */
-            note_due(p, CHANNEL_EMAIL, clock_now() + (int64_t)((double)(claims->next_lease - clock_real() + 20) * clock_rate()));
+            note_due(p, CHANNEL_EMAIL,
+                     clock_now() + (int64_t)((double)(claims->next_lease - clock_real() + 20) * clock_rate()));
         if (claims->reclaimed)
             metrics_add(METRIC_RECLAIMED, "", claims->reclaimed);
         for (int i = 0; i < claims->count; i++)
@@ -427,7 +432,7 @@ static void on_queue(void *arg, bool ok, json_t *queue)
     if (!ok)
         return;
     metrics_set(METRIC_DUE_LAG, "", json_real_value(json_object_get(queue, "lag_seconds")));
-    json_object_foreach(json_object_get(queue, "channels"), channel, row) {
+    json_object_foreach (json_object_get(queue, "channels"), channel, row) {
         g_autofree char *labels = g_strdup_printf("channel=\"%s\"", channel);
         metrics_set(METRIC_QUEUE_DEPTH, labels, (double)json_integer_value(json_object_get(row, "waiting")));
         metrics_set(METRIC_QUEUE_DUE, labels, (double)json_integer_value(json_object_get(row, "due")));
@@ -440,7 +445,8 @@ static void on_report(struct ev_loop *loop, ev_timer *timer, int revents)
 {
     struct worker *w = timer->data;
     g_autofree char *suffix = g_strdup_printf("worker:%s", w->name), *key = store_key(w->service->store, suffix);
-    json_auto_t *report = json_pack("{s:s, s:I, s:o, s:{}}", "name", w->name, "at", (json_int_t)clock_real(), "providers", outbox_report(w->outbox), "totals");
+    json_auto_t *report = json_pack("{s:s, s:I, s:o, s:{}}", "name", w->name, "at", (json_int_t)clock_real(),
+                                    "providers", outbox_report(w->outbox), "totals");
 
     if (!w->service->store->ready)
         return;

@@ -10,8 +10,8 @@ static const struct {
 } units[] = {
     { "w", WEEK_MS }, { "d", DAY_MS }, { "h", HOUR_MS }, { "m", MINUTE_MS }, { "s", SECOND_MS }, { "ms", 1 },
 };
-#define N_UNITS  (sizeof units / sizeof *units)
-#define LONGEST  (3653 * DAY_MS)
+#define N_UNITS (sizeof units / sizeof *units)
+#define LONGEST (3653 * DAY_MS)
 
 static size_t unit_index(const char *name, size_t len)
 {

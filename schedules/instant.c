@@ -140,7 +140,8 @@ const char *instant_format(char buf[static 32], int64_t ms)
     int millis = (int)(ms - seconds * 1000);
 
     civil_from_seconds(&c, seconds);
-    int len = snprintf(buf, 32, "%04d-%02d-%02dT%02d:%02d:%02d", c.year % 10000, c.month, c.day, c.hour, c.minute, c.second);
+    int len =
+        snprintf(buf, 32, "%04d-%02d-%02dT%02d:%02d:%02d", c.year % 10000, c.month, c.day, c.hour, c.minute, c.second);
     snprintf(buf + len, 32 - (size_t)len, millis ? ".%03dZ" : "Z", millis);
     return buf;
 }

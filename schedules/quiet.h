@@ -13,8 +13,8 @@
 #include "schedules/zone.h"
 
 struct quiet {
-    int from, to;         /* minutes after midnight; equal: no daily span */
-    unsigned days;        /* bit 0 is Monday */
+    int from, to;          /* minutes after midnight; equal: no daily span */
+    unsigned days;         /* bit 0 is Monday */
     const char **holidays; /* sorted "YYYY-MM-DD", borrowed; NULL or count 0 for none */
     int n_holidays;
 };

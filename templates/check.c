@@ -44,14 +44,20 @@ json_t *template_sample(const struct template *t)
     json_t *context = json_object(), *spec;
     const char *name;
 
-    json_object_foreach((json_t *)template_data(t), name, spec) {
+    json_object_foreach ((json_t *)template_data(t), name, spec) {
         json_t *sample = json_object_get(spec, "sample");
-        json_object_set_new(context, name, sample ? json_incref(sample) : sample_of(json_string_value(json_object_get(spec, "type"))));
+        json_object_set_new(context, name,
+                            sample ? json_incref(sample) : sample_of(json_string_value(json_object_get(spec, "type"))));
     }
-    json_object_set_new(context, "recipient", json_pack("{s:s, s:s, s:s, s:s, s:{s:s}}", "id", "cus_1", "email", "ada@example.com", "phone",
-                                                        "+491701234567", "locale", "en", "attributes", "name", "Ada"));
-    json_object_set_new(context, "message", json_pack("{s:s, s:s}", "id", "sample", "category", template_category(t) ? template_category(t) : ""));
-    json_object_set_new(context, "links", json_pack("{s:s, s:s}", "unsubscribe", "https://example.com/u/sample", "preferences", "https://example.com/p/sample"));
+    json_object_set_new(context, "recipient",
+                        json_pack("{s:s, s:s, s:s, s:s, s:{s:s}}", "id", "cus_1", "email", "ada@example.com", "phone",
+                                  "+491701234567", "locale", "en", "attributes", "name", "Ada"));
+    json_object_set_new(
+        context, "message",
+        json_pack("{s:s, s:s}", "id", "sample", "category", template_category(t) ? template_category(t) : ""));
+    json_object_set_new(context, "links",
+                        json_pack("{s:s, s:s}", "unsubscribe", "https://example.com/u/sample", "preferences",
+                                  "https://example.com/p/sample"));
     return context;
 }
 
@@ -75,7 +81,8 @@ static void on_icu_argument(void *arg, const char *name, const char *type, const
     g_auto(GStrv) categories = icu_plural_categories(locale, ordinal);
     for (char **category = categories; *category; category++)
         if (!g_strv_contains(selectors, *category))
-            g_hash_table_add(c->used, g_strdup_printf("!%s,%s", name, *category)); /* collected; check_catalog reports */
+            g_hash_table_add(c->used,
+                             g_strdup_printf("!%s,%s", name, *category)); /* collected; check_catalog reports */
     for (const char *const *s = selectors; *s; s++)
         if (**s != '=' && !g_strv_contains((const char *const *)categories, *s))
             g_hash_table_add(c->used, g_strdup_printf("?%s,%s", name, *s));
@@ -93,8 +100,10 @@ static void report_plurals(struct checking *c, const char *file, int line, const
         char *comma = strchr(note, ',');
         *comma = '\0';
         found(c, *note == '!', file, line,
-              *note == '!' ? g_strdup_printf("\"%s\": the plural of {%s} lacks \"%s\", which %s needs", key, note + 1, comma + 1, locale)
-                           : g_strdup_printf("\"%s\": the plural of {%s} has \"%s\", which %s never uses", key, note + 1, comma + 1, locale));
+              *note == '!' ? g_strdup_printf("\"%s\": the plural of {%s} lacks \"%s\", which %s needs", key, note + 1,
+                                             comma + 1, locale)
+                           : g_strdup_printf("\"%s\": the plural of {%s} has \"%s\", which %s never uses", key,
+                                             note + 1, comma + 1, locale));
         g_hash_table_iter_remove(&i);
     }
 }
@@ -112,7 +121,8 @@ static int key_line(const char *file, const char *key)
     return line;
 }
 
-static void check_catalog(struct checking *c, const char *dir, const char *locale, GHashTable *messages, GHashTable *used)
+static void check_catalog(struct checking *c, const char *dir, const char *locale, GHashTable *messages,
+                          GHashTable *used)
 {
     g_autofree char *file = g_strdup_printf("%s/locales/%s.json", dir, locale);
     g_autoptr(GList) keys = g_list_sort(g_hash_table_get_keys(messages), (GCompareFunc)strcmp);
@@ -138,13 +148,16 @@ static void check_missing_keys(struct checking *c, const char *dir, const char *
     g_autoptr(GList) keys = g_list_sort(g_hash_table_get_keys(c->used), (GCompareFunc)strcmp);
     struct locale_chain chain;
 
-    locale_chain_make(&chain, locale, locale); /* without the default: a fallback to another language is what we look for */
+    locale_chain_make(&chain, locale,
+                      locale); /* without the default: a fallback to another language is what we look for */
     for (GList *k = keys; k; k = k->next) {
         bool has = false;
         for (int i = 0; i < chain.count && !has; i++)
             has = catalog_has(own, chain.tags[i], k->data) || catalog_has(shared, chain.tags[i], k->data);
         if (!has)
-            found(c, true, file, 1, g_strdup_printf("lacks the message \"%s\", which a part of %s uses", (char *)k->data, template_name(c->t)));
+            found(c, true, file, 1,
+                  g_strdup_printf("lacks the message \"%s\", which a part of %s uses", (char *)k->data,
+                                  template_name(c->t)));
     }
 }
 
@@ -155,7 +168,8 @@ static bool variable_known(struct checking *c, const char *name)
     static const char *const given[] = { "recipient", "message", "links", "lang", "dir", ".", NULL };
     g_auto(GStrv) path = g_strsplit(name, ".", 2);
 
-    return !template_data(c->t) || g_strv_contains(given, *path ? *path : ".") || json_object_get(template_data(c->t), path[0]) || strcmp(name, ".") == 0;
+    return !template_data(c->t) || g_strv_contains(given, *path ? *path : ".") ||
+           json_object_get(template_data(c->t), path[0]) || strcmp(name, ".") == 0;
 }
 
 struct mention_job {
@@ -198,7 +212,8 @@ static void check_partial(struct mention_job *job, const char *name, int line)
     locale_chain_make(&chain, NULL, "en");
     const struct mustache *m = library_partial(template_library(job->c->t), name, job->part, &chain, "", &why);
     if (!m)
-        found(job->c, true, job->file, line, why ? why : g_strdup_printf("there is no partial _layouts/%s.%s.mustache", name, job->part));
+        found(job->c, true, job->file, line,
+              why ? why : g_strdup_printf("there is no partial _layouts/%s.%s.mustache", name, job->part));
     else if (job->depth < 8) {
         struct mention_job inner = *job;
         inner.depth++;
@@ -206,7 +221,8 @@ static void check_partial(struct mention_job *job, const char *name, int line)
     }
 }
 
-static void on_part(void *arg, const char *file, const char *channel, const char *part, const char *locale, const struct mustache *m)
+static void on_part(void *arg, const char *file, const char *channel, const char *part, const char *locale,
+                    const struct mustache *m)
 {
     struct mention_job job = { arg, file, part, 0, 0 };
     mustache_mentions(m, on_mention, &job);
@@ -214,21 +230,31 @@ static void on_part(void *arg, const char *file, const char *channel, const char
 
 /* ---------------------------------------------------------------- rendering with samples */
 
-static void check_sizes(struct checking *c, const char *dir, const char *channel, const char *locale, const struct rendered *r)
+static void check_sizes(struct checking *c, const char *dir, const char *channel, const char *locale,
+                        const struct rendered *r)
 {
     if (strcmp(channel, "sms") == 0 && c->o->sms_segments && r->part[0]) {
         int segments = c->o->sms_segments(r->part[0]->str);
         if (segments > SMS_MAX_SEGMENTS)
-            found(c, true, dir, 1, g_strdup_printf("the SMS in %s needs %d segments; at most %d are sent", locale, segments, SMS_MAX_SEGMENTS));
+            found(c, true, dir, 1,
+                  g_strdup_printf("the SMS in %s needs %d segments; at most %d are sent", locale, segments,
+                                  SMS_MAX_SEGMENTS));
     }
     if (strcmp(channel, "email") == 0 && r->part[1] && r->part[1]->len > MAIL_MAX_BYTES)
-        found(c, false, dir, 1, g_strdup_printf("the mail in %s has %zu kB; mail services clip what is over 102 kB", locale, r->part[1]->len / 1024));
+        found(c, false, dir, 1,
+              g_strdup_printf("the mail in %s has %zu kB; mail services clip what is over 102 kB", locale,
+                              r->part[1]->len / 1024));
 }
 
 static void render_sample(struct checking *c, const char *dir, const char *channel, const char *locale)
 {
     json_auto_t *context = template_sample(c->t);
-    struct render_request request = { .channel = channel, .locale = locale, .context = context, .offset = c->o->offset, .instant = c->o->instant, .arg = c->o->arg };
+    struct render_request request = { .channel = channel,
+                                      .locale = locale,
+                                      .context = context,
+                                      .offset = c->o->offset,
+                                      .instant = c->o->instant,
+                                      .arg = c->o->arg };
     struct rendered out;
 
     if (template_render(c->t, &request, &out)) {
@@ -258,7 +284,8 @@ static void check_template(struct checking *c, const char *dir, const char *defa
     }
     const char *category = template_category(c->t);
     if (category && template_has_channel(c->t, "email") && !c->unsubscribe && c->o->marketing(c->o->arg, category))
-        found(c, true, dir, 1, g_strdup("marketing mail needs {{links.unsubscribe}} or {{links.preferences}} in its text"));
+        found(c, true, dir, 1,
+              g_strdup("marketing mail needs {{links.unsubscribe}} or {{links.preferences}} in its text"));
 }
 
 static void on_template(void *arg, struct template *t)

@@ -11,7 +11,8 @@
 
 typedef void check_finding_fn(void *arg, bool error, const char *place, const char *what);
 
-/* library_check: all findings of one template (NULL: of all); `marketing` says whether a category needs an unsubscribe link. */
+/* library_check: all findings of one template (NULL: of all); `marketing` says whether a category needs an unsubscribe
+ * link. */
 struct check_options {
     const char *only;
     bool (*marketing)(void *arg, const char *category);

@@ -19,10 +19,11 @@ static const struct {
     const char *name;
     enum { SKIP = 1, BLOCK = 2, PARAGRAPH = 4, ITEM = 8 } how;
 } elements[] = {
-    { "head", SKIP },       { "style", SKIP },     { "script", SKIP },    { "template", SKIP },  { "p", PARAGRAPH },
-    { "h1", PARAGRAPH },    { "h2", PARAGRAPH },   { "h3", PARAGRAPH },   { "h4", PARAGRAPH },   { "ul", PARAGRAPH },
-    { "ol", PARAGRAPH },    { "table", BLOCK },    { "tr", BLOCK },       { "div", BLOCK },      { "li", ITEM },
-    { "blockquote", PARAGRAPH }, { "section", BLOCK }, { "header", BLOCK }, { "footer", PARAGRAPH }, { "hr", PARAGRAPH },
+    { "head", SKIP },     { "style", SKIP },   { "script", SKIP },      { "template", SKIP },
+    { "p", PARAGRAPH },   { "h1", PARAGRAPH }, { "h2", PARAGRAPH },     { "h3", PARAGRAPH },
+    { "h4", PARAGRAPH },  { "ul", PARAGRAPH }, { "ol", PARAGRAPH },     { "table", BLOCK },
+    { "tr", BLOCK },      { "div", BLOCK },    { "li", ITEM },          { "blockquote", PARAGRAPH },
+    { "section", BLOCK }, { "header", BLOCK }, { "footer", PARAGRAPH }, { "hr", PARAGRAPH },
 };
 
 static int element_kind(const char *name)

@@ -106,9 +106,10 @@ static const char *collect_arguments(icu_message *m, const MessagePattern &parse
         std::string simple;
         if (part.getArgType() == UMSGPAT_ARG_TYPE_SIMPLE)
             simple = utf8(parsed.getSubstring(parsed.getPart(i + 2)));
-        if (part.getArgType() == UMSGPAT_ARG_TYPE_SIMPLE && simple != "number" && simple != "date" && simple != "time" &&
-            simple != "spellout" && simple != "ordinal" && simple != "duration")
-            return "has an argument of a type that does not exist; there are number, date, time, plural, selectordinal and select";
+        if (part.getArgType() == UMSGPAT_ARG_TYPE_SIMPLE && simple != "number" && simple != "date" &&
+            simple != "time" && simple != "spellout" && simple != "ordinal" && simple != "duration")
+            return "has an argument of a type that does not exist; there are number, date, time, plural, selectordinal "
+                   "and select";
         a.kind = type_of(part.getArgType(), simple, a.type);
         collect_selectors(parsed, i, a);
         m->arguments.push_back(a);
@@ -220,7 +221,8 @@ static char *argument_value(const Argument &a, const json_t *value, const icu_en
     else if (a.kind == Type::Number)
         return wrong(a, "is no number");
     else if (json_is_string(value))
-        out = Formattable(UnicodeString::fromUTF8(icu::StringPiece(json_string_value(value), static_cast<int32_t>(json_string_length(value)))));
+        out = Formattable(UnicodeString::fromUTF8(
+            icu::StringPiece(json_string_value(value), static_cast<int32_t>(json_string_length(value)))));
     else if (json_is_boolean(value))
         out = Formattable(UnicodeString(json_is_true(value) ? "true" : "false"));
     else if (json_is_null(value))
@@ -279,7 +281,8 @@ extern "C" char **icu_plural_categories(const char *locale, bool ordinal)
 {
     UErrorCode status = U_ZERO_ERROR;
     GPtrArray *list = g_ptr_array_new();
-    std::unique_ptr<icu::PluralRules> rules(icu::PluralRules::forLocale(Locale::forLanguageTag(locale, status), ordinal ? UPLURAL_TYPE_ORDINAL : UPLURAL_TYPE_CARDINAL, status));
+    std::unique_ptr<icu::PluralRules> rules(icu::PluralRules::forLocale(
+        Locale::forLanguageTag(locale, status), ordinal ? UPLURAL_TYPE_ORDINAL : UPLURAL_TYPE_CARDINAL, status));
     std::unique_ptr<icu::StringEnumeration> keywords(rules ? rules->getKeywords(status) : nullptr);
     while (const UnicodeString *keyword = keywords ? keywords->snext(status) : nullptr)
         g_ptr_array_add(list, g_strdup(utf8(*keyword).c_str()));

@@ -37,8 +37,8 @@ void icu_message_free(struct icu_message *);
 /* icu_message_format: appends in the given BCP 47 locale.  NULL when content, else a sentence to be freed. */
 char *icu_message_format(struct icu_message *, const char *locale, const struct icu_env *, GString *out);
 
-/* For the checks: every argument with its type ("string", "number", "date", "plural", "selectordinal", "select"), and for
- * the three last ones the selectors, NULL at the end (borrowed during the call). */
+/* For the checks: every argument with its type ("string", "number", "date", "plural", "selectordinal", "select"), and
+ * for the three last ones the selectors, NULL at the end (borrowed during the call). */
 typedef void icu_argument_fn(void *arg, const char *name, const char *type, const char *const *selectors);
 void icu_message_arguments(const struct icu_message *, icu_argument_fn *, void *arg);
 

@@ -33,7 +33,8 @@ struct library {
     GHashTable *shared;    /* locale → key → icu_message, of the layouts */
 };
 
-struct template {
+struct template
+{
     struct library *library; /* whose partials and shared catalogs it uses */
     bool adopted;            /* lives in a later library, and keeps its own alive */
     char *name, *category, *fault, version[17];
@@ -73,12 +74,13 @@ static int line_of_key(const char *text, const char *key)
 }
 
 /* Messages of one catalog; nested objects give dotted keys. */
-static bool add_messages(GHashTable *messages, json_t *object, const char *prefix, const char *path, const char *text, char **why)
+static bool add_messages(GHashTable *messages, json_t *object, const char *prefix, const char *path, const char *text,
+                         char **why)
 {
     const char *key;
     json_t *value;
 
-    json_object_foreach(object, key, value) {
+    json_object_foreach (object, key, value) {
         g_autofree char *full = *prefix ? g_strconcat(prefix, ".", key, NULL) : g_strdup(key);
         char *what = NULL;
         if (json_is_object(value)) {
@@ -115,7 +117,8 @@ static bool load_catalog(struct template *t, GHashTable *catalogs, const char *d
     json_error_t error;
 
     if (!locale_canonical(locale, stem)) {
-        *why = g_strdup_printf("%s:1: \"%s\" is no locale; name the file like \"de.json\" or \"pt-BR.json\"", path, stem);
+        *why =
+            g_strdup_printf("%s:1: \"%s\" is no locale; name the file like \"de.json\" or \"pt-BR.json\"", path, stem);
         return false;
     }
     if (g_hash_table_contains(catalogs, locale)) {
@@ -127,7 +130,8 @@ static bool load_catalog(struct template *t, GHashTable *catalogs, const char *d
         return false;
     json_auto_t *object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
     if (!json_is_object(object)) {
-        *why = g_strdup_printf("%s:%d: %s", path, object ? 1 : error.line, object ? "is no JSON object of messages" : error.text);
+        *why = g_strdup_printf("%s:%d: %s", path, object ? 1 : error.line,
+                               object ? "is no JSON object of messages" : error.text);
         return false;
     }
     GHashTable *messages = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)icu_message_free);
@@ -141,7 +145,8 @@ static gint by_text(gconstpointer a, gconstpointer b)
 }
 
 /* Calls fn for each file of a directory, in order of name.  A missing directory has none. */
-static bool each_file(const char *dir, const char *suffix, bool (*fn)(void *, const char *, char **), void *arg, char **why)
+static bool each_file(const char *dir, const char *suffix, bool (*fn)(void *, const char *, char **), void *arg,
+                      char **why)
 {
     GDir *d = g_dir_open(dir, 0, NULL);
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
@@ -195,8 +200,10 @@ static bool part_name_good(const char *file, char **key, const char *path, char 
                 return true;
             }
         }
-    *why = g_strdup_printf("%s:1: is no part; name it CHANNEL.PART.mustache or CHANNEL.PART.LOCALE.mustache (email.subject, "
-                           "email.html, email.text, sms.text, in_app.title, in_app.body, in_app.url)", path);
+    *why = g_strdup_printf(
+        "%s:1: is no part; name it CHANNEL.PART.mustache or CHANNEL.PART.LOCALE.mustache (email.subject, "
+        "email.html, email.text, sms.text, in_app.title, in_app.body, in_app.url)",
+        path);
     return false;
 }
 
@@ -232,27 +239,31 @@ static int line_at(GHashTable *lines, const char *path)
     return line ? line : 1;
 }
 
-static const char *const variable_types[] = { "string", "integer", "number", "boolean", "date", "array", "object", "any", NULL };
+static const char *const variable_types[] = { "string", "integer", "number", "boolean", "date",
+                                              "array",  "object",  "any",    NULL };
 
 static bool check_variables(json_t *data, const char *path, GHashTable *lines, char **why)
 {
     const char *name, *key;
     json_t *spec, *value;
 
-    json_object_foreach(data, name, spec) {
-        json_object_foreach(spec, key, value) {
+    json_object_foreach (data, name, spec) {
+        json_object_foreach (spec, key, value) {
             g_autofree char *where = g_strdup_printf("data.%s.%s", name, key);
-            bool type_bad = strcmp(key, "type") == 0 && !(json_is_string(value) && g_strv_contains(variable_types, json_string_value(value)));
+            bool type_bad = strcmp(key, "type") == 0 &&
+                            !(json_is_string(value) && g_strv_contains(variable_types, json_string_value(value)));
             if (!type_bad && (strcmp(key, "type") == 0 || strcmp(key, "required") == 0 || strcmp(key, "sample") == 0 ||
                               strcmp(key, "default") == 0 || strcmp(key, "description") == 0))
                 continue;
             *why = g_strdup_printf("%s:%d: %s: %s", path, line_at(lines, where), where,
-                                   type_bad ? "must be string, integer, number, boolean, date, array, object or any"
-                                            : "is unknown; a variable has type, required, default, sample and description");
+                                   type_bad
+                                       ? "must be string, integer, number, boolean, date, array, object or any"
+                                       : "is unknown; a variable has type, required, default, sample and description");
             return false;
         }
         if (!json_is_object(spec)) {
-            *why = g_strdup_printf("%s:%d: data.%s: must be an object like {type: string, required: true}", path, line_at(lines, name), name);
+            *why = g_strdup_printf("%s:%d: data.%s: must be an object like {type: string, required: true}", path,
+                                   line_at(lines, name), name);
             return false;
         }
     }
@@ -265,16 +276,18 @@ static bool take_definition(struct template *t, json_t *d, const char *path, GHa
     json_t *value, *channel;
     size_t i;
 
-    json_object_foreach(d, key, value) {
+    json_object_foreach (d, key, value) {
         const char *complaint = NULL;
         if (strcmp(key, "category") == 0)
-            complaint = json_is_string(value) ? (t->category = g_strdup(json_string_value(value)), NULL) : "must be the name of a category";
+            complaint = json_is_string(value) ? (t->category = g_strdup(json_string_value(value)), NULL)
+                                              : "must be the name of a category";
         else if (strcmp(key, "data") == 0)
             complaint = json_is_object(value) ? (t->data = json_incref(value), NULL) : "must be an object of variables";
         else if (strcmp(key, "channels") == 0) {
-            complaint = json_is_array(value) && json_array_size(value) > 0 ? NULL : "must be a list such as [email, sms]";
+            complaint =
+                json_is_array(value) && json_array_size(value) > 0 ? NULL : "must be a list such as [email, sms]";
             t->channels = g_new0(char *, json_array_size(value) + 1);
-            json_array_foreach(value, i, channel) {
+            json_array_foreach (value, i, channel) {
                 t->channels[i] = g_strdup(json_is_string(channel) ? json_string_value(channel) : "");
                 if (!channel_parts_of(t->channels[i]))
                     complaint = "knows email, sms and in_app";
@@ -309,11 +322,13 @@ static bool settle_channels(struct template *t, const char *dir, char **why)
             if (c->part[i].required && !has)
                 all = false, missing = c->part[i].name;
         }
-        if (strcmp(c->channel, "email") == 0 && all && !part_exists(t, "email", "html") && !part_exists(t, "email", "text"))
+        if (strcmp(c->channel, "email") == 0 && all && !part_exists(t, "email", "html") &&
+            !part_exists(t, "email", "text"))
             all = false, missing = "html";
         bool listed = t->channels && g_strv_contains((const char *const *)t->channels, c->channel);
         if ((listed || any) && !all) {
-            *why = g_strdup_printf("%s:1: the channel %s needs the file %s.%s.mustache", dir, c->channel, c->channel, missing);
+            *why = g_strdup_printf("%s:1: the channel %s needs the file %s.%s.mustache", dir, c->channel, c->channel,
+                                   missing);
             return false;
         }
         if (any)
@@ -341,11 +356,12 @@ static bool load_template(struct template *t, const char *dir, char **why)
 
     if (g_file_test(path, G_FILE_TEST_EXISTS)) {
         g_autofree char *text = read_file(t, path, &len, why);
-        if (!text || !(definition = t->library->yaml(path, &lines, why)) || !take_definition(t, definition, path, lines, why))
+        if (!text || !(definition = t->library->yaml(path, &lines, why)) ||
+            !take_definition(t, definition, path, lines, why))
             return false;
     }
-    return load_catalogs(t, t->catalogs, dir, why) && each_file(dir, ".mustache", on_part, &(struct part_job){ t, dir }, why) &&
-           settle_channels(t, dir, why);
+    return load_catalogs(t, t->catalogs, dir, why) &&
+           each_file(dir, ".mustache", on_part, &(struct part_job){ t, dir }, why) && settle_channels(t, dir, why);
 }
 
 static void template_free(void *p)
@@ -397,7 +413,8 @@ static bool on_layout(void *arg, const char *file, char **why)
 
 static bool name_good(const char *name)
 {
-    return *name != '_' && *name != '.' && name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")] == '\0';
+    return *name != '_' && *name != '.' &&
+           name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")] == '\0';
 }
 
 struct library *library_open(const char *dir, const char *default_locale, library_yaml_fn *yaml, char **why)
@@ -421,7 +438,8 @@ struct library *library_open(const char *dir, const char *default_locale, librar
     l->shared = catalogs_new();
     g_autofree char *layouts = g_build_filename(dir, "_layouts", NULL);
     char *fault = NULL;
-    bool good = each_file(layouts, ".mustache", on_layout, l, &fault) && load_catalogs(NULL, l->shared, layouts, &fault);
+    bool good =
+        each_file(layouts, ".mustache", on_layout, l, &fault) && load_catalogs(NULL, l->shared, layouts, &fault);
     for (const char *name; (name = g_dir_read_name(d));) {
         g_autofree char *path = g_build_filename(dir, name, NULL);
         if (name_good(name) && g_file_test(path, G_FILE_TEST_IS_DIR))
@@ -580,11 +598,12 @@ static bool type_matches(const char *type, const json_t *value)
 
 void template_check_data(const struct template *t, const json_t *data, template_complaint_fn *complain, void *arg)
 {
-    static const char *const kinds[] = { "an object", "an array", "a string", "an integer", "a number", "true", "false", "null" };
+    static const char *const kinds[] = { "an object", "an array", "a string", "an integer",
+                                         "a number",  "true",     "false",    "null" };
     const char *name;
     json_t *spec;
 
-    json_object_foreach(t->data, name, spec) {
+    json_object_foreach (t->data, name, spec) {
         g_autofree char *pointer = g_strconcat("/data/", name, NULL);
         const char *type = json_string_value(json_object_get(spec, "type"));
         const json_t *value = json_object_get(data, name);
@@ -594,7 +613,8 @@ void template_check_data(const struct template *t, const json_t *data, template_
                 complain(arg, pointer, detail);
             }
         } else if (type && !type_matches(type, value)) {
-            g_autofree char *detail = g_strdup_printf("must be %s %s, not %s", strchr("aeio", *type) ? "an" : "a", type, kinds[json_typeof(value)]);
+            g_autofree char *detail = g_strdup_printf("must be %s %s, not %s", strchr("aeio", *type) ? "an" : "a", type,
+                                                      kinds[json_typeof(value)]);
             complain(arg, pointer, detail);
         }
     }
@@ -618,14 +638,15 @@ static void locale_used(struct rendering *r, int index)
         r->best = index;
 }
 
-const struct mustache *library_partial(const struct library *l, const char *name, const char *part, const struct locale_chain *chain,
-                                       const char *indent, char **why)
+const struct mustache *library_partial(const struct library *l, const char *name, const char *part,
+                                       const struct locale_chain *chain, const char *indent, char **why)
 {
     const char *source = NULL;
     char key[256];
 
     for (int i = 0; i <= chain->count && !source; i++) {
-        g_snprintf(key, sizeof key, i < chain->count ? "%s.%s.%s" : "%s.%s", name, part, i < chain->count ? chain->tags[i] : "");
+        g_snprintf(key, sizeof key, i < chain->count ? "%s.%s.%s" : "%s.%s", name, part,
+                   i < chain->count ? chain->tags[i] : "");
         source = g_hash_table_lookup(l->sources, key);
     }
     if (!source) {
@@ -719,7 +740,7 @@ static void fill_defaults(const struct template *t, json_t *context)
     const char *name;
     json_t *spec;
 
-    json_object_foreach(t->data, name, spec) {
+    json_object_foreach (t->data, name, spec) {
         json_t *fallback = json_object_get(spec, "default");
         if (!json_object_get(context, name) && !json_is_true(json_object_get(spec, "required")))
             json_object_set_new(context, name, fallback ? json_incref(fallback) : json_null());
@@ -728,7 +749,12 @@ static void fill_defaults(const struct template *t, json_t *context)
 
 static bool render_part(struct rendering *r, const struct channel_parts *c, int index)
 {
-    struct mustache_env env = { .strict = true, .html = c->part[index].html, .message_prefix = "t.", .arg = r, .partial = on_partial, .message = on_message };
+    struct mustache_env env = { .strict = true,
+                                .html = c->part[index].html,
+                                .message_prefix = "t.",
+                                .arg = r,
+                                .partial = on_partial,
+                                .message = on_message };
     const struct mustache *m = find_part(r, c->channel, c->part[index].name);
 
     if (!m)

@@ -40,11 +40,13 @@ struct channel_parts {
 extern const struct channel_parts channel_parts[]; /* channel NULL at the end */
 const struct channel_parts *channel_parts_of(const char *channel);
 
-/* library_open: loads a directory; faults go to library_fault().  NULL only when the directory cannot be read (*why). */
+/* library_open: loads a directory; faults go to library_fault().  NULL only when the directory cannot be read (*why).
+ */
 struct library *library_open(const char *dir, const char *default_locale, library_yaml_fn *, char **why);
 void library_free(struct library *);
 
-/* library_adopt: every template that is broken in `fresh` but was good in `old` is taken over from there; `old` is freed. */
+/* library_adopt: every template that is broken in `fresh` but was good in `old` is taken over from there; `old` is
+ * freed. */
 void library_adopt(struct library *fresh, struct library *old);
 
 /* library_find: by name, or NULL.  library_each: all, by name. */
@@ -94,8 +96,10 @@ struct library_view library_view(const struct library *);
 struct library *template_library(const struct template *);
 GHashTable *template_catalogs(const struct template *); /* locale → GHashTable key → struct icu_message */
 GHashTable *library_shared_catalogs(const struct library *);
-typedef void template_part_fn(void *arg, const char *file, const char *channel, const char *part, const char *locale, const struct mustache *);
+typedef void template_part_fn(void *arg, const char *file, const char *channel, const char *part, const char *locale,
+                              const struct mustache *);
 void template_each_part(const struct template *, template_part_fn *, void *arg);
-const struct mustache *library_partial(const struct library *, const char *name, const char *part, const struct locale_chain *, const char *indent, char **why);
+const struct mustache *library_partial(const struct library *, const char *name, const char *part,
+                                       const struct locale_chain *, const char *indent, char **why);
 
 #endif

@@ -21,7 +21,8 @@ bool locale_canonical(char tag[static LOCALE_SIZE], const char *text)
     char plain[LOCALE_SIZE], id[LOCALE_SIZE], base[LOCALE_SIZE], language[LOCALE_SIZE];
     size_t len = strcspn(text, ".@");
 
-    if (len == 0 || len >= sizeof plain || text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.@=")])
+    if (len == 0 || len >= sizeof plain ||
+        text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.@=")])
         return false;
     memcpy(plain, text, len);
     plain[len] = '\0';

@@ -11,7 +11,7 @@
 
 #include <stdbool.h>
 
-#define LOCALE_SIZE 64
+#define LOCALE_SIZE      64
 #define LOCALE_CHAIN_MAX 6
 
 struct locale_chain {

@@ -13,9 +13,9 @@ enum op_kind { OP_TEXT, OP_VALUE, OP_SECTION, OP_INVERTED, OP_PARTIAL, OP_PARENT
 
 struct op {
     enum op_kind kind;
-    bool raw;       /* VALUE: not escaped */
-    bool dynamic;   /* PARTIAL, PARENT: the name is looked up */
-    int line, end;  /* end: index of the matching END */
+    bool raw;         /* VALUE: not escaped */
+    bool dynamic;     /* PARTIAL, PARENT: the name is looked up */
+    int line, end;    /* end: index of the matching END */
     const char *name; /* as written; TEXT: the bytes */
     size_t len;       /* TEXT: how many */
     char **path;      /* name split at dots; NULL for "." */
@@ -73,7 +73,9 @@ static void push_text(struct scan *s, const char *from, const char *to)
         p = next;
     }
     if (text->len)
-        push_op(s, (struct op){ .kind = OP_TEXT, .name = g_string_chunk_insert_len(s->m->strings, text->str, (gssize)text->len), .len = text->len });
+        push_op(s, (struct op){ .kind = OP_TEXT,
+                                .name = g_string_chunk_insert_len(s->m->strings, text->str, (gssize)text->len),
+                                .len = text->len });
     for (const char *p = from; p < to; p++)
         s->line += *p == '\n';
 }
@@ -93,7 +95,7 @@ static bool is_blank(const char *from, const char *to)
 }
 
 struct tag {
-    char sigil; /* one of "#^/>!=&{<$", or 'v' for a plain variable */
+    char sigil;                /* one of "#^/>!=&{<$", or 'v' for a plain variable */
     const char *start, *after; /* of the whole tag in the source */
     const char *name;
     bool dynamic;
@@ -154,7 +156,8 @@ static bool close_block(struct scan *s, const struct tag *tag)
     int index = g_array_index(s->blocks, int, s->blocks->len - 1);
     struct op *block = &g_array_index(s->m->ops, struct op, index);
     if (strcmp(block->name, tag->name) != 0) {
-        g_autofree char *what = g_strdup_printf("closes \"%s\", but \"%s\" of line %d is open", tag->name, block->name, block->line);
+        g_autofree char *what =
+            g_strdup_printf("closes \"%s\", but \"%s\" of line %d is open", tag->name, block->name, block->line);
         return complain(s, tag->start, what);
     }
     block->end = (int)s->m->ops->len;
@@ -170,7 +173,11 @@ static bool open_block(struct scan *s, const struct tag *tag, enum op_kind kind,
     if (s->blocks->len >= MUSTACHE_MAX_NESTING)
         return complain(s, tag->start, "sections are nested too deeply");
     g_array_append_val(s->blocks, index);
-    push_op(s, (struct op){ .kind = kind, .name = tag->name, .path = split_path(s->m, tag->name), .dynamic = tag->dynamic, .indent = indent });
+    push_op(s, (struct op){ .kind = kind,
+                            .name = tag->name,
+                            .path = split_path(s->m, tag->name),
+                            .dynamic = tag->dynamic,
+                            .indent = indent });
     return true;
 }
 
@@ -185,10 +192,17 @@ static bool emit_tag(struct scan *s, const struct tag *tag, const char *indent)
     case '$': return open_block(s, tag, OP_BLOCK, NULL);
     case '<': return open_block(s, tag, OP_PARENT, indent);
     case '>':
-        push_op(s, (struct op){ .kind = OP_PARTIAL, .name = tag->name, .path = split_path(s->m, tag->name), .dynamic = tag->dynamic, .indent = indent });
+        push_op(s, (struct op){ .kind = OP_PARTIAL,
+                                .name = tag->name,
+                                .path = split_path(s->m, tag->name),
+                                .dynamic = tag->dynamic,
+                                .indent = indent });
         return true;
     default:
-        push_op(s, (struct op){ .kind = OP_VALUE, .name = tag->name, .path = split_path(s->m, tag->name), .raw = tag->sigil != 'v' });
+        push_op(s, (struct op){ .kind = OP_VALUE,
+                                .name = tag->name,
+                                .path = split_path(s->m, tag->name),
+                                .raw = tag->sigil != 'v' });
         return true;
     }
 }
@@ -232,7 +246,9 @@ static bool scan_one(struct scan *s)
         g_autofree char *all = g_strconcat(s->indent, own, NULL);
         indent = g_string_chunk_insert_const(s->m->strings, all);
     } else if (*s->indent && (tag.start == s->text || tag.start[-1] == '\n') && strchr("v&{", tag.sigil)) {
-        push_op(s, (struct op){ .kind = OP_TEXT, .name = g_string_chunk_insert_const(s->m->strings, s->indent), .len = strlen(s->indent) });
+        push_op(s, (struct op){ .kind = OP_TEXT,
+                                .name = g_string_chunk_insert_const(s->m->strings, s->indent),
+                                .len = strlen(s->indent) });
     }
     if (!emit_tag(s, &tag, indent))
         return false;
@@ -245,7 +261,9 @@ static bool scan_one(struct scan *s)
 struct mustache *mustache_compile(const char *name, const char *text, size_t len, const char *indent, char **why)
 {
     struct mustache *m = g_new0(struct mustache, 1);
-    struct scan s = { .m = m, .text = text, .p = text, .end = text + len, .open = "{{", .close = "}}", .line = 1, .indent = indent };
+    struct scan s = {
+        .m = m, .text = text, .p = text, .end = text + len, .open = "{{", .close = "}}", .line = 1, .indent = indent
+    };
     bool good;
 
     m->name = g_strdup(name);
@@ -350,7 +368,12 @@ static void append_escaped(GString *out, const char *text, size_t len)
     const char *end = text + len, *plain = text;
 
     for (const char *p = text; p < end; p++) {
-        const char *entity = *p == '&' ? "&amp;" : *p == '<' ? "&lt;" : *p == '>' ? "&gt;" : *p == '"' ? "&quot;" : *p == '\'' ? "&#39;" : NULL;
+        const char *entity = *p == '&'    ? "&amp;"
+                             : *p == '<'  ? "&lt;"
+                             : *p == '>'  ? "&gt;"
+                             : *p == '"'  ? "&quot;"
+                             : *p == '\'' ? "&#39;"
+                                          : NULL;
         if (!entity)
             continue;
         g_string_append_len(out, plain, p - plain);
@@ -366,7 +389,9 @@ bool mustache_scalar(const json_t *value, GString *out)
     double real;
 
     switch (json_typeof(value)) {
-    case JSON_STRING: g_string_append_len(out, json_string_value(value), (gssize)json_string_length(value)); return true;
+    case JSON_STRING:
+        g_string_append_len(out, json_string_value(value), (gssize)json_string_length(value));
+        return true;
     case JSON_INTEGER: g_string_append_printf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value)); return true;
     case JSON_TRUE: g_string_append(out, "true"); return true;
     case JSON_FALSE: g_string_append(out, "false"); return true;
@@ -374,8 +399,11 @@ bool mustache_scalar(const json_t *value, GString *out)
     case JSON_REAL:
         real = json_real_value(value);
         for (int digits = 1; digits <= 17; digits++) { /* the shortest that reads back the same */
-            g_ascii_formatd(buf, sizeof buf, ((const char *[]){ "%.1g", "%.2g", "%.3g", "%.4g", "%.5g", "%.6g", "%.7g", "%.8g", "%.9g",
-                                              "%.10g", "%.11g", "%.12g", "%.13g", "%.14g", "%.15g", "%.16g", "%.17g" })[digits - 1], real);
+            g_ascii_formatd(
+                buf, sizeof buf,
+                ((const char *[]){ "%.1g", "%.2g", "%.3g", "%.4g", "%.5g", "%.6g", "%.7g", "%.8g", "%.9g", "%.10g",
+                                   "%.11g", "%.12g", "%.13g", "%.14g", "%.15g", "%.16g", "%.17g" })[digits - 1],
+                real);
             if (g_ascii_strtod(buf, NULL) == real)
                 break;
         }
@@ -411,17 +439,20 @@ static bool append_value(struct mustache_stack *s, const struct mustache *m, con
         append_escaped(s->out, json_string_value(value), json_string_length(value));
         return true;
     }
-    return mustache_scalar(value, s->out) || fault(s, m, op, g_strdup_printf("\"%s\" is no text and no number", op->name));
+    return mustache_scalar(value, s->out) ||
+           fault(s, m, op, g_strdup_printf("\"%s\" is no text and no number", op->name));
 }
 
 static bool is_false(const json_t *value)
 {
-    return !value || json_is_false(value) || json_is_null(value) || (json_is_array(value) && json_array_size(value) == 0);
+    return !value || json_is_false(value) || json_is_null(value) ||
+           (json_is_array(value) && json_array_size(value) == 0);
 }
 
 static bool run(struct mustache_stack *, const struct mustache *, int from, int to, const struct overrides *);
 
-static bool run_in(struct mustache_stack *s, json_t *frame, const struct mustache *m, const struct op *op, int index, const struct overrides *over)
+static bool run_in(struct mustache_stack *s, json_t *frame, const struct mustache *m, const struct op *op, int index,
+                   const struct overrides *over)
 {
     if (s->depth >= MUSTACHE_MAX_DEPTH)
         return fault(s, m, op, g_strdup("sections are nested too deeply"));
@@ -431,7 +462,8 @@ static bool run_in(struct mustache_stack *s, json_t *frame, const struct mustach
     return good;
 }
 
-static bool run_section(struct mustache_stack *s, const struct mustache *m, const struct op *op, int index, const struct overrides *over)
+static bool run_section(struct mustache_stack *s, const struct mustache *m, const struct op *op, int index,
+                        const struct overrides *over)
 {
     json_t *value = lookup(s, op->path), *item;
     size_t i;
@@ -440,13 +472,14 @@ static bool run_section(struct mustache_stack *s, const struct mustache *m, cons
         return true;
     if (!json_is_array(value))
         return run_in(s, value, m, op, index, over);
-    json_array_foreach(value, i, item)
+    json_array_foreach (value, i, item)
         if (!run_in(s, item, m, op, index, over))
             return false;
     return true;
 }
 
-static bool run_partial(struct mustache_stack *s, const struct mustache *m, const struct op *op, const struct overrides *over)
+static bool run_partial(struct mustache_stack *s, const struct mustache *m, const struct op *op,
+                        const struct overrides *over)
 {
     const char *name = op->name;
     char *why = NULL;
@@ -488,7 +521,8 @@ static bool find_override(const char *name, const struct overrides *over, const 
     return *found != NULL;
 }
 
-static bool run_block(struct mustache_stack *s, const struct mustache *m, const struct op *op, int index, const struct overrides *over)
+static bool run_block(struct mustache_stack *s, const struct mustache *m, const struct op *op, int index,
+                      const struct overrides *over)
 {
     const struct overrides *found;
     int at;

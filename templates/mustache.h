@@ -56,7 +56,8 @@ const json_t *mustache_lookup(const struct mustache_stack *, const char *name);
 /* mustache_scalar: appends a JSON value as Mustache prints it; false for objects and arrays. */
 bool mustache_scalar(const json_t *, GString *out);
 
-/* What a program mentions, for the checks: kind is 'v' variable, 's' section, 'p' partial or parent, '&' raw variable. */
+/* What a program mentions, for the checks: kind is 'v' variable, 's' section, 'p' partial or parent, '&' raw variable.
+ */
 typedef void mustache_mention_fn(void *arg, char kind, const char *name, int line);
 void mustache_mentions(const struct mustache *, mustache_mention_fn *, void *arg);
 

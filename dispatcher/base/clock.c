@@ -14,8 +14,8 @@ static int64_t read_clock(clockid_t id)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* The reply took a while to come, so the earliest reading is the best; the offset only moves when it is off by more than
- * the two clocks can have drifted apart. */
+/* The reply took a while to come, so the earliest reading is the best; the offset only moves when it is off by more
+ * than the two clocks can have drifted apart. */
 void clock_follow(int64_t real_ms)
 {
     int64_t offset = real_ms - read_clock(CLOCK_MONOTONIC);

@@ -47,7 +47,8 @@ int ident_partition(const char *id)
 
 bool ident_delivery(const char *delivery, char message[static MESSAGE_ID_SIZE], char *letter)
 {
-    if (strlen(delivery) != MESSAGE_ID_LEN + 2 || delivery[MESSAGE_ID_LEN] != '-' || !channel_name(delivery[MESSAGE_ID_LEN + 1]))
+    if (strlen(delivery) != MESSAGE_ID_LEN + 2 || delivery[MESSAGE_ID_LEN] != '-' ||
+        !channel_name(delivery[MESSAGE_ID_LEN + 1]))
         return false;
     memcpy(message, delivery, MESSAGE_ID_LEN);
     message[MESSAGE_ID_LEN] = '\0';

@@ -38,7 +38,7 @@ static char *text_line(const json_t *fields)
     const char *key;
     json_t *value;
 
-    json_object_foreach((json_t *)fields, key, value) {
+    json_object_foreach ((json_t *)fields, key, value) {
         char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
         if (strcmp(key, "at") == 0 || strcmp(key, "level") == 0 || strcmp(key, "event") == 0)
             g_string_append_printf(line, "%s ", json_string_value(value));

@@ -13,7 +13,8 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERROR };
 
-/* log_setup: format "json" or "text", level "debug", "info", "warning" or "error". NULL when content, else a sentence. */
+/* log_setup: format "json" or "text", level "debug", "info", "warning" or "error". NULL when content, else a sentence.
+ */
 const char *log_setup(const char *format, const char *level);
 
 /* log_event: fields may be NULL.  Use the macros. */

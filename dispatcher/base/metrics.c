@@ -7,12 +7,14 @@ static const struct {
 } rows[] = {
     [METRIC_MESSAGES] = { "tidings_messages_total", "counter", "Deliveries that reached a status." },
     [METRIC_INTAKE] = { "tidings_intake_total", "counter", "Messages offered, by door and result." },
-    [METRIC_DUE_LAG] = { "tidings_due_lag_seconds", "gauge", "Age of the oldest message that is due and not yet claimed." },
+    [METRIC_DUE_LAG] = { "tidings_due_lag_seconds", "gauge",
+                         "Age of the oldest message that is due and not yet claimed." },
     [METRIC_QUEUE_DEPTH] = { "tidings_queue_depth", "gauge", "Deliveries that wait, due or not." },
     [METRIC_QUEUE_DUE] = { "tidings_queue_due", "gauge", "Deliveries that are due and wait." },
     [METRIC_IN_FLIGHT] = { "tidings_in_flight", "gauge", "Deliveries claimed by some worker." },
     [METRIC_DEFERRALS] = { "tidings_deferrals_total", "counter", "Deliveries put off, by reason." },
-    [METRIC_RECLAIMED] = { "tidings_leases_reclaimed_total", "counter", "Deliveries taken over after their worker died." },
+    [METRIC_RECLAIMED] = { "tidings_leases_reclaimed_total", "counter",
+                           "Deliveries taken over after their worker died." },
     [METRIC_REDIS_CALLS] = { "tidings_redis_calls_total", "counter", "Scripts run in Redis." },
     [METRIC_REDIS_LOST] = { "tidings_redis_connections_lost_total", "counter", "Connections to Redis that were lost." },
     [METRIC_REDIS_UP] = { "tidings_redis_up", "gauge", "1 while Redis answers." },
@@ -77,7 +79,8 @@ static void append_value(void *arg, const char *labels, double value)
 void metrics_text(GString *out)
 {
     for (unsigned m = 0; m < G_N_ELEMENTS(rows); m++) {
-        g_string_append_printf(out, "# HELP %s %s\n# TYPE %s %s\n", rows[m].name, rows[m].help, rows[m].name, rows[m].type);
+        g_string_append_printf(out, "# HELP %s %s\n# TYPE %s %s\n", rows[m].name, rows[m].help, rows[m].name,
+                               rows[m].type);
         metrics_each((enum metric)m, append_value, &(struct text_job){ out, (enum metric)m });
     }
 }

@@ -17,7 +17,8 @@
 static const struct setting table[] = {
     { "data_dir", SET_PATH, "./data", NULL, "where the private Redis and the journal live" },
     { "redis", SET_SECTION, NULL, NULL, "the store" },
-    { "redis.url", SET_URL, NULL, "redis|unix", "redis://[:password@]host:port/db or unix:/path; absent: a private redis-server under data_dir" },
+    { "redis.url", SET_URL, NULL, "redis|unix",
+      "redis://[:password@]host:port/db or unix:/path; absent: a private redis-server under data_dir" },
     { "redis.prefix", SET_TEXT, "tidings", "[A-Za-z0-9_-]{1,32}", "begins every key" },
     { "redis.partitions", SET_INT, "16", "1..1024", "fixed when the prefix is first used" },
     { "redis.allow_volatile", SET_BOOL, "false", NULL, "start even on a Redis that may evict keys" },
@@ -42,7 +43,8 @@ static const struct setting table[] = {
     { "email.providers[]", SET_SECTION, NULL, NULL, "" },
     { "email.providers[].name", SET_TEXT, "", "[A-Za-z0-9_.-]{1,48}", "appears in status, trace and metrics" },
     { "email.providers[].url", SET_URL, "", "smtp|smtps", "smtp://user:password@host:port" },
-    { "email.providers[].tls", SET_CHOICE, "required", "required|implicit|opportunistic|none", "STARTTLS or fail, SMTPS, if offered, never" },
+    { "email.providers[].tls", SET_CHOICE, "required", "required|implicit|opportunistic|none",
+      "STARTTLS or fail, SMTPS, if offered, never" },
     { "email.providers[].ca_file", SET_PATH, NULL, NULL, "certificates of authorities; absent: the system's" },
     { "email.providers[].hello", SET_TEXT, NULL, NULL, "name for EHLO; absent: this host's" },
     { "email.providers[].connections", SET_INT, "8", "1..256", "at a time, each an agent process" },
@@ -63,16 +65,19 @@ static const struct setting table[] = {
     { "sms.providers[].request", SET_SECTION, NULL, NULL, "another shape of the request" },
     { "sms.providers[].request.format", SET_CHOICE, "json", "json|form", "of the body" },
     { "sms.providers[].request.headers", SET_ANY, NULL, NULL, "added to the request, name: value" },
-    { "sms.providers[].request.body", SET_ANY, NULL, NULL, "its texts may hold {id} {to} {text} {encoding} {segments} {sender}" },
+    { "sms.providers[].request.body", SET_ANY, NULL, NULL,
+      "its texts may hold {id} {to} {text} {encoding} {segments} {sender}" },
     { "in_app", SET_SECTION, NULL, NULL, "the channel in_app" },
     { "in_app.keep", SET_DURATION, "90d", "1m..3650d", "how long an inbox keeps a card" },
     { "in_app.max_per_recipient", SET_INT, "500", "1..10000", "cards in one inbox" },
-    { "categories", SET_MAP, NULL, NULL, "what messages are about; without any: account, onboarding and marketing as below" },
+    { "categories", SET_MAP, NULL, NULL,
+      "what messages are about; without any: account, onboarding and marketing as below" },
     { "categories.*", SET_SECTION, NULL, NULL, "" },
     { "categories.*.kind", SET_CHOICE, "service", KINDS, "transactional is exempt from consent, caps and quiet hours" },
     { "categories.*.consent", SET_CHOICE, NULL, "opt_in|opt_out|none", "default by kind: none, opt_out, opt_in" },
     { "categories.*.quiet_hours", SET_CHOICE, NULL, "ignore|defer|drop", "default by kind: ignore, defer, defer" },
-    { "categories.*.on_unknown", SET_CHOICE, NULL, "hold|resend", "after an outcome that was lost; default by kind: resend, hold, hold" },
+    { "categories.*.on_unknown", SET_CHOICE, NULL, "hold|resend",
+      "after an outcome that was lost; default by kind: resend, hold, hold" },
     { "caps", SET_LIST, NULL, NULL, "frequency caps; all that select a message must have room" },
     { "caps[]", SET_SECTION, NULL, NULL, "" },
     { "caps[].name", SET_TEXT, "", "[A-Za-z0-9_.-]{1,48}", "appears as cap:<name>" },
@@ -122,8 +127,10 @@ const struct setting *settings_find(const char *path)
 
 const char *setting_type_name(enum setting_type type)
 {
-    static const char *const names[] = { "section", "names", "list", "text", "secret", "path", "number", "true|false", "duration", "rate", "number", "choice",
-                                         "list", "list", "url", "time zone", "locale", "time of day", "window", "days", "mailbox", "address", "any" };
+    static const char *const names[] = { "section", "names",      "list",     "text",      "secret", "path",
+                                         "number",  "true|false", "duration", "rate",      "number", "choice",
+                                         "list",    "list",       "url",      "time zone", "locale", "time of day",
+                                         "window",  "days",       "mailbox",  "address",   "any" };
     return names[type];
 }
 
@@ -186,7 +193,8 @@ const char *setting_window_parse(struct setting_window *w, const char *text)
             }
     }
     if (duration_parse(&ms, text) != NULL || ms < 1)
-        return "is no window; write a duration like \"7d\" (rolling), or \"1 calendar day\", \"1 calendar week\", \"1 calendar month\"";
+        return "is no window; write a duration like \"7d\" (rolling), or \"1 calendar day\", \"1 calendar week\", \"1 "
+               "calendar month\"";
     *w = (struct setting_window){ 0, 0, ms };
     return NULL;
 }
@@ -204,7 +212,7 @@ const char *setting_days_parse(unsigned *days, const json_t *value)
     if (!json_is_array(value))
         return "must be \"all\" or a list such as [mon, tue]";
     *days = 0;
-    json_array_foreach(value, i, day) {
+    json_array_foreach (value, i, day) {
         unsigned found = 7;
         for (unsigned d = 0; d < 7; d++)
             if (json_is_string(day) && strcmp(json_string_value(day), names[d]) == 0)
@@ -289,7 +297,9 @@ static const char *check_url(const struct setting *s, const char *text, char *wh
     bool literal = good && g_str_has_prefix(s->range, "smtp") && strchr(g_uri_get_host(uri), ':');
     if (uri)
         g_uri_unref(uri);
-    return !good ? "is no URL; characters like @ : / in a password are written as %40 %3A %2F" : literal ? "needs a host name: the mail library cannot take an IPv6 address" : NULL;
+    return !good     ? "is no URL; characters like @ : / in a password are written as %40 %3A %2F"
+           : literal ? "needs a host name: the mail library cannot take an IPv6 address"
+                     : NULL;
 }
 
 static const char *check_listen(const char *text)
@@ -318,12 +328,16 @@ static const char *check_scalar(const struct setting *s, const char *text, char 
     case SET_INT:
     case SET_REAL: return check_number(s, text, why);
     case SET_BOOL: return strcmp(text, "true") == 0 || strcmp(text, "false") == 0 ? NULL : "must be true or false";
-    case SET_DURATION: return (complaint = duration_parse(&ms, text)) ? complaint : check_range((double)ms, s->range, why);
+    case SET_DURATION:
+        return (complaint = duration_parse(&ms, text)) ? complaint : check_range((double)ms, s->range, why);
     case SET_RATE: return parse_rate(&rate, text);
     case SET_CHOICE: return check_choice(s, text, why);
     case SET_URL: return check_url(s, text, why);
     case SET_ZONE: return zone_open(text) ? NULL : "is no IANA time zone; write it like \"Europe/Berlin\"";
-    case SET_LOCALE: return g_regex_match_simple("^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$", text, 0, 0) ? NULL : "is no locale; write it like \"de\" or \"pt-BR\"";
+    case SET_LOCALE:
+        return g_regex_match_simple("^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$", text, 0, 0)
+                   ? NULL
+                   : "is no locale; write it like \"de\" or \"pt-BR\"";
     case SET_CLOCK: return quiet_clock(&minutes, text);
     case SET_WINDOW: return setting_window_parse(&window, text);
     case SET_LISTEN: return check_listen(text);
@@ -405,11 +419,12 @@ static bool walk_object(struct walk *w, const char *row, const json_t *object, c
     const char *key, *nearest;
     json_t *value;
 
-    json_object_foreach((json_t *)object, key, value) {
+    json_object_foreach ((json_t *)object, key, value) {
         g_autofree char *full = *path ? g_strdup_printf("%s.%s", path, key) : g_strdup(key);
         const struct setting *s = child_row(row, key, &nearest);
         if (!s) {
-            g_autofree char *what = g_strdup_printf("is no setting%s%s%s", nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+            g_autofree char *what = g_strdup_printf("is no setting%s%s%s", nearest ? "; did you mean \"" : "",
+                                                    nearest ? nearest : "", nearest ? "\"?" : "");
             return complain(w, full, what);
         }
         if (!walk_value(w, s, value, full))
@@ -424,7 +439,7 @@ static bool map_names_good(struct walk *w, const json_t *map, const char *path)
     const char *key;
     json_t *value;
 
-    json_object_foreach((json_t *)map, key, value) {
+    json_object_foreach ((json_t *)map, key, value) {
         g_autofree char *full = g_strdup_printf("%s.%s", path, key);
         if (!g_regex_match_simple("^[A-Za-z0-9_-]{1,48}$", key, 0, 0))
             return complain(w, full, "is no name; letters, digits, _ and - make one");
@@ -439,7 +454,8 @@ static bool element_complete(struct walk *w, const struct setting *s, const json
 
     for (size_t i = 0; i < N_TABLE; i++) {
         const struct setting *row = &table[i];
-        if (strncmp(row->path, s->path, len) != 0 || row->path[len] != '.' || strpbrk(row->path + len + 1, ".[") || !row->fallback || *row->fallback)
+        if (strncmp(row->path, s->path, len) != 0 || row->path[len] != '.' || strpbrk(row->path + len + 1, ".[") ||
+            !row->fallback || *row->fallback)
             continue;
         if (!json_object_get(element, row->path + len + 1)) {
             g_autofree char *what = g_strdup_printf("needs \"%s\"", row->path + len + 1);
@@ -455,7 +471,7 @@ static bool walk_list(struct walk *w, const struct setting *s, const json_t *lis
     size_t i;
     char why[200];
 
-    json_array_foreach(list, i, item) {
+    json_array_foreach (list, i, item) {
         g_autofree char *full = g_strdup_printf("%s[%zu]", path, i);
         if (s->type == SET_LIST) {
             g_autofree char *row = g_strdup_printf("%s[]", s->path);
@@ -488,7 +504,9 @@ static bool walk_value(struct walk *w, const struct setting *s, const json_t *va
         return (s->type == SET_SECTION || map_names_good(w, value, path)) && walk_object(w, s->path, value, path);
     case SET_LIST:
     case SET_CHOICES:
-    case SET_NAMES: return json_is_array(value) ? walk_list(w, s, value, path) : complain(w, path, "must be a list, [in, brackets] or with dashes");
+    case SET_NAMES:
+        return json_is_array(value) ? walk_list(w, s, value, path)
+                                    : complain(w, path, "must be a list, [in, brackets] or with dashes");
     case SET_DAYS: return (complaint = setting_days_parse(&days, value)) ? complain(w, path, complaint) : true;
     case SET_ANY: return true;
     default:
@@ -546,17 +564,20 @@ static json_t *expand_value(struct walk *w, json_t *value, const char *path)
         g_autofree char *text = expand(json_string_value(value), &missing);
         if (text)
             return json_string(text);
-        g_autofree char *what = g_strdup_printf("needs the environment variable %s, which is not set; ${%s:-default} would give a default", missing, missing);
+        g_autofree char *what =
+            g_strdup_printf("needs the environment variable %s, which is not set; ${%s:-default} would give a default",
+                            missing, missing);
         g_free(missing);
         complain(w, path, what);
         return json_incref(value);
     }
-    json_object_foreach_safe(value, next, key, child) {
+    json_object_foreach_safe(value, next, key, child)
+    {
         g_autofree char *full = *path ? g_strdup_printf("%s.%s", path, key) : g_strdup(key);
         if (!w->why)
             json_object_set_new(value, key, expand_value(w, child, full));
     }
-    json_array_foreach(value, i, child) {
+    json_array_foreach (value, i, child) {
         g_autofree char *full = g_strdup_printf("%s[%zu]", path, i);
         if (!w->why)
             json_array_set_new(value, i, expand_value(w, child, full));

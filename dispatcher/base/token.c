@@ -46,7 +46,8 @@ static char *mac_of(const char *secret, enum token_purpose purpose, const char *
 
 char *token_make(const char *secret, enum token_purpose purpose, const struct token *t)
 {
-    g_autofree char *payload = g_strdup_printf("%s %s %" PRId64, t->recipient, *t->category ? t->category : "-", t->expires_ms);
+    g_autofree char *payload =
+        g_strdup_printf("%s %s %" PRId64, t->recipient, *t->category ? t->category : "-", t->expires_ms);
     g_autofree char *mac = mac_of(secret, purpose, payload);
     g_autofree char *body = base64url((guchar *)payload, strlen(payload));
 
@@ -70,14 +71,15 @@ bool token_read(const char *secret, enum token_purpose purpose, const char *text
     const char *dot = strchr(text, '.');
     gsize len;
 
-    if (!dot || strlen(text) > 512 || text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")])
+    if (!dot || strlen(text) > 512 ||
+        text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")])
         return false;
     g_autofree guchar *bytes = unbase64url(text, (gsize)(dot - text), &len);
     g_autofree char *payload = g_strndup((char *)bytes, len);
     g_autofree char *mac = mac_of(secret, purpose, payload);
     g_autofree char *again = base64url((guchar *)payload, strlen(payload));
-    if (strlen(mac) != strlen(dot + 1) || CRYPTO_memcmp(mac, dot + 1, strlen(mac)) != 0 || strlen(again) != (gsize)(dot - text) ||
-        strncmp(again, text, strlen(again)) != 0)
+    if (strlen(mac) != strlen(dot + 1) || CRYPTO_memcmp(mac, dot + 1, strlen(mac)) != 0 ||
+        strlen(again) != (gsize)(dot - text) || strncmp(again, text, strlen(again)) != 0)
         return false;
     return payload_read(payload, t) && (t->expires_ms == 0 || t->expires_ms > now_ms);
 }

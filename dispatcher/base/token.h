@@ -16,7 +16,7 @@ enum token_purpose { TOKEN_UNSUBSCRIBE = 'u', TOKEN_PREFERENCES = 'p', TOKEN_INB
 
 struct token {
     char recipient[129];
-    char category[64]; /* "" for none */
+    char category[64];  /* "" for none */
     int64_t expires_ms; /* 0: never */
 };
 

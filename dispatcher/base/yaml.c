@@ -55,7 +55,8 @@ static json_t *read_scalar(struct reader *r, const yaml_node_t *node)
         return complain(r, node, "holds a NUL character", "");
     if (r->mode == YAML_TYPED && node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
         return scalar_typed(text);
-    if (node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && (!*text || strcmp(text, "~") == 0 || strcmp(text, "null") == 0))
+    if (node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+        (!*text || strcmp(text, "~") == 0 || strcmp(text, "null") == 0))
         return json_null();
     return json_string(text);
 }
@@ -128,8 +129,9 @@ static bool load(yaml_parser_t *parser, yaml_document_t *doc, const char *name, 
 {
     if (yaml_parser_load(parser, doc))
         return true;
-    *why = g_strdup_printf("%s:%zu: is no YAML: %s%s%s", name, parser->problem_mark.line + 1, parser->context ? parser->context : "",
-                           parser->context ? ", " : "", parser->problem ? parser->problem : "it cannot be read");
+    *why = g_strdup_printf("%s:%zu: is no YAML: %s%s%s", name, parser->problem_mark.line + 1,
+                           parser->context ? parser->context : "", parser->context ? ", " : "",
+                           parser->problem ? parser->problem : "it cannot be read");
     return false;
 }
 
@@ -156,7 +158,8 @@ json_t *yaml_parse(const char *name, const char *text, size_t len, enum yaml_mod
         if (value && root) {
             bool second = load(&parser, &more, name, why) && yaml_document_get_root_node(&more);
             if (second)
-                *why = g_strdup_printf("%s:%zu: a second document begins here; one is read", name, parser.mark.line + 1);
+                *why =
+                    g_strdup_printf("%s:%zu: a second document begins here; one is read", name, parser.mark.line + 1);
             if (!*why || second)
                 yaml_document_delete(&more);
             if (*why)

@@ -20,10 +20,12 @@ static const struct command commands[] = {
     { "show", "ID", "one message with its deliveries and trace, as JSON", cmd_show, NULL, true },
     { "why", "ID", "the decisions about a message, gate by gate, for a person", cmd_why, NULL, true },
     { "cancel", "ID… | --recipient R [--category C]", "cancel messages and count", cmd_cancel, cancel_options, true },
-    { "recipient", "import [FILE|-] | show ID | export ID | erase ID", "people", cmd_recipient, recipient_options, true },
+    { "recipient", "import [FILE|-] | show ID | export ID | erase ID", "people", cmd_recipient, recipient_options,
+      true },
     { "consent", "grant|withdraw|show RECIPIENT", "the consent ledger", cmd_consent, consent_options, true },
     { "suppress", "add|remove ADDRESS | list", "addresses that are left alone", cmd_suppress, suppress_options, true },
-    { "template", "check [NAME] | render NAME", "lint templates and catalogs, or render one", cmd_template, template_options, false },
+    { "template", "check [NAME] | render NAME", "lint templates and catalogs, or render one", cmd_template,
+      template_options, false },
     { "queue", "", "depth, lag and rates, per channel and provider", cmd_queue, queue_options, true },
     { "dead", "list | show ID | redrive [ID…]", "what could not be accepted or delivered", cmd_dead, NULL, true },
     { "check", "", "read the configuration, try Redis and every provider", cmd_check, check_options, false },
@@ -82,10 +84,12 @@ int cli_answer_failed(void)
 
 static int print_help(FILE *to)
 {
-    fprintf(to, "tidings: the right message, in the right language, at the right moment, and never too much\n\nUsage: tidings COMMAND [OPTIONS]\n\n");
+    fprintf(to, "tidings: the right message, in the right language, at the right moment, and never too much\n\nUsage: "
+                "tidings COMMAND [OPTIONS]\n\n");
     for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
         fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].summary);
-    fprintf(to, "\nEvery command takes --config FILE (else $TIDINGS_CONFIG, else ./tidings.yaml, else built-in\ndefaults), --json and --help.  "
+    fprintf(to, "\nEvery command takes --config FILE (else $TIDINGS_CONFIG, else ./tidings.yaml, else "
+                "built-in\ndefaults), --json and --help.  "
                 "Exit status: 0 done, 1 refused or failed, 2 wrong usage.\n");
     return to == stdout ? 0 : 2;
 }

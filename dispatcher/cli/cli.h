@@ -38,7 +38,8 @@ int cli_usage(struct cli *, const char *format, ...) __attribute__((format(print
 /* cli_print: JSON, pretty on a terminal, compact else. */
 void cli_print(const json_t *);
 
-/* cli_wait: runs the loop until an answer has come; used with on_cli_answer as the json_fn.  result is owned by the answer. */
+/* cli_wait: runs the loop until an answer has come; used with on_cli_answer as the json_fn.  result is owned by the
+ * answer. */
 struct cli_answer {
     bool done, ok;
     json_t *result;
@@ -49,10 +50,12 @@ void cli_wait(struct cli *, struct cli_answer *);
 int cli_answer_failed(void);
 
 /* cmd_*.c */
-int cmd_serve(struct cli *), cmd_enqueue(struct cli *), cmd_show(struct cli *), cmd_why(struct cli *), cmd_cancel(struct cli *);
-int cmd_recipient(struct cli *), cmd_consent(struct cli *), cmd_suppress(struct cli *), cmd_template(struct cli *), cmd_queue(struct cli *);
+int cmd_serve(struct cli *), cmd_enqueue(struct cli *), cmd_show(struct cli *), cmd_why(struct cli *),
+    cmd_cancel(struct cli *);
+int cmd_recipient(struct cli *), cmd_consent(struct cli *), cmd_suppress(struct cli *), cmd_template(struct cli *),
+    cmd_queue(struct cli *);
 int cmd_dead(struct cli *), cmd_check(struct cli *);
-extern const GOptionEntry serve_options[], cancel_options[], recipient_options[], consent_options[], suppress_options[], template_options[], queue_options[],
-    check_options[];
+extern const GOptionEntry serve_options[], cancel_options[], recipient_options[], consent_options[], suppress_options[],
+    template_options[], queue_options[], check_options[];
 
 #endif

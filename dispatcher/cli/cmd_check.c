@@ -22,7 +22,10 @@ static int print_settings(void)
         if (*all[i].help) {
             g_auto(GStrv) range = g_strsplit(all[i].range ? all[i].range : "", "|", 0);
             g_autofree char *ranges = g_strjoinv(", ", range);
-            printf("| `%s` | %s | %s | %s | %s |\n", all[i].path, setting_type_name(all[i].type), !all[i].fallback ? "" : *all[i].fallback ? all[i].fallback : "(required)",
+            printf("| `%s` | %s | %s | %s | %s |\n", all[i].path, setting_type_name(all[i].type),
+                   !all[i].fallback   ? ""
+                   : *all[i].fallback ? all[i].fallback
+                                      : "(required)",
                    ranges, all[i].help);
         }
     return 0;
@@ -36,7 +39,8 @@ struct checking {
     int errors;
 };
 
-static void say(struct checking *k, const char *level, const char *what, const char *format, ...) __attribute__((format(printf, 4, 5)));
+static void say(struct checking *k, const char *level, const char *what, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 static void say(struct checking *k, const char *level, const char *what, const char *format, ...)
 {
     va_list ap;
@@ -82,7 +86,8 @@ static void check_mail(struct checking *k, const json_t *p)
     g_autofree char *what = g_strdup_printf("email %s", setting_text(p, "email.providers[].name"));
     g_autofree char *ca = config_path(k->cli->service->config, p, "email.providers[].ca_file");
     GUri *uri = g_uri_parse(url, G_URI_FLAGS_HAS_PASSWORD, NULL);
-    bool implicit = strcmp(tls, "implicit") == 0 || g_str_has_prefix(url, "smtps:"), required = strcmp(tls, "required") == 0;
+    bool implicit = strcmp(tls, "implicit") == 0 || g_str_has_prefix(url, "smtps:"),
+         required = strcmp(tls, "required") == 0;
     int port = g_uri_get_port(uri) > 0 ? g_uri_get_port(uri) : implicit ? 465 : 587;
     g_autofree char *target = g_strdup_printf("%s://%s:%d", implicit ? "smtps" : "smtp", g_uri_get_host(uri), port);
     CURL *easy = curl_easy_init();
@@ -93,7 +98,10 @@ static void check_mail(struct checking *k, const json_t *p)
         say(k, "warning", what, "mail travels in the clear");
     curl_easy_setopt(easy, CURLOPT_URL, target);
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, "NOOP");
-    curl_easy_setopt(easy, CURLOPT_USE_SSL, required ? CURLUSESSL_ALL : strcmp(tls, "opportunistic") == 0 ? CURLUSESSL_TRY : CURLUSESSL_NONE);
+    curl_easy_setopt(easy, CURLOPT_USE_SSL,
+                     required                            ? CURLUSESSL_ALL
+                     : strcmp(tls, "opportunistic") == 0 ? CURLUSESSL_TRY
+                                                         : CURLUSESSL_NONE);
     if (strcmp(tls, "opportunistic") == 0) {
         curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
         curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
@@ -133,9 +141,9 @@ static void check_providers(struct checking *k)
         say(k, "warning", "email", "no provider is configured: mail will fail as provider_unavailable");
     if (!json_array_size(setting_json(root, "sms.providers")))
         say(k, "warning", "sms", "no provider is configured: SMS will fail as provider_unavailable");
-    json_array_foreach((json_t *)setting_json(root, "email.providers"), i, p)
+    json_array_foreach ((json_t *)setting_json(root, "email.providers"), i, p)
         check_mail(k, p);
-    json_array_foreach((json_t *)setting_json(root, "sms.providers"), i, p)
+    json_array_foreach ((json_t *)setting_json(root, "sms.providers"), i, p)
         check_gateway(k, p);
 }
 
@@ -151,7 +159,8 @@ static void check_redis(struct checking *k)
         return;
     }
     const struct store *s = k->cli->service->store;
-    say(k, "ok", "redis", "version %s, %d partitions, durability %s", s->version, s->partitions, durability_name(s->durability));
+    say(k, "ok", "redis", "version %s, %d partitions, durability %s", s->version, s->partitions,
+        durability_name(s->durability));
     if (s->warning)
         say(k, "warning", "redis", "%s", s->warning);
 }
@@ -167,9 +176,11 @@ static void check_http(struct checking *k)
     const json_t *root = k->cli->service->config->root;
 
     if (!json_array_size(setting_json(root, "http.keys")))
-        say(k, "warning", "http", "without http.keys whoever reaches %s may do everything", setting_text(root, "http.listen"));
+        say(k, "warning", "http", "without http.keys whoever reaches %s may do everything",
+            setting_text(root, "http.listen"));
     if (!g_str_has_prefix(k->cli->service->public_url, "https:"))
-        say(k, "warning", "http", "links that customers get begin with %s; set http.public_url to an https address", k->cli->service->public_url);
+        say(k, "warning", "http", "links that customers get begin with %s; set http.public_url to an https address",
+            k->cli->service->public_url);
 }
 
 int cmd_check(struct cli *c)

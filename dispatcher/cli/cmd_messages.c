@@ -51,7 +51,8 @@ static json_t *fetch(struct cli *c, int *status)
         return NULL;
     }
     /* the id of a delivery stands for its message */
-    store_show(c->service->store, ident_delivery(c->argv[0], message, &letter) ? message : c->argv[0], SHOW_TRACE, on_cli_answer, &a);
+    store_show(c->service->store, ident_delivery(c->argv[0], message, &letter) ? message : c->argv[0], SHOW_TRACE,
+               on_cli_answer, &a);
     cli_wait(c, &a);
     if (!a.ok)
         *status = cli_answer_failed();
@@ -92,7 +93,8 @@ static void print_fact(const json_t *t)
 {
     char *detail = json_dumps(json_object_get(t, "detail"), JSON_COMPACT);
 
-    printf("  %-24s %-7s %-12s %-10s %s\n", text_at(t, "at"), text_at(t, "channel"), text_at(t, "gate"), text_at(t, "verdict"), strcmp(detail, "{}") == 0 ? "" : detail);
+    printf("  %-24s %-7s %-12s %-10s %s\n", text_at(t, "at"), text_at(t, "channel"), text_at(t, "gate"),
+           text_at(t, "verdict"), strcmp(detail, "{}") == 0 ? "" : detail);
     free(detail);
 }
 
@@ -109,12 +111,13 @@ int cmd_why(struct cli *c)
         cli_print(json_object_get(message, "trace"));
         return 0;
     }
-    printf("message %s for %s: %s\n  template %s, category %s, send at %s\n\ndeliveries\n", text_at(message, "id"), text_at(message, "recipient"), text_at(message, "status"),
-           text_at(message, "template"), text_at(message, "category"), text_at(message, "send_at"));
-    json_array_foreach(json_object_get(message, "deliveries"), i, item)
+    printf("message %s for %s: %s\n  template %s, category %s, send at %s\n\ndeliveries\n", text_at(message, "id"),
+           text_at(message, "recipient"), text_at(message, "status"), text_at(message, "template"),
+           text_at(message, "category"), text_at(message, "send_at"));
+    json_array_foreach (json_object_get(message, "deliveries"), i, item)
         print_delivery(item);
     puts("\ngates");
-    json_array_foreach(json_object_get(message, "trace"), i, item)
+    json_array_foreach (json_object_get(message, "trace"), i, item)
         print_fact(item);
     return 0;
 }
@@ -148,14 +151,18 @@ int cmd_cancel(struct cli *c)
     json_auto_t *counts = json_object();
     static const char *const keys[] = { "cancelled", "already_sent", "in_flight", "final", "unknown" };
     for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
-        json_object_set_new(counts, keys[i], json_integer((json_int_t)json_array_size(json_object_get(result, keys[i]))));
+        json_object_set_new(counts, keys[i],
+                            json_integer((json_int_t)json_array_size(json_object_get(result, keys[i]))));
     if (c->json) {
         json_object_set_new(result, "counts", json_incref(counts));
         cli_print(result);
     } else {
-        printf("cancelled %d, already sent %d, in flight %d, ended otherwise %d, not known %d\n", (int)json_integer_value(json_object_get(counts, "cancelled")),
-               (int)json_integer_value(json_object_get(counts, "already_sent")), (int)json_integer_value(json_object_get(counts, "in_flight")),
-               (int)json_integer_value(json_object_get(counts, "final")), (int)json_integer_value(json_object_get(counts, "unknown")));
+        printf("cancelled %d, already sent %d, in flight %d, ended otherwise %d, not known %d\n",
+               (int)json_integer_value(json_object_get(counts, "cancelled")),
+               (int)json_integer_value(json_object_get(counts, "already_sent")),
+               (int)json_integer_value(json_object_get(counts, "in_flight")),
+               (int)json_integer_value(json_object_get(counts, "final")),
+               (int)json_integer_value(json_object_get(counts, "unknown")));
     }
     return json_array_size(json_object_get(result, "unknown")) ? cli_fail("some of these messages are not known") : 0;
 }
@@ -177,8 +184,9 @@ static int dead_list(struct cli *c)
         cli_print(list);
         return 0;
     }
-    json_array_foreach(list, i, item)
-        printf("%-26s %-9s %-24s %s\n", text_at(item, "id"), text_at(item, "kind"), text_at(item, "at"), text_at(item, "reason"));
+    json_array_foreach (list, i, item)
+        printf("%-26s %-9s %-24s %s\n", text_at(item, "id"), text_at(item, "kind"), text_at(item, "at"),
+               text_at(item, "reason"));
     return 0;
 }
 
@@ -286,7 +294,7 @@ static int redrive_all(struct cli *c)
     json_auto_t *list = a.result;
     if (!a.ok)
         return cli_answer_failed();
-    json_array_foreach(list, i, item)
+    json_array_foreach (list, i, item)
         status |= redrive(c, text_at(item, "id"));
     return status;
 }

@@ -44,7 +44,8 @@ static void on_keys(void *arg, const redisReply *reply)
     if (reply && strcmp(reply_text(reply, 0), "0") != 0) {
         g_autofree char *match = g_strdup_printf("%s:worker:*", w->cli->service->store->prefix);
         w->open++;
-        store_command(w->cli->service->store, on_keys, w, 6, (const char *[]){ "SCAN", reply_text(reply, 0), "MATCH", match, "COUNT", "1000" });
+        store_command(w->cli->service->store, on_keys, w, 6,
+                      (const char *[]){ "SCAN", reply_text(reply, 0), "MATCH", match, "COUNT", "1000" });
     }
     w->done = --w->open == 0;
 }
@@ -72,7 +73,7 @@ static void add_totals(struct sums *s, const json_t *totals)
     const char *labels;
     json_t *value;
 
-    json_object_foreach((json_t *)totals, labels, value)
+    json_object_foreach ((json_t *)totals, labels, value)
         for (int i = 0; i < CHANNEL_COUNT; i++) {
             g_autofree char *want = g_strdup_printf("channel=\"%s\",status=\"sent\"", channel_name(channel_letters[i]));
             if (strcmp(labels, want) == 0)
@@ -92,10 +93,11 @@ static json_t *take_picture(struct cli *c, struct sums *last)
     if (!a.ok)
         return NULL;
     json_t *workers = ask_workers(c);
-    json_array_foreach(workers, i, worker)
+    json_array_foreach (workers, i, worker)
         add_totals(&now, json_object_get(worker, "totals"));
     for (int ch = 0; ch < CHANNEL_COUNT; ch++) {
-        double seconds = (double)(now.at - last->at) / 1000, rate = last->at && seconds > 0 ? (double)(now.sent[ch] - last->sent[ch]) / seconds : 0;
+        double seconds = (double)(now.at - last->at) / 1000,
+               rate = last->at && seconds > 0 ? (double)(now.sent[ch] - last->sent[ch]) / seconds : 0;
         json_t *row = json_object_get(json_object_get(a.result, "channels"), channel_name(channel_letters[ch]));
         json_object_set_new(row, "sent", json_integer(now.sent[ch]));
         json_object_set_new(row, "rate", json_real(MAX(rate, 0)));
@@ -112,16 +114,22 @@ static void print_picture(const json_t *p)
     size_t i, j;
 
     printf("%-8s %9s %9s %9s %9s %9s %9s\n", "channel", "waiting", "due", "in flight", "sent", "per s", "lag s");
-    json_object_foreach(json_object_get(p, "channels"), channel, row)
-        printf("%-8s %9d %9d %9d %9d %9.0f %9.1f\n", channel, (int)json_integer_value(json_object_get(row, "waiting")), (int)json_integer_value(json_object_get(row, "due")),
-               (int)json_integer_value(json_object_get(row, "in_flight")), (int)json_integer_value(json_object_get(row, "sent")), json_real_value(json_object_get(row, "rate")),
+    json_object_foreach (json_object_get(p, "channels"), channel, row)
+        printf("%-8s %9d %9d %9d %9d %9.0f %9.1f\n", channel, (int)json_integer_value(json_object_get(row, "waiting")),
+               (int)json_integer_value(json_object_get(row, "due")),
+               (int)json_integer_value(json_object_get(row, "in_flight")),
+               (int)json_integer_value(json_object_get(row, "sent")), json_real_value(json_object_get(row, "rate")),
                json_real_value(json_object_get(row, "lag_seconds")));
-    json_array_foreach(json_object_get(p, "workers"), i, worker)
-        json_array_foreach(json_object_get(worker, "providers"), j, provider)
-            printf("%s %s (%s): %s, %d in flight, %d sent\n", json_string_value(json_object_get(worker, "name")), json_string_value(json_object_get(provider, "name")),
-                   json_string_value(json_object_get(provider, "channel")), json_is_true(json_object_get(provider, "paused")) ? "paused" : "working",
-                   (int)json_integer_value(json_object_get(provider, "in_flight")), (int)json_integer_value(json_object_get(provider, "sent")));
-    printf("%d dead, %d worker(s)\n", (int)json_integer_value(json_object_get(p, "dead")), (int)json_array_size(json_object_get(p, "workers")));
+    json_array_foreach (json_object_get(p, "workers"), i, worker)
+        json_array_foreach (json_object_get(worker, "providers"), j, provider)
+            printf("%s %s (%s): %s, %d in flight, %d sent\n", json_string_value(json_object_get(worker, "name")),
+                   json_string_value(json_object_get(provider, "name")),
+                   json_string_value(json_object_get(provider, "channel")),
+                   json_is_true(json_object_get(provider, "paused")) ? "paused" : "working",
+                   (int)json_integer_value(json_object_get(provider, "in_flight")),
+                   (int)json_integer_value(json_object_get(provider, "sent")));
+    printf("%d dead, %d worker(s)\n", (int)json_integer_value(json_object_get(p, "dead")),
+           (int)json_array_size(json_object_get(p, "workers")));
 }
 
 static void on_second(struct ev_loop *loop, ev_timer *w, int revents)

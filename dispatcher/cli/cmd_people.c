@@ -73,7 +73,8 @@ static void on_profile(void *arg, const char *profile)
     i->was = g_strdup(profile);
     i->now = recipient_merge(profile, i->patch, false);
     if (*i->now)
-        store_profile_put(i->cli->service->store, json_string_value(json_object_get(i->patch, "id")), i->was, i->now, on_put, i);
+        store_profile_put(i->cli->service->store, json_string_value(json_object_get(i->patch, "id")), i->was, i->now,
+                          on_put, i);
     else
         import_done(i, import_answer(i, "unchanged"), true);
 }
@@ -126,7 +127,8 @@ static char **csv_fields(const char *text)
 
 static json_t *csv_object(const struct csv *csv, char **fields)
 {
-    static const char *const known[] = { "id", "email", "phone", "locale", "timezone", "account", "role", "persona", NULL };
+    static const char *const known[] = { "id",      "email", "phone",   "locale", "timezone",
+                                         "account", "role",  "persona", NULL };
     json_t *object = json_object(), *attributes = json_object();
 
     for (int i = 0; fields[i] && i < csv->columns; i++) {
@@ -140,7 +142,8 @@ static json_t *csv_object(const struct csv *csv, char **fields)
                     json_array_append_new(list, json_string(*w));
             json_object_set_new(object, "channels", list);
         } else {
-            json_object_set_new(g_strv_contains(known, csv->header[i]) ? object : attributes, csv->header[i], json_string(fields[i]));
+            json_object_set_new(g_strv_contains(known, csv->header[i]) ? object : attributes, csv->header[i],
+                                json_string(fields[i]));
         }
     }
     if (json_object_size(attributes))
@@ -209,11 +212,12 @@ static int recipient_export(struct cli *c, const char *id)
     store_timeline(s, id, 100000, SHOW_TRACE, on_cli_answer, &timeline);
     store_consents(s, id, on_cli_answer, &consents);
     store_inbox_list(s, id, 10000, "", "all", on_cli_answer, &inbox);
-    json_auto_t *p = wait_for(c, &profile, &ok), *t = wait_for(c, &timeline, &ok), *l = wait_for(c, &consents, &ok), *i = wait_for(c, &inbox, &ok);
+    json_auto_t *p = wait_for(c, &profile, &ok), *t = wait_for(c, &timeline, &ok), *l = wait_for(c, &consents, &ok),
+                *i = wait_for(c, &inbox, &ok);
     if (!ok)
         return cli_answer_failed();
-    json_auto_t *all = json_pack("{s:s, s:O?, s:O, s:O, s:O}", "id", id, "profile", p, "messages", t, "consents", json_object_get(l, "consents"), "inbox",
-                                 json_object_get(i, "items"));
+    json_auto_t *all = json_pack("{s:s, s:O?, s:O, s:O, s:O}", "id", id, "profile", p, "messages", t, "consents",
+                                 json_object_get(l, "consents"), "inbox", json_object_get(i, "items"));
     cli_print(all);
     return 0;
 }
@@ -228,10 +232,12 @@ static int recipient_show(struct cli *c, const char *id)
     json_auto_t *p = wait_for(c, &profile, &ok), *t = wait_for(c, &timeline, &ok);
     if (!ok)
         return cli_answer_failed();
-    bool unknown = !p && !json_array_size(json_object_get(t, "pending")) && !json_array_size(json_object_get(t, "past"));
+    bool unknown =
+        !p && !json_array_size(json_object_get(t, "pending")) && !json_array_size(json_object_get(t, "past"));
     if (unknown)
         return cli_fail("there is no recipient %s", id);
-    json_auto_t *all = json_pack("{s:s, s:O?, s:O, s:O}", "id", id, "profile", p, "pending", json_object_get(t, "pending"), "past", json_object_get(t, "past"));
+    json_auto_t *all = json_pack("{s:s, s:O?, s:O, s:O}", "id", id, "profile", p, "pending",
+                                 json_object_get(t, "pending"), "past", json_object_get(t, "past"));
     cli_print(all);
     return 0;
 }
@@ -273,7 +279,8 @@ const GOptionEntry consent_options[] = {
 static int print_errors(const json_t *errors)
 {
     json_t *error = json_array_get(errors, 0);
-    return cli_fail("%s %s", json_string_value(json_object_get(error, "pointer")), json_string_value(json_object_get(error, "detail")));
+    return cli_fail("%s %s", json_string_value(json_object_get(error, "pointer")),
+                    json_string_value(json_object_get(error, "detail")));
 }
 
 int cmd_consent(struct cli *c)
@@ -290,8 +297,10 @@ int cmd_consent(struct cli *c)
     }
     if (strcmp(what, "grant") != 0 && strcmp(what, "withdraw") != 0)
         return cli_usage(c, "\"%s\" is none of grant, withdraw and show", what);
-    json_auto_t *entry = json_pack("{s:s, s:s, s:s, s:s}", "category", opt_category ? opt_category : "*", "channel", opt_channel ? opt_channel : "*", "state",
-                                   strcmp(what, "grant") == 0 ? "granted" : "withdrawn", "source", opt_source ? opt_source : "command-line");
+    json_auto_t *entry =
+        json_pack("{s:s, s:s, s:s, s:s}", "category", opt_category ? opt_category : "*", "channel",
+                  opt_channel ? opt_channel : "*", "state", strcmp(what, "grant") == 0 ? "granted" : "withdrawn",
+                  "source", opt_source ? opt_source : "command-line");
     if (opt_at)
         json_object_set_new(entry, "at", json_string(opt_at));
     if (!consent_change(c->service, c->argv[1], entry, "operator", errors, on_cli_answer, &a))
@@ -322,9 +331,9 @@ static int suppress_list(struct cli *c)
     if (c->json)
         cli_print(result);
     else
-        json_array_foreach(json_object_get(result, "suppressions"), i, item)
-            printf("%-40s %-20s %s\n", json_string_value(json_object_get(item, "address")), json_string_value(json_object_get(item, "reason")),
-                   json_string_value(json_object_get(item, "at")));
+        json_array_foreach (json_object_get(result, "suppressions"), i, item)
+            printf("%-40s %-20s %s\n", json_string_value(json_object_get(item, "address")),
+                   json_string_value(json_object_get(item, "reason")), json_string_value(json_object_get(item, "at")));
     return 0;
 }
 
@@ -345,7 +354,9 @@ int cmd_suppress(struct cli *c)
         store_unsuppress(c->service->store, key, on_cli_answer, &a);
         return print_answer(c, &a);
     }
-    const char *const pairs[][2] = { { "reason", opt_reason }, { "source", opt_source }, { "expires_at", opt_expires } };
+    const char *const pairs[][2] = { { "reason", opt_reason },
+                                     { "source", opt_source },
+                                     { "expires_at", opt_expires } };
     for (size_t i = 0; i < G_N_ELEMENTS(pairs); i++)
         if (pairs[i][1])
             json_object_set_new(entry, pairs[i][0], json_string(pairs[i][1]));

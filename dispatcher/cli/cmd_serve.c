@@ -16,7 +16,8 @@ static char *opt_role;
 static double opt_rate;
 const GOptionEntry serve_options[] = {
     { "role", 0, 0, G_OPTION_ARG_STRING, &opt_role, "all, api or worker", "ROLE" },
-    { "clock-rate", 0, 0, G_OPTION_ARG_DOUBLE, &opt_rate, "service seconds a real second, for demonstrations and tests", "N" },
+    { "clock-rate", 0, 0, G_OPTION_ARG_DOUBLE, &opt_rate, "service seconds a real second, for demonstrations and tests",
+      "N" },
     { 0 },
 };
 
@@ -33,7 +34,10 @@ static const char *not_ready(void *arg)
     struct serving *s = arg;
     const struct store *store = s->cli->service->store;
 
-    return s->draining ? "draining" : store->ready ? NULL : *store_fault(store) ? store_fault(store) : "connecting to Redis";
+    return s->draining           ? "draining"
+           : store->ready        ? NULL
+           : *store_fault(store) ? store_fault(store)
+                                 : "connecting to Redis";
 }
 
 static void on_ready(void *arg, bool ready)
@@ -107,7 +111,8 @@ static bool start(struct serving *s, char **why)
     if (c->service->library)
         library_each(c->service->library, say_fault, NULL);
     else
-        log_warn("templates.none", "{s:s}", "why", "the folder of templates cannot be read; no message will be accepted");
+        log_warn("templates.none", "{s:s}", "why",
+                 "the folder of templates cannot be read; no message will be accepted");
     if (!service_connect(c->service, opt_rate, 30, why))
         return false;
     c->service->store->on_ready = on_ready;
@@ -141,7 +146,7 @@ int cmd_serve(struct cli *c)
         return cli_usage(c, "the role is all, api or worker");
     if (opt_rate < 0 || opt_rate > 1e6)
         return cli_usage(c, "the clock rate lies between 0 and 1000000");
-#ifndef TIDINGS_SANITIZED /* a leak check looks into its own process */
+#ifndef TIDINGS_SANITIZED      /* a leak check looks into its own process */
     prctl(PR_SET_DUMPABLE, 0); /* no core file holds addresses or secrets */
 #endif
     watch(&s, &s.term, on_stop, SIGTERM);
@@ -153,8 +158,9 @@ int cmd_serve(struct cli *c)
         stop(&s);
         return status;
     }
-    log_info("service.started", "{s:s, s:i, s:s, s:s}", "role", opt_role ? opt_role : "all", "port", s.http ? http_port(s.http) : 0, "redis",
-             c->service->store->version, "durability", durability_name(c->service->store->durability));
+    log_info("service.started", "{s:s, s:i, s:s, s:s}", "role", opt_role ? opt_role : "all", "port",
+             s.http ? http_port(s.http) : 0, "redis", c->service->store->version, "durability",
+             durability_name(c->service->store->durability));
     ev_run(c->loop, 0);
     log_info("service.stopped", NULL);
     stop(&s);

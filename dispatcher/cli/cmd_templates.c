@@ -12,7 +12,8 @@
 
 static char *opt_channel, *opt_locale, *opt_data, *opt_part;
 const GOptionEntry template_options[] = {
-    { "channel", 0, 0, G_OPTION_ARG_STRING, &opt_channel, "email, sms or in_app (default: the template's first)", "CH" },
+    { "channel", 0, 0, G_OPTION_ARG_STRING, &opt_channel, "email, sms or in_app (default: the template's first)",
+      "CH" },
     { "locale", 0, 0, G_OPTION_ARG_STRING, &opt_locale, "BCP 47 tag (default: defaults.locale)", "TAG" },
     { "data", 0, 0, G_OPTION_ARG_FILENAME, &opt_data, "JSON with the message's data (default: the samples)", "FILE" },
     { "part", 0, 0, G_OPTION_ARG_STRING, &opt_part, "just this part, byte for byte", "PART" },
@@ -39,7 +40,8 @@ static void on_finding(void *arg, bool error, const char *place, const char *wha
     f->errors += error;
     f->warnings += !error;
     if (f->cli->json)
-        json_array_append_new(f->list, json_pack("{s:s, s:s, s:s}", "level", error ? "error" : "warning", "place", place, "what", what));
+        json_array_append_new(
+            f->list, json_pack("{s:s, s:s, s:s}", "level", error ? "error" : "warning", "place", place, "what", what));
     else
         printf("%s: %s: %s\n", place, error ? "error" : "warning", what);
 }
@@ -68,7 +70,8 @@ static void check_category(void *arg, struct template *t)
     const char *name = template_category(t);
 
     if (name && !template_fault(t) && !policy_category(f->cli->service->policy, name)) {
-        g_autofree char *place = g_strdup_printf("%s/%s/template.yaml:1", library_view(template_library(t)).dir, template_name(t));
+        g_autofree char *place =
+            g_strdup_printf("%s/%s/template.yaml:1", library_view(template_library(t)).dir, template_name(t));
         g_autofree char *what = g_strdup_printf("the category \"%s\" is not in the configuration", name);
         on_finding(f, true, place, what);
     }
@@ -103,16 +106,19 @@ static json_t *context_of(struct cli *c, struct template *t, char **why)
     json_object_del(context, "links");
     if (!opt_data)
         return context;
-    json_auto_t *data = strcmp(opt_data, "-") == 0 ? json_loadf(stdin, JSON_REJECT_DUPLICATES, &error) : json_load_file(opt_data, JSON_REJECT_DUPLICATES, &error);
+    json_auto_t *data = strcmp(opt_data, "-") == 0 ? json_loadf(stdin, JSON_REJECT_DUPLICATES, &error)
+                                                   : json_load_file(opt_data, JSON_REJECT_DUPLICATES, &error);
     if (!json_is_object(data)) {
-        *why = g_strdup_printf("%s:%d: %s", opt_data, data ? 1 : error.line, data ? "must be a JSON object" : error.text);
+        *why =
+            g_strdup_printf("%s:%d: %s", opt_data, data ? 1 : error.line, data ? "must be a JSON object" : error.text);
         json_decref(context);
         return NULL;
     }
     json_auto_t *body = json_pack("{s:O, s:s, s:s}", "data", data, "recipient", "cus_1", "template", template_name(t));
     json_auto_t *profile = json_incref(json_object_get(context, "recipient"));
     json_decref(context);
-    return render_context(c->service, "preview", body, json_object_get(data, "recipient") ? json_object_get(data, "recipient") : profile,
+    return render_context(c->service, "preview", body,
+                          json_object_get(data, "recipient") ? json_object_get(data, "recipient") : profile,
                           template_category(t) ? template_category(t) : "");
 }
 
@@ -155,9 +161,16 @@ static int template_render_command(struct cli *c, const char *name)
         return status;
     }
     if (!json_object_get(context, "links"))
-        json_object_set_new(context, "links", json_pack("{s:s+, s:s+}", "unsubscribe", c->service->public_url, "/u/preview", "preferences", c->service->public_url, "/p/preview"));
-    struct render_request request = { .channel = channel, .locale = opt_locale, .only_part = opt_part, .context = context, .arg = (void *)c->service->default_zone,
-                                      .offset = offset_of_zone, .instant = instant_parse };
+        json_object_set_new(context, "links",
+                            json_pack("{s:s+, s:s+}", "unsubscribe", c->service->public_url, "/u/preview",
+                                      "preferences", c->service->public_url, "/p/preview"));
+    struct render_request request = { .channel = channel,
+                                      .locale = opt_locale,
+                                      .only_part = opt_part,
+                                      .context = context,
+                                      .arg = (void *)c->service->default_zone,
+                                      .offset = offset_of_zone,
+                                      .instant = instant_parse };
     int status = template_render(t, &request, &r) ? print_rendered(parts, &r) : cli_fail("%s", r.why);
     rendered_clear(&r);
     return status;

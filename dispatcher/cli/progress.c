@@ -25,8 +25,8 @@ static void draw(const struct progress *p, int64_t done, int64_t count)
         bar[i] = i < (int)(part * WIDTH) ? '#' : '.';
     bar[WIDTH] = '\0';
     if (p->total > 0)
-        fprintf(stderr, "\r[%s] %3.0f%%  %" G_GINT64_FORMAT "  %.0f/s  %.0f s left   ", bar, part * 100, count, (double)count / MAX(spent, 0.001),
-                part > 0 ? spent * (1 - part) / part : 0);
+        fprintf(stderr, "\r[%s] %3.0f%%  %" G_GINT64_FORMAT "  %.0f/s  %.0f s left   ", bar, part * 100, count,
+                (double)count / MAX(spent, 0.001), part > 0 ? spent * (1 - part) / part : 0);
     else
         fprintf(stderr, "\r%" G_GINT64_FORMAT "  %.0f/s   ", count, (double)count / MAX(spent, 0.001));
 }

@@ -95,6 +95,7 @@ int stream_run(struct cli *c, const char *file, stream_fn *fn, void *arg)
     if (in != stdin)
         fclose(in);
     if (s.bad)
-        return cli_fail("%" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " lines were refused; their answers say why", s.bad, s.printed);
+        return cli_fail("%" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " lines were refused; their answers say why", s.bad,
+                        s.printed);
     return 0;
 }

@@ -12,7 +12,8 @@ struct stream_line; /* one line that waits for its answer */
 /* Begins the work for a line; stream_answer() ends it, from the loop. */
 typedef void stream_fn(struct cli *, const char *text, size_t len, struct stream_line *, void *arg);
 
-/* stream_run: file NULL or "-" is standard input.  Prints each answer as a line; the exit status is 1 when one failed. */
+/* stream_run: file NULL or "-" is standard input.  Prints each answer as a line; the exit status is 1 when one failed.
+ */
 int stream_run(struct cli *, const char *file, stream_fn *, void *arg);
 
 /* stream_answer: takes the answer; good says whether the line was done. */

@@ -22,9 +22,9 @@ struct request {
     struct http_server *server;
     struct service *service;
     const char *method, *content_type;
-    char *path;           /* raw, without the query */
-    char *param[4];       /* decoded parts of the path that stand for "{…}" */
-    GHashTable *query;    /* decoded */
+    char *path;        /* raw, without the query */
+    char *param[4];    /* decoded parts of the path that stand for "{…}" */
+    GHashTable *query; /* decoded */
     GString *body;
     const char *caller;   /* name of the key, "" without keys */
     char recipient[129];  /* SCOPE_RECIPIENT: whose token it is */

@@ -41,7 +41,8 @@ static void on_marked(void *arg, bool ok, json_t *result)
 
 static void mark(struct request *r, const char *op)
 {
-    store_inbox_mark(r->service->store, r->recipient, op, strcmp(r->param[0], "all") == 0 ? "*" : r->param[0], on_marked, r);
+    store_inbox_mark(r->service->store, r->recipient, op, strcmp(r->param[0], "all") == 0 ? "*" : r->param[0],
+                     on_marked, r);
 }
 
 void post_inbox_read(struct request *r)
@@ -80,7 +81,8 @@ static void listener_add(struct request *r)
 
     if (!*streams)
         *streams = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    g_hash_table_replace(*streams, g_strdup(r->recipient), g_list_prepend(g_hash_table_lookup(*streams, r->recipient), r));
+    g_hash_table_replace(*streams, g_strdup(r->recipient),
+                         g_list_prepend(g_hash_table_lookup(*streams, r->recipient), r));
 }
 
 struct notice {
@@ -95,10 +97,12 @@ static void on_counts(void *arg, bool ok, json_t *result)
     GHashTable *streams = *http_streams(n->server);
 
     if (ok && streams) {
-        json_auto_t *event = json_pack("{s:O, s:O, s:O, s:O?}", "unread", json_object_get(result, "unread"), "unseen", json_object_get(result, "unseen"), "version",
-                                       json_object_get(result, "version"), "latest", json_array_get(json_object_get(result, "items"), 0));
+        json_auto_t *event = json_pack("{s:O, s:O, s:O, s:O?}", "unread", json_object_get(result, "unread"), "unseen",
+                                       json_object_get(result, "unseen"), "version", json_object_get(result, "version"),
+                                       "latest", json_array_get(json_object_get(result, "items"), 0));
         char *text = json_dumps(event, JSON_COMPACT);
-        g_autofree char *frame = g_strdup_printf("event: inbox\nid: %" JSON_INTEGER_FORMAT "\ndata: %s\n\n", json_integer_value(json_object_get(result, "version")), text);
+        g_autofree char *frame = g_strdup_printf("event: inbox\nid: %" JSON_INTEGER_FORMAT "\ndata: %s\n\n",
+                                                 json_integer_value(json_object_get(result, "version")), text);
         free(text);
         for (GList *l = g_hash_table_lookup(streams, n->recipient); l; l = l->next)
             stream_send(l->data, frame);

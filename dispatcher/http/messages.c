@@ -39,7 +39,7 @@ static void lines_done(struct lines *l)
 
     if (--l->open > 0)
         return;
-    json_array_foreach(l->answers, i, answer) {
+    json_array_foreach (l->answers, i, answer) {
         char *line = json_dumps(answer, JSON_COMPACT);
         g_string_append_printf(text, "%s\n", line);
         free(line);
@@ -82,7 +82,8 @@ static void post_lines(struct request *r)
             *line = (struct line){ l, json_array_size(l->answers) };
             json_array_append_new(l->answers, json_null());
             l->open++;
-            intake_text(r->service, p, len, &(struct intake_origin){ .door = "http", .source = r->caller }, on_line, line);
+            intake_text(r->service, p, len, &(struct intake_origin){ .door = "http", .source = r->caller }, on_line,
+                        line);
         }
         p += len + (p[len] == '\n');
     }
@@ -98,8 +99,10 @@ void post_messages(struct request *r)
     else if (!type || !g_str_has_prefix(type, "application/json"))
         answer_problem(r, 415, "send application/json, or application/x-ndjson for many");
     else
-        intake_text(r->service, r->body->str, r->body->len,
-                    &(struct intake_origin){ .door = "http", .source = r->caller, .key = request_header(r, "Idempotency-Key") }, on_accepted, r);
+        intake_text(
+            r->service, r->body->str, r->body->len,
+            &(struct intake_origin){ .door = "http", .source = r->caller, .key = request_header(r, "Idempotency-Key") },
+            on_accepted, r);
 }
 
 /* ---------------------------------------------------------------- read */
@@ -152,21 +155,24 @@ static void on_recipient_list(void *arg, bool ok, json_t *timeline)
     json_array_extend(all, json_object_get(timeline, "past"));
     json_auto_t *page = json_array();
     size_t seen = 0, fits = 0;
-    json_array_foreach(all, i, message) {
+    json_array_foreach (all, i, message) {
         if (status && strcmp(json_string_value(json_object_get(message, "status")), status) != 0)
             continue;
         if (fits++ >= skip && json_array_size(page) < limit)
             json_array_append(page, message), seen = fits;
     }
     g_autofree char *cursor = g_strdup_printf("%zu", seen);
-    json_auto_t *result = json_pack("{s:O, s:o}", "messages", page, "cursor", fits > seen && seen ? json_string(cursor) : json_null());
+    json_auto_t *result =
+        json_pack("{s:O, s:o}", "messages", page, "cursor", fits > seen && seen ? json_string(cursor) : json_null());
     answer_json(r, 200, result);
 }
 
 void get_messages(struct request *r)
 {
-    static const char *const known[] = { "scheduled", "sending", "sent", "delivered", "unknown", "suppressed", "failed", "bounced", "complained", "expired", "cancelled", NULL };
-    const char *recipient = request_query(r, "recipient", NULL), *status = request_query(r, "status", NULL), *cursor = request_query(r, "cursor", NULL);
+    static const char *const known[] = { "scheduled", "sending", "sent",       "delivered", "unknown",   "suppressed",
+                                         "failed",    "bounced", "complained", "expired",   "cancelled", NULL };
+    const char *recipient = request_query(r, "recipient", NULL), *status = request_query(r, "status", NULL),
+               *cursor = request_query(r, "cursor", NULL);
 
     if (!limit_of(r))
         answer_problem(r, 400, "limit must lie between 1 and 1000");

@@ -45,7 +45,8 @@ static json_t *parameters_of(const char *path)
 
     for (const char *p = path; (p = strchr(p, '{')); p++) {
         g_autofree char *name = g_strndup(p + 1, strcspn(p + 1, "}"));
-        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:{s:s}}", "name", name, "in", "path", "required", 1, "schema", "type", "string"));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:{s:s}}", "name", name, "in", "path", "required", 1,
+                                              "schema", "type", "string"));
     }
     return list;
 }
@@ -53,20 +54,26 @@ static json_t *parameters_of(const char *path)
 static json_t *operation_of(const struct route *route)
 {
     static const char *const problems[] = { "400", "401", "403", "404", "422", "503" };
-    json_t *operation = json_pack("{s:s, s:o, s:{s:{s:s}}}", "summary", route->summary, "parameters", parameters_of(route->path), "responses",
-                                  strcmp(route->method, "POST") == 0 && strcmp(route->path, "/v1/messages") == 0 ? "202" : "200", "description", "done");
+    json_t *operation = json_pack(
+        "{s:s, s:o, s:{s:{s:s}}}", "summary", route->summary, "parameters", parameters_of(route->path), "responses",
+        strcmp(route->method, "POST") == 0 && strcmp(route->path, "/v1/messages") == 0 ? "202" : "200", "description",
+        "done");
 
     for (size_t i = 0; route->scope && i < G_N_ELEMENTS(problems); i++)
-        json_object_set_new(json_object_get(operation, "responses"), problems[i], json_pack("{s:s, s:{s:{}}}", "description", "an RFC 9457 problem", "content", "application/problem+json"));
+        json_object_set_new(
+            json_object_get(operation, "responses"), problems[i],
+            json_pack("{s:s, s:{s:{}}}", "description", "an RFC 9457 problem", "content", "application/problem+json"));
     if (route->scope)
-        json_object_set_new(operation, "security", json_pack("[{s:[]}]", route->scope == SCOPE_RECIPIENT ? "recipient" : "key"));
+        json_object_set_new(operation, "security",
+                            json_pack("[{s:[]}]", route->scope == SCOPE_RECIPIENT ? "recipient" : "key"));
     return operation;
 }
 
 void get_openapi(struct request *r)
 {
-    json_auto_t *doc = json_pack("{s:s, s:{s:s, s:s}, s:{s:{s:{s:s, s:s}, s:{s:s, s:s}}}}", "openapi", "3.1.0", "info", "title", "tidings", "version", "1", "components",
-                                 "securitySchemes", "key", "type", "http", "scheme", "bearer", "recipient", "type", "http", "scheme", "bearer");
+    json_auto_t *doc = json_pack("{s:s, s:{s:s, s:s}, s:{s:{s:{s:s, s:s}, s:{s:s, s:s}}}}", "openapi", "3.1.0", "info",
+                                 "title", "tidings", "version", "1", "components", "securitySchemes", "key", "type",
+                                 "http", "scheme", "bearer", "recipient", "type", "http", "scheme", "bearer");
     json_t *paths = json_object();
 
     for (const struct route *route = routes; route->method; route++) {

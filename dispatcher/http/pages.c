@@ -17,16 +17,26 @@ enum text { TITLE, ASK, BUTTON, DONE, INVALID, PREFERENCES, INTRO, RECEIVE, OFF,
 static const struct {
     const char *locale, *text[TEXTS];
 } languages[] = {
-    { "en", { "Unsubscribe", "Do you no longer want to receive messages of this kind?", "Unsubscribe", "Done. You will not receive these messages any more.",
-              "This link is not valid.", "Your messages", "Choose what you want to hear from us.", "on", "off", "Save" } },
-    { "de", { "Abmelden", "Möchten Sie Nachrichten dieser Art nicht mehr erhalten?", "Abmelden", "Erledigt. Sie erhalten diese Nachrichten nicht mehr.",
-              "Dieser Link ist nicht gültig.", "Ihre Nachrichten", "Wählen Sie, was Sie von uns hören möchten.", "an", "aus", "Speichern" } },
-    { "fr", { "Se désabonner", "Vous ne souhaitez plus recevoir ce type de messages ?", "Se désabonner", "C’est fait. Vous ne recevrez plus ces messages.",
-              "Ce lien n’est pas valide.", "Vos messages", "Choisissez ce que vous souhaitez recevoir.", "oui", "non", "Enregistrer" } },
-    { "pl", { "Rezygnacja", "Nie chcesz już otrzymywać takich wiadomości?", "Zrezygnuj", "Gotowe. Nie będziesz już otrzymywać tych wiadomości.",
-              "Ten link jest nieprawidłowy.", "Twoje wiadomości", "Wybierz, co chcesz od nas otrzymywać.", "tak", "nie", "Zapisz" } },
-    { "ar", { "إلغاء الاشتراك", "هل لم تعد ترغب في تلقي هذا النوع من الرسائل؟", "إلغاء الاشتراك", "تم. لن تصلك هذه الرسائل بعد الآن.", "هذا الرابط غير صالح.",
-              "رسائلك", "اختر ما تود أن يصلك منا.", "نعم", "لا", "حفظ" } },
+    { "en",
+      { "Unsubscribe", "Do you no longer want to receive messages of this kind?", "Unsubscribe",
+        "Done. You will not receive these messages any more.", "This link is not valid.", "Your messages",
+        "Choose what you want to hear from us.", "on", "off", "Save" } },
+    { "de",
+      { "Abmelden", "Möchten Sie Nachrichten dieser Art nicht mehr erhalten?", "Abmelden",
+        "Erledigt. Sie erhalten diese Nachrichten nicht mehr.", "Dieser Link ist nicht gültig.", "Ihre Nachrichten",
+        "Wählen Sie, was Sie von uns hören möchten.", "an", "aus", "Speichern" } },
+    { "fr",
+      { "Se désabonner", "Vous ne souhaitez plus recevoir ce type de messages ?", "Se désabonner",
+        "C’est fait. Vous ne recevrez plus ces messages.", "Ce lien n’est pas valide.", "Vos messages",
+        "Choisissez ce que vous souhaitez recevoir.", "oui", "non", "Enregistrer" } },
+    { "pl",
+      { "Rezygnacja", "Nie chcesz już otrzymywać takich wiadomości?", "Zrezygnuj",
+        "Gotowe. Nie będziesz już otrzymywać tych wiadomości.", "Ten link jest nieprawidłowy.", "Twoje wiadomości",
+        "Wybierz, co chcesz od nas otrzymywać.", "tak", "nie", "Zapisz" } },
+    { "ar",
+      { "إلغاء الاشتراك", "هل لم تعد ترغب في تلقي هذا النوع من الرسائل؟", "إلغاء الاشتراك",
+        "تم. لن تصلك هذه الرسائل بعد الآن.", "هذا الرابط غير صالح.", "رسائلك", "اختر ما تود أن يصلك منا.", "نعم", "لا",
+        "حفظ" } },
 };
 
 /* One visit: the token's owner, and the language found in the profile. */
@@ -53,16 +63,23 @@ static int language_of(const char *wanted, const char *fallback, char locale[sta
     return 0;
 }
 
-static void answer_page(struct request *r, int status, int language, const char *locale, const char *title, const char *content)
+static void answer_page(struct request *r, int status, int language, const char *locale, const char *title,
+                        const char *content)
 {
-    g_autofree char *page = g_strdup_printf(
-        "<!doctype html><html lang=\"%s\" dir=\"%s\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
-        "<meta name=\"robots\" content=\"noindex\"><title>%s</title><style>:root{color-scheme:light dark}body{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;"
-        "margin:3rem auto;padding:0 1rem}button{font:inherit;padding:.6rem 1.4rem;border-radius:.4rem;border:1px solid;cursor:pointer}fieldset{border:0;padding:0}"
-        "legend{font-weight:600}label{margin-inline-end:1rem}</style></head><body><main><h1>%s</h1>%s</main></body></html>",
-        locale, locale_is_rtl(locale) ? "rtl" : "ltr", title, title, content);
+    g_autofree char *page =
+        g_strdup_printf("<!doctype html><html lang=\"%s\" dir=\"%s\"><head><meta charset=\"utf-8\"><meta "
+                        "name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
+                        "<meta name=\"robots\" content=\"noindex\"><title>%s</title><style>:root{color-scheme:light "
+                        "dark}body{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;"
+                        "margin:3rem auto;padding:0 1rem}button{font:inherit;padding:.6rem "
+                        "1.4rem;border-radius:.4rem;border:1px solid;cursor:pointer}fieldset{border:0;padding:0}"
+                        "legend{font-weight:600}label{margin-inline-end:1rem}</style></head><body><main><h1>%s</h1>%s</"
+                        "main></body></html>",
+                        locale, locale_is_rtl(locale) ? "rtl" : "ltr", title, title, content);
 
-    answer_header(r, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'");
+    answer_header(
+        r, "Content-Security-Policy",
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'");
     answer_header(r, "Content-Language", locale);
     answer_text(r, status, "text/html; charset=utf-8", page, strlen(page));
 }
@@ -77,7 +94,8 @@ static void on_profile(void *arg, const char *text)
         g_free(v);
         return;
     }
-    v->language = language_of(json_string_value(json_object_get(profile, "locale")), v->request->service->default_locale, v->locale);
+    v->language = language_of(json_string_value(json_object_get(profile, "locale")),
+                              v->request->service->default_locale, v->locale);
     v->then(v);
     g_free(v);
 }
@@ -92,7 +110,8 @@ static void visit(struct request *r, enum token_purpose purpose, void (*then)(st
         r->param[0][--len] = '\0';
     v->request = r;
     v->then = then;
-    if (!r->service->store->secret || !token_read(r->service->store->secret, purpose, r->param[0], clock_now(), &v->token)) {
+    if (!r->service->store->secret ||
+        !token_read(r->service->store->secret, purpose, r->param[0], clock_now(), &v->token)) {
         const char *language = request_header(r, "Accept-Language");
         g_autofree char *first = g_strndup(language ? language : "", strcspn(language ? language : "", ",;"));
         int l = language_of(first, r->service->default_locale, v->locale);
@@ -108,8 +127,10 @@ static void visit(struct request *r, enum token_purpose purpose, void (*then)(st
 static void show_unsubscribe(struct visit *v)
 {
     const char *const *text = languages[v->language].text;
-    g_autofree char *content = g_strdup_printf("<p>%s</p><form method=\"post\"><input type=\"hidden\" name=\"List-Unsubscribe\" value=\"One-Click\">"
-                                               "<button type=\"submit\">%s</button></form>", text[ASK], text[BUTTON]);
+    g_autofree char *content = g_strdup_printf(
+        "<p>%s</p><form method=\"post\"><input type=\"hidden\" name=\"List-Unsubscribe\" value=\"One-Click\">"
+        "<button type=\"submit\">%s</button></form>",
+        text[ASK], text[BUTTON]);
     answer_page(v->request, 200, v->language, v->locale, text[TITLE], content);
 }
 
@@ -139,7 +160,8 @@ static void on_left(void *arg, bool ok, json_t *receipt)
 
 static bool change(struct visit *v, struct leaving *l, const char *category, const char *state, const char *source)
 {
-    json_auto_t *entry = json_pack("{s:s, s:s, s:s, s:s}", "category", category, "channel", "*", "state", state, "source", source);
+    json_auto_t *entry =
+        json_pack("{s:s, s:s, s:s, s:s}", "category", category, "channel", "*", "state", state, "source", source);
     json_auto_t *errors = json_array();
     bool begun = consent_change(v->request->service, v->token.recipient, entry, "recipient", errors, on_left, l);
 
@@ -186,9 +208,11 @@ static const char *state_in_ledger(const json_t *ledger, const char *category)
     json_t *entry;
     size_t i;
 
-    json_array_foreach((json_t *)ledger, i, entry) {
-        const char *c = json_string_value(json_object_get(entry, "category")), *when = json_string_value(json_object_get(entry, "at"));
-        if ((strcmp(c, category) == 0 || strcmp(c, "*") == 0) && strcmp(json_string_value(json_object_get(entry, "channel")), "*") == 0 && strcmp(when, at) >= 0)
+    json_array_foreach ((json_t *)ledger, i, entry) {
+        const char *c = json_string_value(json_object_get(entry, "category")),
+                   *when = json_string_value(json_object_get(entry, "at"));
+        if ((strcmp(c, category) == 0 || strcmp(c, "*") == 0) &&
+            strcmp(json_string_value(json_object_get(entry, "channel")), "*") == 0 && strcmp(when, at) >= 0)
             state = json_string_value(json_object_get(entry, "state")), at = when;
     }
     return state;
@@ -196,10 +220,11 @@ static const char *state_in_ledger(const json_t *ledger, const char *category)
 
 static void append_choice(GString *out, const struct category *c, bool on, const char *const *text)
 {
-    g_string_append_printf(out,
-                           "<fieldset><legend>%s</legend><label><input type=\"radio\" name=\"%s\" value=\"granted\"%s> %s</label>"
-                           "<label><input type=\"radio\" name=\"%s\" value=\"withdrawn\"%s> %s</label></fieldset>",
-                           c->name, c->name, on ? " checked" : "", text[RECEIVE], c->name, on ? "" : " checked", text[OFF]);
+    g_string_append_printf(
+        out,
+        "<fieldset><legend>%s</legend><label><input type=\"radio\" name=\"%s\" value=\"granted\"%s> %s</label>"
+        "<label><input type=\"radio\" name=\"%s\" value=\"withdrawn\"%s> %s</label></fieldset>",
+        c->name, c->name, on ? " checked" : "", text[RECEIVE], c->name, on ? "" : " checked", text[OFF]);
 }
 
 static void on_ledger(void *arg, bool ok, json_t *result)

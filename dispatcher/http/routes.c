@@ -7,18 +7,22 @@
 #include "dispatcher/http/handlers.h"
 
 const struct route routes[] = {
-    { "POST", "/v1/messages", SCOPE_ENQUEUE, post_messages, "Enqueue one message (application/json) or many (application/x-ndjson)" },
+    { "POST", "/v1/messages", SCOPE_ENQUEUE, post_messages,
+      "Enqueue one message (application/json) or many (application/x-ndjson)" },
     { "GET", "/v1/messages", SCOPE_READ, get_messages, "List messages by recipient and status, page by page" },
     { "GET", "/v1/messages/{id}", SCOPE_READ, get_message, "One message with its deliveries and its trace" },
     { "DELETE", "/v1/messages/{id}", SCOPE_ENQUEUE, delete_message, "Cancel a message" },
     { "PUT", "/v1/recipients/{id}", SCOPE_MANAGE, put_recipient, "Store a recipient" },
     { "PATCH", "/v1/recipients/{id}", SCOPE_MANAGE, patch_recipient, "Change a recipient (RFC 7396)" },
     { "GET", "/v1/recipients/{id}", SCOPE_READ, get_recipient, "One recipient" },
-    { "DELETE", "/v1/recipients/{id}", SCOPE_MANAGE, delete_recipient, "Erase a recipient and everything that hangs on it" },
+    { "DELETE", "/v1/recipients/{id}", SCOPE_MANAGE, delete_recipient,
+      "Erase a recipient and everything that hangs on it" },
     { "GET", "/v1/recipients/{id}/timeline", SCOPE_READ, get_timeline, "Everything past and pending for a person" },
-    { "POST", "/v1/recipients/{id}/consents", SCOPE_MANAGE, post_consent, "Grant or withdraw consent; a withdrawal answers its receipt" },
+    { "POST", "/v1/recipients/{id}/consents", SCOPE_MANAGE, post_consent,
+      "Grant or withdraw consent; a withdrawal answers its receipt" },
     { "GET", "/v1/recipients/{id}/consents", SCOPE_READ, get_consents, "The consent ledger, whole" },
-    { "POST", "/v1/recipients/{id}/inbox-token", SCOPE_MANAGE, post_inbox_token, "A token with which this person reads the own inbox" },
+    { "POST", "/v1/recipients/{id}/inbox-token", SCOPE_MANAGE, post_inbox_token,
+      "A token with which this person reads the own inbox" },
     { "GET", "/v1/suppressions", SCOPE_READ, get_suppressions, "All suppressed addresses" },
     { "PUT", "/v1/suppressions/{address}", SCOPE_MANAGE, put_suppression, "Suppress an address" },
     { "GET", "/v1/suppressions/{address}", SCOPE_READ, get_suppression, "Whether and why an address is suppressed" },
@@ -67,7 +71,8 @@ static bool path_matches(const char *pattern, const char *path, char *param[4])
 
 static bool same(const char *a, const char *b)
 {
-    g_autofree char *x = g_compute_checksum_for_string(G_CHECKSUM_SHA256, a, -1), *y = g_compute_checksum_for_string(G_CHECKSUM_SHA256, b, -1);
+    g_autofree char *x = g_compute_checksum_for_string(G_CHECKSUM_SHA256, a, -1),
+                    *y = g_compute_checksum_for_string(G_CHECKSUM_SHA256, b, -1);
     return CRYPTO_memcmp(x, y, 64) == 0;
 }
 
@@ -79,7 +84,7 @@ static int scopes_of(const json_t *key)
     size_t i;
     int scopes = 0;
 
-    json_array_foreach((json_t *)list, i, item)
+    json_array_foreach ((json_t *)list, i, item)
         for (int s = 0; s < 3; s++)
             if (strcmp(json_string_value(item), names[s]) == 0)
                 scopes |= 1 << s;
@@ -102,7 +107,7 @@ static bool check_key(struct request *r, int scope)
 
     if (json_array_size(keys) == 0)
         return true;
-    json_array_foreach((json_t *)keys, i, key) {
+    json_array_foreach ((json_t *)keys, i, key) {
         if (!secret || !same(secret, setting_text(key, "http.keys[].secret")))
             continue;
         if (!(scopes_of(key) & scope)) {
@@ -124,7 +129,8 @@ static bool check_recipient(struct request *r)
 
     if (!text)
         text = request_query(r, "token", NULL); /* an EventSource cannot send headers */
-    if (text && r->service->store->secret && token_read(r->service->store->secret, TOKEN_INBOX, text, clock_now(), &t)) {
+    if (text && r->service->store->secret &&
+        token_read(r->service->store->secret, TOKEN_INBOX, text, clock_now(), &t)) {
         g_strlcpy(r->recipient, t.recipient, sizeof r->recipient);
         return true;
     }
@@ -141,7 +147,8 @@ void http_dispatch(struct request *r)
     for (const struct route *route = routes; route->method && !found; route++) {
         if (!path_matches(route->path, r->path, r->param))
             continue;
-        if (strcmp(route->method, r->method) == 0 || (strcmp(route->method, "GET") == 0 && strcmp(r->method, "HEAD") == 0)) {
+        if (strcmp(route->method, r->method) == 0 ||
+            (strcmp(route->method, "GET") == 0 && strcmp(r->method, "HEAD") == 0)) {
             found = route;
             break;
         }
@@ -154,7 +161,8 @@ void http_dispatch(struct request *r)
         answer_problem(r, 405, "this address knows other methods");
     } else if (!found) {
         answer_problem(r, 404, "there is nothing at this address; /openapi.json lists what there is");
-    } else if (found->scope == SCOPE_PUBLIC || (found->scope == SCOPE_RECIPIENT ? check_recipient(r) : check_key(r, found->scope))) {
+    } else if (found->scope == SCOPE_PUBLIC ||
+               (found->scope == SCOPE_RECIPIENT ? check_recipient(r) : check_key(r, found->scope))) {
         found->fn(r);
     }
     g_string_free(allowed, TRUE);

@@ -110,7 +110,8 @@ static void *on_uri(void *arg, const char *uri, struct MHD_Connection *connectio
     return r;
 }
 
-static void on_completed(void *arg, struct MHD_Connection *connection, void **slot, enum MHD_RequestTerminationCode code)
+static void on_completed(void *arg, struct MHD_Connection *connection, void **slot,
+                         enum MHD_RequestTerminationCode code)
 {
     struct request *r = *slot;
 
@@ -295,7 +296,8 @@ json_t *request_json(struct request *r)
     const char *type = request_header(r, "Content-Type");
     json_t *json;
 
-    if (type && !g_str_has_prefix(type, "application/json") && !g_str_has_prefix(type, "application/merge-patch+json")) {
+    if (type && !g_str_has_prefix(type, "application/json") &&
+        !g_str_has_prefix(type, "application/merge-patch+json")) {
         answer_problem(r, 415, "send application/json");
         return NULL;
     }
@@ -303,7 +305,9 @@ json_t *request_json(struct request *r)
     if (json_is_object(json))
         return json;
     json_decref(json);
-    g_autofree char *why = json ? g_strdup("the body must be a JSON object") : g_strdup_printf("the body is no JSON: %s at line %d, column %d", error.text, error.line, error.column);
+    g_autofree char *why =
+        json ? g_strdup("the body must be a JSON object")
+             : g_strdup_printf("the body is no JSON: %s at line %d, column %d", error.text, error.line, error.column);
     answer_problem(r, 400, why);
     return NULL;
 }
@@ -353,8 +357,8 @@ void stream_send(struct request *r, const char *text)
 
 /* ---------------------------------------------------------------- libmicrohttpd on libev */
 
-static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url, const char *method, const char *version, const char *upload,
-                                  size_t *upload_size, void **slot)
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url, const char *method,
+                                  const char *version, const char *upload, size_t *upload_size, void **slot)
 {
     struct request *r = *slot;
     struct http_own *o = r->own;
@@ -441,7 +445,9 @@ static int open_socket(struct http_server *s, const char *listen_on, char **why)
         const char *colon = strrchr(listen_on, ':');
         g_autofree char *host = g_strndup(listen_on, (gsize)(colon - listen_on));
         int port = atoi(colon + 1);
-        const char *name = strcmp(host, "localhost") == 0 ? "127.0.0.1" : *host == '[' ? (host[strlen(host) - 1] = '\0', host + 1) : host;
+        const char *name = strcmp(host, "localhost") == 0 ? "127.0.0.1"
+                           : *host == '['                 ? (host[strlen(host) - 1] = '\0', host + 1)
+                                                          : host;
         if (inet_pton(AF_INET, name, &at.in.sin_addr) == 1) {
             at.in.sin_family = AF_INET;
             at.in.sin_port = htons((uint16_t)port);
@@ -451,7 +457,8 @@ static int open_socket(struct http_server *s, const char *listen_on, char **why)
             at.in6.sin6_port = htons((uint16_t)port);
             len = sizeof at.in6;
         } else {
-            *why = g_strdup_printf("http.listen: \"%s\" is no address of this host; write it like 127.0.0.1:8080", host);
+            *why =
+                g_strdup_printf("http.listen: \"%s\" is no address of this host; write it like 127.0.0.1:8080", host);
             return -1;
         }
     }
@@ -465,13 +472,16 @@ static int open_socket(struct http_server *s, const char *listen_on, char **why)
     }
     len = sizeof at;
     if (getsockname(fd, &at.any, &len) == 0)
-        s->port = at.any.sa_family == AF_INET ? ntohs(at.in.sin_port) : at.any.sa_family == AF_INET6 ? ntohs(at.in6.sin6_port) : 0;
+        s->port = at.any.sa_family == AF_INET    ? ntohs(at.in.sin_port)
+                  : at.any.sa_family == AF_INET6 ? ntohs(at.in6.sin6_port)
+                                                 : 0;
     return fd;
 }
 
 static bool is_loopback(const char *listen_on)
 {
-    return g_str_has_prefix(listen_on, "127.") || g_str_has_prefix(listen_on, "localhost:") || g_str_has_prefix(listen_on, "[::1]:") || g_str_has_prefix(listen_on, "unix:");
+    return g_str_has_prefix(listen_on, "127.") || g_str_has_prefix(listen_on, "localhost:") ||
+           g_str_has_prefix(listen_on, "[::1]:") || g_str_has_prefix(listen_on, "unix:");
 }
 
 struct http_server *http_start(struct service *service, const char *(*not_ready)(void *), void *arg, char **why)
@@ -489,10 +499,12 @@ struct http_server *http_start(struct service *service, const char *(*not_ready)
         g_free(s);
         return NULL;
     }
-    s->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, s, MHD_OPTION_LISTEN_SOCKET, s->socket,
-                                 MHD_OPTION_URI_LOG_CALLBACK, on_uri, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_CONNECTION_TIMEOUT,
-                                 (unsigned)CONNECTION_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                                 (size_t)(64 * 1024), MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+    s->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, s,
+                                 MHD_OPTION_LISTEN_SOCKET, s->socket, MHD_OPTION_URI_LOG_CALLBACK, on_uri, s,
+                                 MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_CONNECTION_TIMEOUT,
+                                 (unsigned)CONNECTION_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
+                                 MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(64 * 1024), MHD_OPTION_STRICT_FOR_CLIENT,
+                                 1, MHD_OPTION_END);
     if (!s->daemon) {
         *why = g_strdup("the HTTP server cannot be started");
         close(s->socket);

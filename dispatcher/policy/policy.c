@@ -39,7 +39,7 @@ static unsigned bits_of(const char *const *names, unsigned count, const json_t *
 
     if (!list)
         return fallback;
-    json_array_foreach((json_t *)list, i, item)
+    json_array_foreach ((json_t *)list, i, item)
         bits |= 1u << index_of(names, count, json_string_value(item));
     return bits;
 }
@@ -56,13 +56,16 @@ static void category_free(void *p)
 static void add_category(struct policy *p, const char *name, const json_t *from)
 {
     struct category *c = g_new0(struct category, 1);
-    const char *consent = setting_text(from, "categories.*.consent"), *quiet = setting_text(from, "categories.*.quiet_hours");
+    const char *consent = setting_text(from, "categories.*.consent"),
+               *quiet = setting_text(from, "categories.*.quiet_hours");
     const char *unknown = setting_text(from, "categories.*.on_unknown");
 
     c->name = g_strdup(name);
     c->kind = (enum kind)INDEX_OF(kinds, setting_text(from, "categories.*.kind"));
     c->consent = consent ? (enum consent_rule)INDEX_OF(consents, consent) : (enum consent_rule)c->kind;
-    c->quiet = quiet ? (enum quiet_action)INDEX_OF(quiets, quiet) : c->kind == KIND_TRANSACTIONAL ? QUIET_IGNORE : QUIET_DEFER;
+    c->quiet = quiet                           ? (enum quiet_action)INDEX_OF(quiets, quiet)
+               : c->kind == KIND_TRANSACTIONAL ? QUIET_IGNORE
+                                               : QUIET_DEFER;
     c->resend_unknown = unknown ? strcmp(unknown, "resend") == 0 : c->kind == KIND_TRANSACTIONAL;
     g_hash_table_insert(p->categories, c->name, c);
 }
@@ -73,11 +76,13 @@ static void add_categories(struct policy *p, const json_t *root)
     const char *name;
     json_t *category;
 
-    json_object_foreach((json_t *)map, name, category)
+    json_object_foreach ((json_t *)map, name, category)
         add_category(p, name, category);
     if (g_hash_table_size(p->categories))
         return;
-    static const char *const built_in[][2] = { { "account", "transactional" }, { "onboarding", "service" }, { "marketing", "marketing" } };
+    static const char *const built_in[][2] = { { "account", "transactional" },
+                                               { "onboarding", "service" },
+                                               { "marketing", "marketing" } };
     for (size_t i = 0; i < G_N_ELEMENTS(built_in); i++) {
         json_auto_t *row = json_pack("{s:s}", "kind", built_in[i][1]);
         add_category(p, built_in[i][0], row);
@@ -99,14 +104,15 @@ static char *add_cap(struct policy *p, const struct config *config, int index, c
     size_t i;
 
     c->name = g_strdup(setting_text(from, "caps[].name"));
-    c->kinds = bits_of(kinds, 3, setting_json(from, "caps[].kinds"), categories ? 7 : 1u << KIND_SERVICE | 1u << KIND_MARKETING);
+    c->kinds = bits_of(kinds, 3, setting_json(from, "caps[].kinds"),
+                       categories ? 7 : 1u << KIND_SERVICE | 1u << KIND_MARKETING);
     c->channels = bits_of(channels, 3, setting_json(from, "caps[].channels"), 7);
     c->max = (int)setting_int(from, "caps[].max");
     setting_window_parse(&c->per, setting_text(from, "caps[].per"));
     c->over = (enum over)INDEX_OF(overs, setting_text(from, "caps[].over"));
     if (categories)
         c->categories = g_new0(char *, json_array_size(categories) + 1);
-    json_array_foreach((json_t *)categories, i, item) {
+    json_array_foreach ((json_t *)categories, i, item) {
         c->categories[i] = g_strdup(json_string_value(item));
         if (!policy_category(p, c->categories[i])) {
             g_autofree char *path = g_strdup_printf("caps[%d].categories[%zu]", index, i);
@@ -130,7 +136,7 @@ static char *add_caps(struct policy *p, const struct config *config)
 
     p->n_caps = (int)json_array_size(list);
     p->caps = g_new0(struct cap, p->n_caps + 1);
-    json_array_foreach((json_t *)list, i, item)
+    json_array_foreach ((json_t *)list, i, item)
         if (!why)
             why = add_cap(p, config, (int)i, item);
     return why;
@@ -161,7 +167,7 @@ static char *add_holidays(struct policy *p, const struct config *config)
         return why;
     if (!json_is_array(dates))
         return g_strdup_printf("%s:1: has no list of holidays for %s", file, region);
-    json_array_foreach((json_t *)dates, i, item) {
+    json_array_foreach ((json_t *)dates, i, item) {
         const char *date = json_string_value(json_is_object(item) ? json_object_get(item, "date") : item);
         struct civil civil;
         g_autofree char *midnight = g_strconcat(date ? date : "", "T00:00", NULL);
@@ -187,13 +193,15 @@ static char *add_quiet(struct policy *p, const struct config *config)
         quiet_clock(&p->quiet.from, from);
         quiet_clock(&p->quiet.to, to);
         if (p->quiet.from == p->quiet.to)
-            return config_complaint(config, "quiet_hours.to", "is the same as \"from\": nobody would ever be reached, or always");
+            return config_complaint(config, "quiet_hours.to",
+                                    "is the same as \"from\": nobody would ever be reached, or always");
     }
     p->has_quiet = true;
     p->quiet.days = 0x7f;
     if (days)
         setting_days_parse(&p->quiet.days, days);
-    p->quiet_channels = bits_of(channels, 3, setting_json(root, "quiet_hours.channels"), 1u << CHANNEL_EMAIL | 1u << CHANNEL_SMS);
+    p->quiet_channels =
+        bits_of(channels, 3, setting_json(root, "quiet_hours.channels"), 1u << CHANNEL_EMAIL | 1u << CHANNEL_SMS);
     char *why = add_holidays(p, config);
     p->quiet.holidays = (const char **)p->holidays->pdata;
     p->quiet.n_holidays = (int)p->holidays->len;
@@ -208,8 +216,9 @@ struct policy *policy_new(const struct config *config, char **why)
     p->categories = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, category_free);
     p->holidays = g_ptr_array_new_with_free_func(g_free);
     add_categories(p, root);
-    p->retry = (struct retry){ (int)setting_int(root, "retry.max_attempts"), setting_ms(root, "retry.first"), setting_ms(root, "retry.max"),
-                               setting_real(root, "retry.factor"), setting_real(root, "retry.jitter") };
+    p->retry = (struct retry){ (int)setting_int(root, "retry.max_attempts"), setting_ms(root, "retry.first"),
+                               setting_ms(root, "retry.max"), setting_real(root, "retry.factor"),
+                               setting_real(root, "retry.jitter") };
     p->retain_messages_ms = setting_ms(root, "retention.messages");
     p->retain_events_ms = setting_ms(root, "retention.events");
     p->inbox_keep_ms = setting_ms(root, "in_app.keep");

@@ -45,10 +45,12 @@ static void on_buried(void *arg, const redisReply *reply)
     job_done(job);
 }
 
-void store_bury(struct store *s, const char *source, const char *reason, const char *bytes, size_t len, json_fn *fn, void *arg)
+void store_bury(struct store *s, const char *source, const char *reason, const char *bytes, size_t len, json_fn *fn,
+                void *arg)
 {
     g_autofree char *key = store_key(s, "dead");
-    const char *words[] = { "XADD", key, "MAXLEN", "~", "100000", "*", "source", source, "reason", reason, "bytes", bytes };
+    const char *words[] = { "XADD",   key,    "MAXLEN", "~",    "100000", "*",
+                            "source", source, "reason", reason, "bytes",  bytes };
     size_t lens[G_N_ELEMENTS(words)];
 
     for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
@@ -70,8 +72,9 @@ static json_t *buried_json(const redisReply *entry, bool whole)
     const redisReply *reason = entry_field(fields, "reason"), *source = entry_field(fields, "source");
     char at[32];
     json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "id", reply_text(entry, 0), "kind", "ingest", "at",
-                             instant_format(at, g_ascii_strtoll(reply_text(entry, 0), NULL, 10)), "reason", reason ? reason->str : "", "source",
-                             source ? source->str : "", "bytes", (json_int_t)(bytes ? bytes->len : 0));
+                             instant_format(at, g_ascii_strtoll(reply_text(entry, 0), NULL, 10)), "reason",
+                             reason ? reason->str : "", "source", source ? source->str : "", "bytes",
+                             (json_int_t)(bytes ? bytes->len : 0));
 
     if (whole && bytes) {
         json_t *text = json_stringn(bytes->str, bytes->len);
@@ -105,7 +108,8 @@ static void on_failed(void *arg, const redisReply *reply)
         const char *member = reply_text(reply, i);
         g_autofree char *id = g_strdup_printf("%.*s-%c", MESSAGE_ID_LEN, member, member[strlen(member) - 1]);
         json_array_append_new(job->result, json_pack("{s:s, s:s, s:s, s:s}", "id", id, "kind", "delivery", "at",
-                                                     instant_format(at, reply_int(reply, i + 1)), "reason", reply_text(reply, i + 2)));
+                                                     instant_format(at, reply_int(reply, i + 1)), "reason",
+                                                     reply_text(reply, i + 2)));
     }
     job_done(job);
 }
@@ -171,5 +175,6 @@ void store_dead_redrive(struct store *s, const char *delivery, json_fn *fn, void
     args_text(a, "redrive");
     args_text(a, member);
     args_text(a, wake);
-    store_script(s, good && ident_partition(message) < s->partitions ? ident_partition(message) : 0, "dead", a, on_count, job_new(json_null(), fn, arg));
+    store_script(s, good && ident_partition(message) < s->partitions ? ident_partition(message) : 0, "dead", a,
+                 on_count, job_new(json_null(), fn, arg));
 }

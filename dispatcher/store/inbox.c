@@ -58,7 +58,8 @@ static struct inbox_job *job_new(json_fn *fn, void *arg)
     return job;
 }
 
-void store_inbox_list(struct store *s, const char *recipient, int limit, const char *before, const char *state, json_fn *fn, void *arg)
+void store_inbox_list(struct store *s, const char *recipient, int limit, const char *before, const char *state,
+                      json_fn *fn, void *arg)
 {
     struct args *a = args_new();
 

@@ -40,9 +40,10 @@ static uint32_t crc32_of(const char *bytes, size_t len)
 
 static char *pack(const struct settlement *t)
 {
-    json_auto_t *record = json_pack("[s, s#, I, b, s#, s, I, b, b, b, s, s, I, s, s]", t->message, &t->letter, 1, (json_int_t)t->fence, t->final,
-                                    t->code ? &t->code : "", t->code ? 1 : 0, t->reason, (json_int_t)t->due, t->burn, t->keep_cap, t->next_channel,
-                                    t->provider, t->ref, (json_int_t)t->sent_at, t->trace, t->card);
+    json_auto_t *record =
+        json_pack("[s, s#, I, b, s#, s, I, b, b, b, s, s, I, s, s]", t->message, &t->letter, 1, (json_int_t)t->fence,
+                  t->final, t->code ? &t->code : "", t->code ? 1 : 0, t->reason, (json_int_t)t->due, t->burn,
+                  t->keep_cap, t->next_channel, t->provider, t->ref, (json_int_t)t->sent_at, t->trace, t->card);
     return json_dumps(record, JSON_COMPACT);
 }
 
@@ -53,8 +54,9 @@ static bool unpack(json_t *record, struct settlement *t)
     json_int_t fence, due, sent_at;
     int final, burn, keep, next;
 
-    if (json_unpack(record, "[s, s, I, b, s, s, I, b, b, b, s, s, I, s, s]", &t->message, &letter, &fence, &final, &code, &t->reason, &due, &burn, &keep,
-                    &next, &t->provider, &t->ref, &sent_at, &t->trace, &t->card) != 0 ||
+    if (json_unpack(record, "[s, s, I, b, s, s, I, b, b, b, s, s, I, s, s]", &t->message, &letter, &fence, &final,
+                    &code, &t->reason, &due, &burn, &keep, &next, &t->provider, &t->ref, &sent_at, &t->trace,
+                    &t->card) != 0 ||
         ident_partition(t->message) < 0)
         return false;
     t->letter = *letter;
@@ -133,7 +135,8 @@ struct journal *journal_open(const char *data_dir, char **why)
     j->fd = -1;
     j->open = g_ptr_array_new_with_free_func(free);
     j->path = g_strdup_printf("%s/journal-%d", data_dir, getpid());
-    if (g_mkdir_with_parents(data_dir, 0700) < 0 || (j->fd = open(j->path, O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0600)) < 0) {
+    if (g_mkdir_with_parents(data_dir, 0700) < 0 ||
+        (j->fd = open(j->path, O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0600)) < 0) {
         *why = g_strdup_printf("data_dir %s: %s", data_dir, strerror(errno));
         journal_close(j);
         return NULL;
@@ -211,6 +214,7 @@ void journal_replay(struct journal *j, struct store *s, const struct policy *p)
         j->asking++;
         if (record && unpack(record, &t))
             settle_add(b, &t);
-        batch_run(s, t.message && ident_partition(t.message) < s->partitions ? ident_partition(t.message) : 0, b, on_replayed, r);
+        batch_run(s, t.message && ident_partition(t.message) < s->partitions ? ident_partition(t.message) : 0, b,
+                  on_replayed, r);
     }
 }

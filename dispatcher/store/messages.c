@@ -17,9 +17,10 @@ static const struct status {
     bool final;
     int rank; /* the message has the status of its best delivery */
 } statuses[] = {
-    { 's', "scheduled", false, 0 }, { 'c', "scheduled", false, 0 }, { 'a', "sending", false, 0 },   { 'k', "sending", false, 0 },
-    { 'D', "delivered", true, 9 },  { 'T', "sent", true, 8 },       { 'U', "unknown", true, 7 },    { 'M', "complained", true, 6 },
-    { 'B', "bounced", true, 5 },    { 'F', "failed", true, 4 },     { 'P', "suppressed", true, 3 }, { 'E', "expired", true, 2 },
+    { 's', "scheduled", false, 0 }, { 'c', "scheduled", false, 0 }, { 'a', "sending", false, 0 },
+    { 'k', "sending", false, 0 },   { 'D', "delivered", true, 9 },  { 'T', "sent", true, 8 },
+    { 'U', "unknown", true, 7 },    { 'M', "complained", true, 6 }, { 'B', "bounced", true, 5 },
+    { 'F', "failed", true, 4 },     { 'P', "suppressed", true, 3 }, { 'E', "expired", true, 2 },
     { 'X', "cancelled", true, 1 },
 };
 
@@ -88,7 +89,8 @@ void store_accept(struct store *s, const struct acceptance *m, accept_fn *fn, vo
     store_script(s, ident_partition(m->id), "accept", a, on_accepted, job);
 }
 
-void store_reserve(struct store *s, const char *key, const char *hash, const char *id, int64_t send_at, accept_fn *fn, void *arg)
+void store_reserve(struct store *s, const char *key, const char *hash, const char *id, int64_t send_at, accept_fn *fn,
+                   void *arg)
 {
     struct args *a = args_new();
     struct accepting *job = g_new0(struct accepting, 1);
@@ -140,10 +142,13 @@ static json_t *delivery_json(const redisReply *state, const char *mid, char lett
     g_autofree char *id = g_strdup_printf("%s-%c", mid, letter);
     int64_t attempts = g_ascii_strtoll(letter_field(state, letter, 'a'), NULL, 10);
 
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:o, s:o, s:o, s:[]}", "id", id, "channel", channel_name(letter), "status", status_name(code),
-                     "reason", text_or_null(letter_field(state, letter, 'r')), "provider", text_or_null(letter_field(state, letter, 'p')), "attempts",
-                     (json_int_t)attempts, "next_attempt_at", status_is_final(code) ? json_null() : instant_or_null(letter_field(state, letter, 'd')),
-                     "sent_at", instant_or_null(letter_field(state, letter, 't')), "provider_ref", text_or_null(letter_field(state, letter, 'i')), "engagement");
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:o, s:o, s:o, s:[]}", "id", id, "channel", channel_name(letter),
+                     "status", status_name(code), "reason", text_or_null(letter_field(state, letter, 'r')), "provider",
+                     text_or_null(letter_field(state, letter, 'p')), "attempts", (json_int_t)attempts,
+                     "next_attempt_at",
+                     status_is_final(code) ? json_null() : instant_or_null(letter_field(state, letter, 'd')), "sent_at",
+                     instant_or_null(letter_field(state, letter, 't')), "provider_ref",
+                     text_or_null(letter_field(state, letter, 'i')), "engagement");
 }
 
 static const char *overall_status(const redisReply *state)
@@ -171,9 +176,11 @@ static void add_trace(json_t *trace, const char *packed)
 
     for (size_t i = 2; i < json_array_size(entry); i++) {
         json_t *fact = json_array_get(entry, i), *detail = json_array_get(fact, 2);
-        json_array_append_new(trace, json_pack("{s:o, s:o, s:O, s:O, s:o}", "at", instant_json(json_integer_value(json_array_get(entry, 0))), "channel",
-                                               channel ? json_string(channel) : json_null(), "gate", json_array_get(fact, 0), "verdict",
-                                               json_array_get(fact, 1), "detail", detail ? json_incref(detail) : json_object()));
+        json_array_append_new(trace, json_pack("{s:o, s:o, s:O, s:O, s:o}", "at",
+                                               instant_json(json_integer_value(json_array_get(entry, 0))), "channel",
+                                               channel ? json_string(channel) : json_null(), "gate",
+                                               json_array_get(fact, 0), "verdict", json_array_get(fact, 1), "detail",
+                                               detail ? json_incref(detail) : json_object()));
     }
 }
 
@@ -187,8 +194,8 @@ static json_t *trace_json(const redisReply *state, const json_t *body, const red
         if (json_object_get(body, keys[i]))
             json_object_set(detail, keys[i], json_object_get(body, keys[i]));
     json_object_set_new(detail, "send_at", instant_or_null(field(state, "a")));
-    json_array_append_new(trace, json_pack("{s:o, s:n, s:s, s:s, s:o}", "at", instant_or_null(field(state, "z")), "channel", "gate", "accepted", "verdict",
-                                           "pass", "detail", detail));
+    json_array_append_new(trace, json_pack("{s:o, s:n, s:s, s:s, s:o}", "at", instant_or_null(field(state, "z")),
+                                           "channel", "gate", "accepted", "verdict", "pass", "detail", detail));
     for (size_t i = 0; list && i < list->elements; i++)
         add_trace(trace, reply_text(list, i));
     return trace;
@@ -196,12 +203,14 @@ static json_t *trace_json(const redisReply *state, const json_t *body, const red
 
 static json_t *message_json(const char *mid, const redisReply *reply, enum show show)
 {
-    static const char *const kept[] = { "template", "priority", "strategy", "channels", "supersede", "source", "tags", "data", "thread" };
+    static const char *const kept[] = { "template", "priority", "strategy", "channels", "supersede",
+                                        "source",   "tags",     "data",     "thread" };
     const redisReply *state = reply_at(reply, 0);
     json_auto_t *body = json_loads(reply_text(reply, 1), JSON_REJECT_DUPLICATES, NULL);
-    json_t *message = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", mid, "status", overall_status(state), "recipient", field(state, "r"), "category",
-                                field(state, "c"), "send_at", instant_or_null(field(state, "a")), "expires_at", instant_or_null(field(state, "x")),
-                                "accepted_at", instant_or_null(field(state, "z")));
+    json_t *message =
+        json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", mid, "status", overall_status(state), "recipient",
+                  field(state, "r"), "category", field(state, "c"), "send_at", instant_or_null(field(state, "a")),
+                  "expires_at", instant_or_null(field(state, "x")), "accepted_at", instant_or_null(field(state, "z")));
     json_t *deliveries = json_array();
 
     for (size_t i = 0; i < G_N_ELEMENTS(kept); i++)
@@ -286,7 +295,8 @@ static struct gather *cancel_gather(json_fn *fn, void *arg)
 {
     struct gather *g = g_new0(struct gather, 1);
     *g = (struct gather){ .open = 1, .fn = fn, .arg = arg };
-    g->result = json_pack("{s:[], s:[], s:[], s:[], s:[]}", "cancelled", "in_flight", "already_sent", "final", "unknown");
+    g->result =
+        json_pack("{s:[], s:[], s:[], s:[], s:[]}", "cancelled", "in_flight", "already_sent", "final", "unknown");
     return g;
 }
 
@@ -306,7 +316,7 @@ void store_cancel_ids(struct store *s, const json_t *ids, json_fn *fn, void *arg
     size_t i;
     json_t *id;
 
-    json_array_foreach((json_t *)ids, i, id) {
+    json_array_foreach ((json_t *)ids, i, id) {
         int p = ident_partition(json_string_value(id));
         if (p < 0 || p >= s->partitions)
             p = 0; /* the script will not know it */
@@ -376,7 +386,8 @@ void store_timeline(struct store *s, const char *recipient, int limit, enum show
     struct args *a = args_new();
 
     *job = (struct timeline){ s, g_new0(struct gather, 1), show };
-    *job->gather = (struct gather){ .open = 1, .fn = fn, .arg = arg, .result = json_pack("{s:[], s:[]}", "pending", "past") };
+    *job->gather =
+        (struct gather){ .open = 1, .fn = fn, .arg = arg, .result = json_pack("{s:[], s:[]}", "pending", "past") };
     args_text(a, "mids");
     args_text(a, recipient);
     args_int(a, limit);
@@ -406,7 +417,8 @@ static void listing_finish(struct listing *l)
 {
     bool more = l->skip > 0 || strcmp(l->scan, "0") != 0;
     g_autofree char *cursor = g_strdup_printf("%s.%d", l->scan, l->skip);
-    json_auto_t *result = json_pack("{s:o, s:o}", "messages", l->found, "cursor", more ? json_string(cursor) : json_null());
+    json_auto_t *result =
+        json_pack("{s:o, s:o}", "messages", l->found, "cursor", more ? json_string(cursor) : json_null());
 
     l->fn(l->arg, !l->lost, l->lost ? NULL : result);
     g_free(l->status);
@@ -466,7 +478,9 @@ void store_list(struct store *s, const char *status, int limit, const char *curs
     struct listing *l = g_new0(struct listing, 1);
     const char *dot = cursor ? strchr(cursor, '.') : NULL;
 
-    *l = (struct listing){ .store = s, .limit = limit, .status = g_strdup(status), .found = json_array(), .fn = fn, .arg = arg };
+    *l = (struct listing){
+        .store = s, .limit = limit, .status = g_strdup(status), .found = json_array(), .fn = fn, .arg = arg
+    };
     g_strlcpy(l->scan, "0", sizeof l->scan);
     if (dot) {
         g_strlcpy(l->scan, cursor, MIN(sizeof l->scan, (size_t)(dot - cursor) + 1));
@@ -486,9 +500,12 @@ static void on_queue(void *arg, const redisReply *reply)
     for (int c = 0; reply && c < CHANNEL_COUNT; c++) {
         json_t *row = json_object_get(channels, channel_name(channel_letters[c]));
         int64_t oldest = reply_int(reply, 3 * (size_t)c + 2);
-        json_integer_set(json_object_get(row, "waiting"), json_integer_value(json_object_get(row, "waiting")) + reply_int(reply, 3 * (size_t)c));
-        json_integer_set(json_object_get(row, "due"), json_integer_value(json_object_get(row, "due")) + reply_int(reply, 3 * (size_t)c + 1));
-        json_integer_set(json_object_get(row, "in_flight"), json_integer_value(json_object_get(row, "in_flight")) + reply_int(reply, 11 + (size_t)c));
+        json_integer_set(json_object_get(row, "waiting"),
+                         json_integer_value(json_object_get(row, "waiting")) + reply_int(reply, 3 * (size_t)c));
+        json_integer_set(json_object_get(row, "due"),
+                         json_integer_value(json_object_get(row, "due")) + reply_int(reply, 3 * (size_t)c + 1));
+        json_integer_set(json_object_get(row, "in_flight"),
+                         json_integer_value(json_object_get(row, "in_flight")) + reply_int(reply, 11 + (size_t)c));
         double lag = oldest < 0 ? 0 : (double)(clock_now() - oldest) / 1000;
         if (lag > json_real_value(json_object_get(row, "lag_seconds")))
             json_real_set(json_object_get(row, "lag_seconds"), lag);
@@ -510,8 +527,9 @@ void store_queue(struct store *s, json_fn *fn, void *arg)
     *g = (struct gather){ .open = 1, .fn = fn, .arg = arg };
     g->result = json_pack("{s:{}, s:i, s:i, s:f}", "channels", "in_flight", 0, "dead", 0, "lag_seconds", 0.);
     for (int c = 0; c < CHANNEL_COUNT; c++)
-        json_object_set_new(json_object_get(g->result, "channels"), channel_name(channel_letters[c]),
-                            json_pack("{s:i, s:i, s:i, s:f}", "waiting", 0, "due", 0, "in_flight", 0, "lag_seconds", 0.));
+        json_object_set_new(
+            json_object_get(g->result, "channels"), channel_name(channel_letters[c]),
+            json_pack("{s:i, s:i, s:i, s:f}", "waiting", 0, "due", 0, "in_flight", 0, "lag_seconds", 0.));
     for (int p = 0; p < s->partitions; p++) {
         g->open++;
         store_script(s, p, "queue", args_new(), on_queue, g);

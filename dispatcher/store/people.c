@@ -76,7 +76,8 @@ static struct args *person_args(const char *op, const char *recipient)
     return a;
 }
 
-void store_profile_put(struct store *s, const char *recipient, const char *was, const char *now, accept_fn *fn, void *arg)
+void store_profile_put(struct store *s, const char *recipient, const char *was, const char *now, accept_fn *fn,
+                       void *arg)
 {
     struct profile_job *job = g_new0(struct profile_job, 1);
     struct args *a = person_args("put", recipient);
@@ -89,7 +90,8 @@ void store_profile_put(struct store *s, const char *recipient, const char *was, 
 
 static json_t *read_erased(const redisReply *reply, struct asking *a)
 {
-    return json_pack("{s:b, s:I, s:I}", "erased", 1, "messages", (json_int_t)reply_int(reply, 0), "in_flight", (json_int_t)reply_int(reply, 1));
+    return json_pack("{s:b, s:I, s:I}", "erased", 1, "messages", (json_int_t)reply_int(reply, 0), "in_flight",
+                     (json_int_t)reply_int(reply, 1));
 }
 
 void store_erase(struct store *s, const char *recipient, json_fn *fn, void *arg)
@@ -119,8 +121,11 @@ static json_t *read_consent(const redisReply *reply, struct asking *a)
 
     if (strcmp(reply_text(reply, 0), "w") != 0)
         return json_pack("{s:b}", "granted", 1);
-    json_t *last_sent = last && last->elements == 2 ? json_pack("{s:s, s:s}", "id", reply_text(last, 0), "at", instant_format(at, reply_int(last, 1))) : json_null();
-    return json_pack("{s:b, s:o, s:o, s:o}", "withdrawn", 1, "cancelled", id_list(reply_at(reply, 1)), "in_flight", id_list(reply_at(reply, 2)), "last_sent", last_sent);
+    json_t *last_sent = last && last->elements == 2 ? json_pack("{s:s, s:s}", "id", reply_text(last, 0), "at",
+                                                                instant_format(at, reply_int(last, 1)))
+                                                    : json_null();
+    return json_pack("{s:b, s:o, s:o, s:o}", "withdrawn", 1, "cancelled", id_list(reply_at(reply, 1)), "in_flight",
+                     id_list(reply_at(reply, 2)), "last_sent", last_sent);
 }
 
 void store_consent(struct store *s, const struct consent_entry *e, json_fn *fn, void *arg)
@@ -186,7 +191,8 @@ static json_t *read_suppression(const redisReply *reply, struct asking *a)
     return entry_json(a->name, reply_text(reply, 0));
 }
 
-static void suppress_call(struct store *s, struct args *a, const char *address, json_t *(*read)(const redisReply *, struct asking *), json_fn *fn, void *arg)
+static void suppress_call(struct store *s, struct args *a, const char *address,
+                          json_t *(*read)(const redisReply *, struct asking *), json_fn *fn, void *arg)
 {
     struct asking *job = asking_new(read, fn, arg);
 

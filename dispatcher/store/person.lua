@@ -15,16 +15,15 @@ elseif op == 'mids' then
   local limit = tonumber(ARGV[5])
   return { call('ZRANGE', P..'p:'..rid, 0, limit - 1), call('ZREVRANGE', P..'r:'..rid, 0, limit - 1) }
 end
-local erased, flying = 0, 0
-for _, index in ipairs({ 'p:', 'r:' }) do
-  for _, mid in ipairs(call('ZRANGE', P..index..rid, 0, -1)) do
-    local s = P..'s:'..mid
-    local _, open = stop(mid, 'esi', 'X', 'cancelled', tonumber(ARGV[5]), tonumber(ARGV[6]))
-    flying = flying + open
-    for L in string.gmatch('esi', '.') do call('ZREM', P..'dead', mid..L) end
-    call('DEL', P..'m:'..mid, s, P..'t:'..mid)
-    erased = erased + 1
-  end
+local erased, flying, mids = 0, 0, call('ZRANGE', P..'p:'..rid, 0, -1)
+for _, mid in ipairs(call('ZRANGE', P..'r:'..rid, 0, -1)) do mids[#mids + 1] = mid end
+for _, mid in ipairs(mids) do
+  local s = P..'s:'..mid
+  local _, open = stop(mid, 'esi', 'X', 'cancelled', tonumber(ARGV[5]), tonumber(ARGV[6]))
+  flying = flying + open
+  for L in string.gmatch('esi', '.') do call('ZREM', P..'dead', mid..L) end
+  call('DEL', P..'m:'..mid, s, P..'t:'..mid)
+  erased = erased + 1
 end
 call('DEL', u, P..'p:'..rid, P..'r:'..rid, P..'h:'..rid, P..'c:'..rid, P..'cl:'..rid, P..'x:'..rid, P..'i:'..rid, P..'io:'..rid)
 return { erased, flying }

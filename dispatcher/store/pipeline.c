@@ -92,7 +92,8 @@ static void on_claim(void *arg, const redisReply *reply)
     g_free(job);
 }
 
-void store_claim(struct store *s, int partition, int64_t lease_ms, const int room[CHANNEL_COUNT], claim_fn *fn, void *arg)
+void store_claim(struct store *s, int partition, int64_t lease_ms, const int room[CHANNEL_COUNT], claim_fn *fn,
+                 void *arg)
 {
     struct args *a = args_new();
     struct claiming *job = g_new0(struct claiming, 1);

@@ -255,7 +255,8 @@ static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
 
 /* ---------------------------------------------------------------- the face */
 
-struct redis *redis_open(struct ev_loop *loop, const struct redis_address *address, double timeout, struct redis_events events)
+struct redis *redis_open(struct ev_loop *loop, const struct redis_address *address, double timeout,
+                         struct redis_events events)
 {
     struct redis *r = g_new0(struct redis, 1);
 
@@ -324,7 +325,8 @@ static void on_published(redisAsyncContext *ac, void *data, void *arg)
     const redisReply *reply = data;
     struct redis *r = arg;
 
-    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 && reply->element[2]->type == REDIS_REPLY_STRING)
+    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
+        reply->element[2]->type == REDIS_REPLY_STRING)
         r->on_message(r->message_arg, reply->element[1]->str, reply->element[2]->str);
 }
 
@@ -338,7 +340,8 @@ static void send_subscription(struct redis *r)
     redisAsyncCommandArgv(r->ac, on_published, r, r->subscriptions + 1, argv, NULL);
 }
 
-void redis_subscribe(struct redis *r, int count, const char **channels, void (*fn)(void *, const char *, const char *), void *arg)
+void redis_subscribe(struct redis *r, int count, const char **channels, void (*fn)(void *, const char *, const char *),
+                     void *arg)
 {
     r->on_message = fn;
     r->message_arg = arg;

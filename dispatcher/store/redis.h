@@ -47,6 +47,7 @@ void redis_drop(struct redis *, const char *why);
 void redis_call(struct redis *, redis_answer_fn *, void *arg, int argc, const char **argv, const size_t *lens);
 
 /* redis_subscribe: kept over reconnections; this connection can do nothing else. */
-void redis_subscribe(struct redis *, int count, const char **channels, void (*fn)(void *arg, const char *channel, const char *message), void *arg);
+void redis_subscribe(struct redis *, int count, const char **channels,
+                     void (*fn)(void *arg, const char *channel, const char *message), void *arg);
 
 #endif

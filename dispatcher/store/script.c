@@ -149,11 +149,14 @@ static void send_run(struct run *run)
     g_free(lens);
 }
 
-void script_run(struct redis *redis, const char *key, const char *name, struct args *args, redis_answer_fn *fn, void *arg)
+void script_run(struct redis *redis, const char *key, const char *name, struct args *args, redis_answer_fn *fn,
+                void *arg)
 {
     struct run *run = g_new0(struct run, 1);
 
-    *run = (struct run){ .redis = redis, .script = find_script(name), .key = g_strdup(key), .args = args, .fn = fn, .arg = arg };
+    *run = (struct run){
+        .redis = redis, .script = find_script(name), .key = g_strdup(key), .args = args, .fn = fn, .arg = arg
+    };
     send_run(run);
 }
 

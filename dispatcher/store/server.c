@@ -39,14 +39,30 @@ static bool answers(const struct server *s)
 static void run_redis(const struct server *s)
 {
     static const char *const args[] = {
-        "redis-server",       "--port",           "0",
-        "--dir",              NULL,               "--unixsocket",
-        "redis.sock",         "--unixsocketperm", "700",
-        "--appendonly",       "yes",              "--appendfsync",
-        "everysec",           "--save",           "",
-        "--maxmemory-policy", "noeviction",       "--hash-max-listpack-value",
-        "256",                "--daemonize",      "no",
-        "--logfile",          "redis.log",        NULL,
+        "redis-server",
+        "--port",
+        "0",
+        "--dir",
+        NULL,
+        "--unixsocket",
+        "redis.sock",
+        "--unixsocketperm",
+        "700",
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        "everysec",
+        "--save",
+        "",
+        "--maxmemory-policy",
+        "noeviction",
+        "--hash-max-listpack-value",
+        "256",
+        "--daemonize",
+        "no",
+        "--logfile",
+        "redis.log",
+        NULL,
     };
     char *argv[G_N_ELEMENTS(args)];
 
@@ -100,8 +116,9 @@ static const char *start(struct server *s)
             why = "no process could be started";
         for (int i = 0; !why && i < 600 && !answers(s); i++) {
             if (waitpid(s->pid, &status, WNOHANG) == s->pid) {
-                why = WIFEXITED(status) && WEXITSTATUS(status) == 127 ? "redis-server is not installed (Debian: apt-get install redis-server), or set redis.url"
-                                                                      : "redis-server ended at once; see redis/redis.log below data_dir";
+                why = WIFEXITED(status) && WEXITSTATUS(status) == 127
+                          ? "redis-server is not installed (Debian: apt-get install redis-server), or set redis.url"
+                          : "redis-server ended at once; see redis/redis.log below data_dir";
                 s->pid = 0;
             }
             g_usleep(20000);

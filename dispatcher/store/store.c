@@ -93,12 +93,15 @@ static void on_hello(void *arg, const redisReply *reply)
     if (!reply)
         return;
     if (reply_int(reply, 0) != s->partitions) {
-        refuse(s, g_strdup_printf("the prefix \"%s\" was made with %d partitions; set redis.partitions to %d, or use another prefix", s->prefix,
-                                  (int)reply_int(reply, 0), (int)reply_int(reply, 0)));
+        refuse(s,
+               g_strdup_printf(
+                   "the prefix \"%s\" was made with %d partitions; set redis.partitions to %d, or use another prefix",
+                   s->prefix, (int)reply_int(reply, 0), (int)reply_int(reply, 0)));
         return;
     }
     if (reply_int(reply, 1) != STORE_SCHEMA) {
-        refuse(s, g_strdup_printf("the prefix \"%s\" holds data of schema %d, this program knows %d", s->prefix, (int)reply_int(reply, 1), STORE_SCHEMA));
+        refuse(s, g_strdup_printf("the prefix \"%s\" holds data of schema %d, this program knows %d", s->prefix,
+                                  (int)reply_int(reply, 1), STORE_SCHEMA));
         return;
     }
     g_free(s->secret);
@@ -136,7 +139,8 @@ static void on_fsync(void *arg, const redisReply *reply)
     s->durability = !s->own->aof ? DURABILITY_MEMORY : always ? DURABILITY_FSYNC : DURABILITY_EVERYSEC;
     if (s->durability == DURABILITY_MEMORY) {
         g_free(s->warning);
-        s->warning = g_strdup("Redis keeps no append-only file: a restart of Redis loses accepted messages; set \"appendonly yes\" in its configuration");
+        s->warning = g_strdup("Redis keeps no append-only file: a restart of Redis loses accepted messages; set "
+                              "\"appendonly yes\" in its configuration");
         log_warn("redis.volatile", "{s:s}", "why", s->warning);
     }
     say_hello(s);
@@ -158,7 +162,8 @@ static void on_info(void *arg, const redisReply *reply)
 
     if (!reply || reply->type != REDIS_REPLY_STRING)
         return;
-    g_autofree char *policy = info_value(reply->str, "maxmemory_policy:"), *aof = info_value(reply->str, "aof_enabled:");
+    g_autofree char *policy = info_value(reply->str, "maxmemory_policy:"),
+                    *aof = info_value(reply->str, "aof_enabled:");
     g_autofree char *role = info_value(reply->str, "role:"), *cluster = info_value(reply->str, "cluster_enabled:");
     g_free(s->version);
     s->version = info_value(reply->str, "redis_version:");
@@ -171,7 +176,9 @@ static void on_info(void *arg, const redisReply *reply)
         return;
     }
     if (*policy && strcmp(policy, "noeviction") != 0) {
-        g_autofree char *why = g_strdup_printf("Redis may evict keys (maxmemory-policy %s), which loses messages; set \"maxmemory-policy noeviction\"", policy);
+        g_autofree char *why = g_strdup_printf(
+            "Redis may evict keys (maxmemory-policy %s), which loses messages; set \"maxmemory-policy noeviction\"",
+            policy);
         if (!s->own->allow_volatile) {
             refuse(s, g_strconcat(why, ", or redis.allow_volatile: true", NULL));
             return;
@@ -358,7 +365,8 @@ static void on_message(void *arg, const char *channel, const char *message)
     s->own->on_message(s->own->message_arg, channel + strlen(s->prefix) + 1, message);
 }
 
-void store_subscribe(struct store *s, int count, const char **names, void (*fn)(void *, const char *, const char *), void *arg)
+void store_subscribe(struct store *s, int count, const char **names, void (*fn)(void *, const char *, const char *),
+                     void *arg)
 {
     const char *channels[8];
 

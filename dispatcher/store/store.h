@@ -34,19 +34,21 @@ struct store {
     int partitions;
     char *secret; /* of links and tokens: from the configuration, else from Redis */
     enum durability durability;
-    bool ready;       /* connected, checked, clock set */
-    char *fatal;      /* a complaint that no waiting mends: other partitions, eviction … */
-    char *warning;    /* unsafe settings, for `tidings check`; may be NULL */
-    char *version;    /* of the server */
+    bool ready;    /* connected, checked, clock set */
+    char *fatal;   /* a complaint that no waiting mends: other partitions, eviction … */
+    char *warning; /* unsafe settings, for `tidings check`; may be NULL */
+    char *version; /* of the server */
     int64_t retain_messages_ms, retain_events_ms;
     void (*on_ready)(void *arg, bool ready);
     void *ready_arg;
     struct store_private *own;
 };
 
-/* store_open: connects in the background.  rate: service seconds a second to set, 0 to leave it.  NULL with *why (to be freed). */
+/* store_open: connects in the background.  rate: service seconds a second to set, 0 to leave it.  NULL with *why (to be
+ * freed). */
 struct store *store_open(struct ev_loop *, const struct config *, double rate, char **why);
-/* store_disconnect: answers everything that is open with NULL; nothing is asked after it.  store_close does the rest. */
+/* store_disconnect: answers everything that is open with NULL; nothing is asked after it.  store_close does the rest.
+ */
 void store_disconnect(struct store *);
 void store_close(struct store *);
 
@@ -65,7 +67,8 @@ char *store_key(const struct store *, const char *name);
 int store_partition(const struct store *, const char *name);
 
 /* store_subscribe: a connection of its own; fn gets channel names without the prefix. */
-void store_subscribe(struct store *, int count, const char **names, void (*fn)(void *arg, const char *name, const char *message), void *arg);
+void store_subscribe(struct store *, int count, const char **names,
+                     void (*fn)(void *arg, const char *name, const char *message), void *arg);
 /* store_connection: one more connection, for commands that block; closed with redis_close before the store. */
 struct redis *store_connection(struct store *, double timeout_s, struct redis_events);
 
@@ -104,7 +107,16 @@ struct admission {
     int n_rules;
 };
 #define MAX_RULES 32
-enum verdict { VERDICT_OK, VERDICT_GONE, VERDICT_CRASH, VERDICT_NO_CONSENT, VERDICT_OPTED_OUT, VERDICT_LATER, VERDICT_RENDER, VERDICT_CAP };
+enum verdict {
+    VERDICT_OK,
+    VERDICT_GONE,
+    VERDICT_CRASH,
+    VERDICT_NO_CONSENT,
+    VERDICT_OPTED_OUT,
+    VERDICT_LATER,
+    VERDICT_RENDER,
+    VERDICT_CAP
+};
 struct admitted {
     enum verdict verdict;
     char consent; /* 'g', 'w' or 0 */
@@ -148,7 +160,8 @@ void lease_add(struct batch *, const char *message, char letter, int64_t fence);
 void batch_run(struct store *, int partition, struct batch *, redis_answer_fn *, void *arg);
 int batch_count(const struct batch *);
 
-/* store_suppressed: the entries of addresses, in one round trip; fn gets an array in their order, NULL where there is none. */
+/* store_suppressed: the entries of addresses, in one round trip; fn gets an array in their order, NULL where there is
+ * none. */
 typedef void suppressed_fn(void *arg, bool ok, const char *entry);
 void store_suppressed(struct store *, const char *address, suppressed_fn *, void *arg);
 
@@ -168,7 +181,8 @@ struct acceptance {
 typedef void accept_fn(void *arg, const char *answer);
 void store_accept(struct store *, const struct acceptance *, accept_fn *, void *arg);
 /* Answers "" when new, "other", id|send_at, or NULL. */
-void store_reserve(struct store *, const char *key, const char *hash, const char *id, int64_t send_at, accept_fn *, void *arg);
+void store_reserve(struct store *, const char *key, const char *hash, const char *id, int64_t send_at, accept_fn *,
+                   void *arg);
 
 /* One message as JSON of contract 5, or NULL with known == false when there is none. */
 typedef void message_fn(void *arg, bool ok, json_t *message);
@@ -205,7 +219,7 @@ struct consent_entry {
     char letter;                      /* or '*' */
     bool withdrawn;
     int64_t at;
-    const char *exempt; /* ",account," */
+    const char *exempt;  /* ",account," */
     const json_t *entry; /* what the ledger keeps */
 };
 /* The receipt of contract 6 for a withdrawal, {"granted":true} for a grant. */
@@ -219,14 +233,16 @@ void store_suppressions(struct store *, json_fn *, void *arg);
 
 /* ---- inbox.c ---- */
 
-void store_inbox_list(struct store *, const char *recipient, int limit, const char *before, const char *state, json_fn *, void *arg);
+void store_inbox_list(struct store *, const char *recipient, int limit, const char *before, const char *state,
+                      json_fn *, void *arg);
 /* op: read, seen, archive; id "*" for all.  {"known":bool,"unread":n,"unseen":n,"version":n} */
 void store_inbox_mark(struct store *, const char *recipient, const char *op, const char *id, json_fn *, void *arg);
 
 /* ---- dead.c ---- */
 
 /* What could not be accepted: its bytes and the reason. */
-void store_bury(struct store *, const char *source, const char *reason, const char *bytes, size_t len, json_fn *, void *arg);
+void store_bury(struct store *, const char *source, const char *reason, const char *bytes, size_t len, json_fn *,
+                void *arg);
 /* [{"id","at","kind":"ingest"|"delivery","reason","detail"}] */
 void store_dead_list(struct store *, int limit, json_fn *, void *arg);
 /* One buried entry with its bytes, or null. */
@@ -237,7 +253,8 @@ void store_dead_redrive(struct store *, const char *delivery, json_fn *, void *a
 /* ---- journal.c: results that Redis could not take ---- */
 
 struct journal;
-/* journal_open: below data_dir, one file a process; what dead processes left is taken over.  NULL with *why (to be freed). */
+/* journal_open: below data_dir, one file a process; what dead processes left is taken over.  NULL with *why (to be
+ * freed). */
 struct journal *journal_open(const char *data_dir, char **why);
 /* journal_add: one settlement, on disk when it returns.  False when the disk does not take it. */
 bool journal_add(struct journal *, const struct settlement *);
