@@ -515,7 +515,7 @@ static int relay_start(void)
     struct relay *r = g_new0(struct relay, 1);
     struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t len = sizeof at;
-    pthread_t thread;
+    pthread_t thread = 0;
 
     r->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (bind(r->listener, (struct sockaddr *)&at, sizeof at) < 0 || listen(r->listener, 1) < 0 ||
