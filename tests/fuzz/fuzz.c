@@ -112,8 +112,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     json_t *config = yaml_parse("fuzz", (const char *)data, len, YAML_TEXT, &lines, &why);
 
     if (config) {
-        g_autofree char *expanded = settings_expand(config, lines, "fuzz"),
-                        *checked = settings_check(config, lines, "fuzz");
+        g_free(settings_expand(config, lines, "fuzz"));
+        g_free(settings_check(config, lines, "fuzz"));
         g_hash_table_unref(lines);
     }
     json_decref(config);

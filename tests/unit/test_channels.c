@@ -151,13 +151,7 @@ static void a_mail_is_seven_bit_short_lined_and_takes_no_injection(void **state)
         column = out->str[i] == '\n' ? 0 : column + 1;
         assert_true(column <= 78);
     }
-    static const char *const bad[] = { "a\r\nBcc: x@y.z",
-                                       "a\nb",
-                                       "a\rb",
-                                       "a\x01"
-                                       "b",
-                                       "",
-                                       "\xff" };
+    static const char *const bad[] = { "a\r\nBcc: x@y.z", "a\nb", "a\rb", "a\001b", "", "\xff" };
     for (size_t i = 0; i < COUNT(bad); i++) {
         m.subject = bad[i];
         assert_non_null(mime_compose(&m, out));
