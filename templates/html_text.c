@@ -36,7 +36,9 @@ static int element_kind(const char *name)
 
 static void line_flush(struct writer *w)
 {
-    const char *p = w->line->str;
+    /* libxml2 lets bytes through that are no UTF-8 */
+    g_autofree char *valid = g_utf8_make_valid(w->line->str, (gssize)w->line->len);
+    const char *p = valid;
     bool first = true;
 
     while (*p == ' ')

@@ -244,6 +244,7 @@ static void html_becomes_readable_text(void **state)
                  { "<a href='https://x.example/'>here</a>", "here (https://x.example/)\n" },
                  { "<style>p{}</style><div style='display: none'>hidden</div>seen<br>below", "seen\nbelow\n" },
                  { "<img alt='logo'>", "logo\n" },
+                 { "a\xe7", "a\xef\xbf\xbd\n" }, /* found by fuzzing */
                  { "", "" } };
 
     for (size_t i = 0; i < COUNT(rows); i++) {
