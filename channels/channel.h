@@ -29,10 +29,12 @@ enum outcome_kind {
     OUTCOME_REFUSED,  /* never: bad address, blocked, malformed */
     OUTCOME_UNKNOWN,  /* all of it was handed over and the answer was lost (RFC 1047) */
     OUTCOME_STOPPED,  /* answer() said stop */
+    OUTCOME_RETURNED, /* never begun: its turn did not come; says nothing about anybody */
 };
 
 struct outcome {
     enum outcome_kind kind;
+    bool perhaps;           /* DEFERRED, and yet it may have been taken: repeat under the same key */
     int64_t retry_after_ms; /* what the provider asked for, 0 for nothing */
     int code;               /* SMTP reply or HTTP status, 0 for none */
     char ref[200];          /* how the provider calls it */

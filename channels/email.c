@@ -61,11 +61,11 @@ extern char **environ;
 
 static void slot_close(struct slot *s)
 {
-    if (s->pid <= 0)
-        return;
     ev_io_stop(s->home->loop, &s->readable);
     ev_io_stop(s->home->loop, &s->writable);
     ev_timer_stop(s->home->loop, &s->deadline);
+    if (s->pid <= 0)
+        return;
     close(s->fd);
     kill(s->pid, SIGKILL);
     while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
@@ -195,7 +195,7 @@ static void finish_by_stage(struct slot *s, const char *why)
     struct outcome o = { .kind = hand && hand->went       ? OUTCOME_UNKNOWN
                                  : s->stage == STAGE_MAIL ? OUTCOME_DEFERRED
                                                           : OUTCOME_FAULT };
-    struct outcome untouched = { .kind = OUTCOME_FAULT, .detail = "its connection ended before its turn" };
+    struct outcome untouched = { .kind = OUTCOME_RETURNED, .detail = "its connection ended before its turn" };
 
     snprintf(o.detail, sizeof o.detail, "%s %s", why, hand && hand->went ? "after the final dot" : at[s->stage]);
     s->hand = s->ahead = NULL;
@@ -412,6 +412,6 @@ struct provider *email_open(struct ev_loop *loop, const struct email_settings *s
 
 const char *outcome_name(enum outcome_kind kind)
 {
-    static const char *const names[] = { "sent", "deferred", "fault", "refused", "unknown", "stopped" };
+    static const char *const names[] = { "sent", "deferred", "fault", "refused", "unknown", "stopped", "returned" };
     return names[kind];
 }

@@ -166,7 +166,9 @@ static void on_answer(void *arg, const struct webhook_answer *a)
         if (a->status / 100 == 3)
             g_strlcpy(o.detail, "the gateway redirects, which is not followed: correct its url", sizeof o.detail);
     } else {
-        o.kind = a->nothing_sent ? OUTCOME_FAULT : OUTCOME_UNKNOWN;
+        /* a gateway that is only slow knows the repetition by its key */
+        o.kind = a->nothing_sent ? OUTCOME_FAULT : a->timed_out ? OUTCOME_DEFERRED : OUTCOME_UNKNOWN;
+        o.perhaps = o.kind == OUTCOME_DEFERRED;
         snprintf(o.detail, sizeof o.detail, "%s", a->error);
     }
     one_line(o.detail);

@@ -177,6 +177,7 @@ static void request_finish(struct request *r, CURLcode code)
         .body = r->answer->str,
         .retry_after_ms = retry_after > 0 ? MIN(retry_after, 86400) * 1000 : 0,
         .nothing_sent = request_size == 0,
+        .timed_out = code == CURLE_OPERATION_TIMEDOUT,
         .error = r->error[0] ? r->error : curl_easy_strerror(code),
     };
     curl_multi_remove_handle(w->multi, r->easy);

@@ -22,7 +22,8 @@ struct webhook_answer {
     const char *body;       /* ends with NUL; cut at WEBHOOK_MAX_ANSWER */
     int64_t retry_after_ms; /* 0 for none */
     bool nothing_sent;      /* certain: no byte of the request left */
-    const char *error;      /* libcurl's words when status is 0 */
+    bool timed_out;
+    const char *error; /* libcurl's words when status is 0 */
 };
 
 typedef void webhook_done_fn(void *arg, const struct webhook_answer *);

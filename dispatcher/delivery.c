@@ -370,7 +370,9 @@ static void settle_sent(struct delivery *d, const struct outcome *o)
 {
     d->settlement =
         (struct settlement){ .final = true, .code = 'T', .burn = true, .keep_cap = true, .sent_at = clock_now() };
-    g_strlcpy(d->ref, o->ref, sizeof d->ref);
+    g_autofree char *ref = g_utf8_make_valid(o->ref, -1); /* what a server says may be anything */
+    *g_utf8_offset_to_pointer(ref, MIN(g_utf8_strlen(ref, -1), 60)) = '\0';
+    g_strlcpy(d->ref, ref, sizeof d->ref);
     d->reason[0] = '\0';
     if (d->channel == CHANNEL_IN_APP)
         d->settlement.card = d->made.bytes->str;
@@ -446,11 +448,23 @@ static void fact_outcome(struct delivery *d, const char *verdict, const struct o
                 d->outlet->name, outcome_name(o->kind), o->code, report_quoted(o->detail));
 }
 
+static void final_unknown(struct delivery *d, const struct outcome *o)
+{
+    fact_outcome(d, "unknown", o);
+    g_strlcpy(d->reason, "outcome_unknown", sizeof d->reason);
+    d->settlement = (struct settlement){ .final = true, .code = 'U', .burn = true, .keep_cap = true };
+    settle(d);
+}
+
 static void retry_later(struct delivery *d, const struct outcome *o)
 {
     const struct retry *r = &service_of(d)->policy->retry;
     int64_t wait = MAX(retry_wait(r, d->attempts + 1, chance()), o->retry_after_ms);
 
+    if (d->attempts + 1 >= r->max_attempts && o->perhaps) {
+        final_unknown(d, o);
+        return;
+    }
     if (d->attempts + 1 >= r->max_attempts) {
         fact_outcome(d, "failed", o);
         g_strlcpy(d->reason, "provider_unavailable", sizeof d->reason);
@@ -460,6 +474,7 @@ static void retry_later(struct delivery *d, const struct outcome *o)
     }
     fact_outcome(d, "retry", o);
     put_off(d, "provider_unavailable", clock_now() + wait, true);
+    d->settlement.keep_cap = o->perhaps; /* read when the batch is built */
 }
 
 /* Withdrawn, cancelled, expired or suppressed between admission and the final dot. */
@@ -491,16 +506,17 @@ static void stopped(struct delivery *d)
 
 static void unknown(struct delivery *d, const struct outcome *o)
 {
+    const struct retry *r = &service_of(d)->policy->retry;
+
+    if (!d->category.resend_unknown || d->attempts + 1 >= r->max_attempts) {
+        final_unknown(d, o);
+        return;
+    }
     fact_outcome(d, "unknown", o);
     g_strlcpy(d->reason, "outcome_unknown", sizeof d->reason);
-    if (d->category.resend_unknown && d->attempts + 1 < service_of(d)->policy->retry.max_attempts) {
-        d->settlement = (struct settlement){ .due = clock_now() + retry_wait(&service_of(d)->policy->retry,
-                                                                             d->attempts + 1, chance()),
-                                             .burn = true,
-                                             .keep_cap = true };
-    } else {
-        d->settlement = (struct settlement){ .final = true, .code = 'U', .burn = true, .keep_cap = true };
-    }
+    d->settlement = (struct settlement){ .due = clock_now() + retry_wait(r, d->attempts + 1, chance()),
+                                         .burn = true,
+                                         .keep_cap = true };
     settle(d);
 }
 
@@ -523,7 +539,13 @@ static void take_outcome(struct delivery *d)
         settle_sent(d, o);
         break;
     case OUTCOME_DEFERRED: retry_later(d, o); break;
+    case OUTCOME_RETURNED: put_off(d, "provider_unavailable", clock_now(), false); break;
     case OUTCOME_FAULT: /* says nothing about this message: no attempt is burnt */
+        if (d->has_next && !outbox_alternative(worker_outbox(d->worker), d->outlet)) {
+            fact_outcome(d, "failed", o);
+            end_unsent(d, 'F', "provider_unavailable", true); /* the next channel can have it now */
+            break;
+        }
         fact_outcome(d, "retry", o);
         put_off(d, "provider_unavailable", clock_now() + fault_wait(d), false);
         break;

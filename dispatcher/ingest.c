@@ -25,6 +25,7 @@ struct ingest {
     char *key, consumer[80];
     int busy, rounds;
     bool stopped, reading;
+    ev_timer again; /* after an error */
 };
 
 struct entry {
@@ -135,14 +136,22 @@ static void take_entries(struct ingest *in, const redisReply *entries)
 
 /* ---------------------------------------------------------------- reading */
 
+/* Whatever Redis said against it, it is tried again: with a group made anew, should that have gone. */
+static void try_again(struct ingest *in, const redisReply *reply)
+{
+    log_error("ingest.unusable", "{s:s, s:s}", "key", in->key, "error", reply->str);
+    if (!in->stopped)
+        ev_timer_again(in->service->loop, &in->again);
+}
+
 static void on_group(void *arg, const redisReply *reply)
 {
     struct ingest *in = arg;
 
     in->reading = false;
     if (reply && reply->type == REDIS_REPLY_ERROR && !g_str_has_prefix(reply->str, "BUSYGROUP")) {
-        log_error("ingest.unusable", "{s:s, s:s}", "key", in->key, "error", reply->str);
-        return; /* tried again on the next connection */
+        try_again(in, reply);
+        return;
     }
     if (reply)
         read_next(in);
@@ -154,6 +163,15 @@ static void make_group(struct ingest *in)
     call(in, on_group, 6, (const char *[]){ "XGROUP", "CREATE", in->key, GROUP, "0", "MKSTREAM" });
 }
 
+static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    struct ingest *in = w->data;
+
+    ev_timer_stop(loop, w);
+    if (!in->stopped && !in->reading && redis_is_up(in->redis))
+        make_group(in);
+}
+
 /* True when the answer carries entries; a group that is gone (restart without persistence, FLUSH) is made again. */
 static bool usable(struct ingest *in, const redisReply *reply)
 {
@@ -161,10 +179,7 @@ static bool usable(struct ingest *in, const redisReply *reply)
     if (!reply)
         return false; /* on_up begins anew */
     if (reply->type == REDIS_REPLY_ERROR) {
-        if (g_str_has_prefix(reply->str, "NOGROUP"))
-            make_group(in);
-        else
-            log_error("ingest.unusable", "{s:s, s:s}", "key", in->key, "error", reply->str);
+        try_again(in, reply);
         return false;
     }
     return true;
@@ -216,6 +231,9 @@ struct ingest *ingest_start(struct service *s)
     in->service = s;
     in->key = store_key(s->store, "ingest");
     snprintf(in->consumer, sizeof in->consumer, "%s-%d", host, getpid());
+    ev_init(&in->again, on_again);
+    in->again.data = in;
+    in->again.repeat = 1;
     in->redis = store_connection(s->store, 10, (struct redis_events){ .up = on_up, .arg = in });
     return in;
 }
@@ -240,6 +258,7 @@ void ingest_close(struct ingest *in)
     if (!in)
         return;
     in->stopped = true;
+    ev_timer_stop(in->service->loop, &in->again);
     redis_close(in->redis);
     g_free(in->key);
     g_free(in);

@@ -9,6 +9,7 @@
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/message.h"
 #include "dispatcher/recipient.h"
+#include "schedules/instant.h"
 
 #define RACES_MAX 8
 
@@ -16,6 +17,7 @@ struct intake {
     struct service *service;
     struct draft draft;
     char door[16], id[MESSAGE_ID_SIZE], hash[65];
+    bool seeded;
     int64_t send_at, expires_at;
     char *profile_was, *profile_new; /* texts; new is "" when it stays */
     bool replayed;
@@ -98,6 +100,52 @@ static void finish_accepted(struct intake *in)
     finish(in, 202, body);
 }
 
+/*
+ * A message that is refused today may be one that was accepted before: its answer was lost, and meanwhile it expired or
+ * its template changed.  So before a refusal whatever makes it known is looked up: the key, or the id that its origin
+ * gives it.
+ */
+static void on_known_message(void *arg, bool ok, json_t *message)
+{
+    struct intake *in = arg;
+    const char *at = json_string_value(json_object_get(message, "send_at"));
+
+    if (!ok) {
+        finish_gone(in);
+    } else if (message) {
+        in->replayed = true;
+        instant_parse(&in->send_at, at);
+        finish_accepted(in);
+    } else {
+        refuse(in, 422, "the message was not accepted");
+    }
+}
+
+static void on_known_key(void *arg, const char *held)
+{
+    struct intake *in = arg;
+    g_auto(GStrv) words = g_strsplit(held ? held : "", "|", 3);
+
+    if (!held)
+        finish_gone(in);
+    else if (g_strv_length(words) != 3 || strcmp(words[0], in->hash) != 0 || ident_partition(words[1]) < 0)
+        refuse(in, 422, "the message was not accepted");
+    else {
+        g_strlcpy(in->id, words[1], sizeof in->id);
+        store_show(in->service->store, in->id, SHOW_BRIEF, on_known_message, in);
+    }
+}
+
+static void refuse_unless_known(struct intake *in)
+{
+    if (*in->draft.idempotency_key)
+        store_key_holder(in->service->store, in->draft.idempotency_key, on_known_key, in);
+    else if (in->seeded)
+        store_show(in->service->store, in->id, SHOW_BRIEF, on_known_message, in);
+    else
+        refuse(in, 422, "the message was not accepted");
+}
+
 /* ---------------------------------------------------------------- accept */
 
 static void accept_now(struct intake *in);
@@ -146,9 +194,9 @@ static void accept_now(struct intake *in)
         .recipient = d->recipient,
         .body = body,
         .body_len = strlen(body),
-        .category = d->category->name,
+        .category = d->category,
         .supersede = d->supersede,
-        .kind = "tsm"[d->category->kind],
+        .kind = d->kind,
         .strategy = d->strategy,
         .lane = d->lane,
         .send_at = in->send_at,
@@ -197,7 +245,7 @@ static void place(struct intake *in)
 
     draft_place(&in->draft, service_zone(in->service, profile), clock_now(), &in->send_at, &in->expires_at, in->errors);
     if (json_array_size(in->errors))
-        refuse(in, 422, "the message was not accepted");
+        refuse_unless_known(in);
     else if (*in->draft.idempotency_key && !in->replayed)
         store_reserve(in->service->store, in->draft.idempotency_key, in->hash, in->id, in->send_at, on_reserved, in);
     else
@@ -246,9 +294,15 @@ static void take_key(struct intake *in, const char *outer)
 {
     if (!outer)
         return;
-    if (!*outer || strlen(outer) > 255)
-        problem_add(in->errors, "/idempotency_key", "the header Idempotency-Key must have 1 to 255 characters");
-    else if (*in->draft.idempotency_key && strcmp(outer, in->draft.idempotency_key) != 0)
+    bool control = false;
+    for (const char *p = outer; *p; p++)
+        control |= (unsigned char)*p < ' ' || *p == 0x7f;
+    if (!*outer || strlen(outer) > 255 || control || !g_utf8_validate(outer, -1, NULL)) {
+        problem_add(in->errors, "/idempotency_key",
+                    "the header Idempotency-Key must have 1 to 255 characters and no control characters");
+        return;
+    }
+    if (*in->draft.idempotency_key && strcmp(outer, in->draft.idempotency_key) != 0)
         problem_add(in->errors, "/idempotency_key", "is not the same as the header Idempotency-Key");
     g_strlcpy(in->draft.idempotency_key, outer, sizeof in->draft.idempotency_key);
     if (in->draft.body)
@@ -273,12 +327,13 @@ static void begin(struct intake *in, const json_t *message, const struct intake_
 
     message_check(s, message, o->door, o->source, &in->draft, in->errors);
     take_key(in, o->key);
+    hash_body(in, message);
+    in->seeded = o->seed != NULL;
+    ident_make(in->id, store_partition(s->store, in->draft.recipient), o->seed, o->seed ? strlen(o->seed) : 0);
     if (json_array_size(in->errors)) {
-        refuse(in, 422, "the message was not accepted");
+        refuse_unless_known(in);
         return;
     }
-    ident_make(in->id, store_partition(s->store, in->draft.recipient), o->seed, o->seed ? strlen(o->seed) : 0);
-    hash_body(in, message);
     if (in->draft.profile || in->draft.when == WHEN_LOCAL || in->draft.strategy == 'f')
         read_profile(in);
     else

@@ -64,7 +64,8 @@ struct checking {
     const json_t *in;
     struct draft *d;
     json_t *errors;
-    struct template *template;
+    struct template *template; /* borrowed for the check alone */
+    const struct category *category;
 };
 
 static const char *const known[] = {
@@ -142,7 +143,7 @@ static void check_template(struct checking *c)
     const json_t *data = json_object_get(c->in, "data");
     json_auto_t *none = json_object();
 
-    if (!json_object_get(c->in, "template"))
+    if (!json_object_get(c->in, "template") || json_is_null(json_object_get(c->in, "template")))
         problem_add(c->errors, "/template", "is required");
     if (data && !json_is_object(data))
         problem_add(c->errors, "/data", "must be an object");
@@ -161,8 +162,8 @@ static void check_category(struct checking *c)
 {
     const char *name = text_field(c, "category", 64);
 
-    if (!name && json_object_get(c->in, "category"))
-        return;
+    if (!name && json_object_get(c->in, "category") && !json_is_null(json_object_get(c->in, "category")))
+        return; /* complained about already */
     if (!name)
         name = c->template ? template_category(c->template) : NULL;
     if (!name) {
@@ -170,9 +171,13 @@ static void check_category(struct checking *c)
             problem_add(c->errors, "/category", "is required: the template names none");
         return;
     }
-    c->d->category = policy_category(c->s->policy, name);
-    if (!c->d->category)
+    c->category = policy_category(c->s->policy, name);
+    if (!c->category) {
         problem_add(c->errors, "/category", "names no category of the configuration");
+        return;
+    }
+    g_strlcpy(c->d->category, c->category->name, sizeof c->d->category);
+    c->d->kind = "tsm"[c->category->kind];
 }
 
 static void add_channel(struct checking *c, const char *name, const char *pointer)
@@ -291,11 +296,10 @@ void draft_place(const struct draft *d, const struct zone *zone, int64_t now, in
 static json_t *body_of(struct checking *c, const char *door, const char *source)
 {
     static const char *const copied[] = { "data", "tags", "supersede", "idempotency_key", "priority" };
-    json_t *body =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "recipient", c->d->recipient, "template",
-                  c->template ? template_name(c->template) : "", "category", c->d->category ? c->d->category->name : "",
-                  "door", door, "template_version", c->template ? template_version(c->template) : "", "strategy",
-                  c->d->strategy == 'f' ? "first" : "all");
+    json_t *body = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "recipient", c->d->recipient, "template",
+                             c->template ? template_name(c->template) : "", "category", c->d->category, "door", door,
+                             "template_version", c->template ? template_version(c->template) : "", "strategy",
+                             c->d->strategy == 'f' ? "first" : "all");
     json_t *channels = json_array();
 
     for (const char *l = c->d->channels; *l; l++)
@@ -315,7 +319,7 @@ void message_check(const struct service *s, const json_t *message, const char *d
 {
     static const char *const strategies[] = { "all", "first", NULL }, *const priorities[] = { "high", "normal", "low",
                                                                                               NULL };
-    struct checking c = { s, message, d, errors, NULL };
+    struct checking c = { .s = s, .in = message, .d = d, .errors = errors };
     const char *text;
 
     memset(d, 0, sizeof *d);
@@ -328,7 +332,7 @@ void message_check(const struct service *s, const json_t *message, const char *d
     check_expiry(&c);
     d->strategy = choice_field(&c, "strategy", strategies, 0) ? 'f' : 'a';
     d->lane = (enum lane)choice_field(&c, "priority", priorities, LANE_NORMAL);
-    if (d->category && d->category->kind == KIND_TRANSACTIONAL)
+    if (d->kind == 't')
         d->lane = LANE_HIGH; /* it never waits behind bulk */
     if ((text = text_field(&c, "supersede", 128)))
         g_strlcpy(d->supersede, text, sizeof d->supersede);

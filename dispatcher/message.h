@@ -13,7 +13,7 @@ struct draft {
     json_t *body;    /* what is stored: the message without its recipient's profile and its times */
     json_t *profile; /* the recipient's fields when they came along, else NULL */
     char recipient[129], supersede[129], idempotency_key[257];
-    const struct category *category;
+    char category[65], kind;          /* t s m; copied, because a reload may come before the answer of Redis */
     char channels[CHANNEL_COUNT + 1]; /* letters */
     char strategy;                    /* 'a' or 'f' */
     enum lane lane;

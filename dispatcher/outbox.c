@@ -228,13 +228,14 @@ void outlet_leave(struct outbox *o, struct outlet *out, const struct outcome *ou
         out->sent++;
     else
         out->failed++;
-    if (outcome->kind == OUTCOME_FAULT) {
+    bool paused = out->paused_until > ev_now(o->service->loop); /* those that went down together are one fault */
+    if (outcome->kind == OUTCOME_FAULT && !paused) {
         double seconds = MIN(LONGEST_PAUSE, FIRST_PAUSE * (1 << MIN(out->faults, 6)));
         out->faults++;
         pause_outlet(o, out, seconds, outcome);
     } else if (outcome->retry_after_ms > 0 && (outcome->code == 429 || outcome->code == 503)) {
         pause_outlet(o, out, (double)outcome->retry_after_ms / 1000, outcome); /* it asked us all to slow down */
-    } else if (out->faults && outcome->kind != OUTCOME_STOPPED) {
+    } else if (out->faults && !paused && outcome->kind != OUTCOME_FAULT && outcome->kind < OUTCOME_STOPPED) {
         out->faults = 0;
         log_info("provider.well", "{s:s}", "provider", out->name);
         set_up(out, true);

@@ -150,6 +150,8 @@ static void on_settle(struct ev_loop *loop, ev_timer *timer, int revents)
 
 static void send_ready(void *arg, struct outlet *outlet)
 {
+    if (outlet->paused_until > ev_now(((struct worker *)arg)->service->loop))
+        return;
     while (outlet->provider && outlet->ready.length && outlet->provider->type->room(outlet->provider) > 0)
         delivery_send(g_queue_pop_head(&outlet->ready));
 }
@@ -223,6 +225,9 @@ static struct delivery *delivery_new(struct worker *w, int partition, const stru
     d->lane = d->category.kind == KIND_TRANSACTIONAL || (priority && strcmp(priority, "high") == 0) ? LANE_HIGH
               : priority && strcmp(priority, "low") == 0                                            ? LANE_LOW
                                                                                                     : LANE_NORMAL;
+    name = json_string_value(json_object_get(d->body, "strategy"));
+    d->has_next =
+        name && strcmp(name, "first") == 0 && strchr(c->channels, c->letter) && strchr(c->channels, c->letter)[1];
     d->link.data = d;
     g_queue_push_tail_link(&w->live, &d->link);
     w->held[d->channel]++;
@@ -448,8 +453,11 @@ static void on_report(struct ev_loop *loop, ev_timer *timer, int revents)
     json_auto_t *report = json_pack("{s:s, s:I, s:o, s:{}}", "name", w->name, "at", (json_int_t)clock_real(),
                                     "providers", outbox_report(w->outbox), "totals");
 
+    worker_place_free(w); /* a pause may be over */
     if (!w->service->store->ready)
         return;
+    journal_replay(w->journal, w->service->store, w->service->policy);
+    w->journal_broken &= journal_count(w->journal) > 0;
     metrics_each(METRIC_MESSAGES, add_count, json_object_get(report, "totals"));
     char *text = json_dumps(report, JSON_COMPACT);
     store_command(w->service->store, NULL, NULL, 5, (const char *[]){ "SET", key, text, "EX", "6" });

@@ -53,6 +53,7 @@ struct delivery {
     /* what is being settled */
     struct settlement settlement;
     char reason[64], ref[200];
+    bool has_next;   /* strategy first, and further channels */
     bool ended;      /* the provider is done with it */
     bool from_world; /* what is being settled is an outcome, not a verdict of ours */
     GList link;      /* among all of the worker's */

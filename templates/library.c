@@ -2,7 +2,9 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "templates/html_text.h"
 #include "templates/icu_message.h"
@@ -47,10 +49,31 @@ struct template
 
 /* ---------------------------------------------------------------- loading */
 
-static char *read_file(struct template *t, const char *path, gsize *len, char **why)
+/* A plain file that lies below the folder of templates: a pipe would wait for ever, a link may lead to somebody's
+ * secrets. */
+static bool file_good(const char *path, const char *dir, char **why)
+{
+    char *file = realpath(path, NULL), *root = realpath(dir, NULL);
+    struct stat st;
+    bool inside = file && root && g_str_has_prefix(file, root) && file[strlen(root)] == '/';
+    bool good = inside && stat(file, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= MUSTACHE_MAX_SOURCE;
+
+    if (!good)
+        *why = g_strdup_printf("%s:1: %s", path,
+                               !inside ? "leads out of the folder of templates"
+                                       : "is no plain file, or larger than 256 kB");
+    free(file);
+    free(root);
+    return good;
+}
+
+static char *read_file(struct library *l, struct template *t, const char *path, gsize *len, char **why)
 {
     GError *error = NULL;
     char *text;
+
+    if (!file_good(path, l->dir, why))
+        return NULL;
 
     if (!g_file_get_contents(path, &text, len, &error)) {
         *why = g_strdup_printf("%s: %s", path, error->message);
@@ -109,7 +132,8 @@ static GHashTable *catalogs_new(void)
     return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, message_table_free);
 }
 
-static bool load_catalog(struct template *t, GHashTable *catalogs, const char *dir, const char *file, char **why)
+static bool load_catalog(struct library *l, struct template *t, GHashTable *catalogs, const char *dir, const char *file,
+                         char **why)
 {
     char locale[LOCALE_SIZE];
     g_autofree char *path = g_build_filename(dir, file, NULL), *stem = g_strndup(file, strlen(file) - 5);
@@ -125,7 +149,7 @@ static bool load_catalog(struct template *t, GHashTable *catalogs, const char *d
         *why = g_strdup_printf("%s:1: another file of this folder is for %s already", path, locale);
         return false;
     }
-    g_autofree char *text = read_file(t, path, &len, why);
+    g_autofree char *text = read_file(l, t, path, &len, why);
     if (!text)
         return false;
     json_auto_t *object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
@@ -164,6 +188,7 @@ static bool each_file(const char *dir, const char *suffix, bool (*fn)(void *, co
 }
 
 struct catalog_job {
+    struct library *l;
     struct template *t;
     GHashTable *catalogs;
     const char *dir;
@@ -172,13 +197,13 @@ struct catalog_job {
 static bool on_catalog(void *arg, const char *file, char **why)
 {
     struct catalog_job *job = arg;
-    return load_catalog(job->t, job->catalogs, job->dir, file, why);
+    return load_catalog(job->l, job->t, job->catalogs, job->dir, file, why);
 }
 
-static bool load_catalogs(struct template *t, GHashTable *catalogs, const char *dir, char **why)
+static bool load_catalogs(struct library *l, struct template *t, GHashTable *catalogs, const char *dir, char **why)
 {
     g_autofree char *locales = g_build_filename(dir, "locales", NULL);
-    return each_file(locales, ".json", on_catalog, &(struct catalog_job){ t, catalogs, locales }, why);
+    return each_file(locales, ".json", on_catalog, &(struct catalog_job){ l, t, catalogs, locales }, why);
 }
 
 /* "email.html.ar.mustache" → channel, part and locale; false with a sentence when it is none of ours. */
@@ -221,7 +246,7 @@ static bool on_part(void *arg, const char *file, char **why)
 
     if (!part_name_good(file, &key, path, why))
         return false;
-    g_autofree char *text = read_file(job->t, path, &len, why);
+    g_autofree char *text = read_file(job->t->library, job->t, path, &len, why);
     bool one_line = strstr(key, ".html") == NULL && strstr(key, ".text") == NULL && strstr(key, ".body") == NULL;
     if (text && one_line)
         len = strlen(g_strchomp(text)); /* a subject, title or address is one line */
@@ -291,6 +316,9 @@ static bool take_definition(struct template *t, json_t *d, const char *path, GHa
                 t->channels[i] = g_strdup(json_is_string(channel) ? json_string_value(channel) : "");
                 if (!channel_parts_of(t->channels[i]))
                     complaint = "knows email, sms and in_app";
+                for (size_t j = 0; j < i; j++)
+                    if (strcmp(t->channels[i], t->channels[j]) == 0)
+                        complaint = "names a channel twice";
             }
         } else if (strcmp(key, "description") != 0)
             complaint = "is unknown; a template has category, channels, data and description";
@@ -355,12 +383,12 @@ static bool load_template(struct template *t, const char *dir, char **why)
     json_auto_t *definition = NULL;
 
     if (g_file_test(path, G_FILE_TEST_EXISTS)) {
-        g_autofree char *text = read_file(t, path, &len, why);
+        g_autofree char *text = read_file(t->library, t, path, &len, why);
         if (!text || !(definition = t->library->yaml(path, &lines, why)) ||
             !take_definition(t, definition, path, lines, why))
             return false;
     }
-    return load_catalogs(t, t->catalogs, dir, why) &&
+    return load_catalogs(t->library, t, t->catalogs, dir, why) &&
            each_file(dir, ".mustache", on_part, &(struct part_job){ t, dir }, why) && settle_channels(t, dir, why);
 }
 
@@ -401,7 +429,7 @@ static bool on_layout(void *arg, const char *file, char **why)
     struct library *l = arg;
     g_autofree char *path = g_build_filename(l->dir, "_layouts", file, NULL);
     gsize len;
-    char *text = read_file(NULL, path, &len, why);
+    char *text = read_file(l, NULL, path, &len, why);
 
     if (!text)
         return false;
@@ -439,7 +467,7 @@ struct library *library_open(const char *dir, const char *default_locale, librar
     g_autofree char *layouts = g_build_filename(dir, "_layouts", NULL);
     char *fault = NULL;
     bool good =
-        each_file(layouts, ".mustache", on_layout, l, &fault) && load_catalogs(NULL, l->shared, layouts, &fault);
+        each_file(layouts, ".mustache", on_layout, l, &fault) && load_catalogs(l, NULL, l->shared, layouts, &fault);
     for (const char *name; (name = g_dir_read_name(d));) {
         g_autofree char *path = g_build_filename(dir, name, NULL);
         if (name_good(name) && g_file_test(path, G_FILE_TEST_IS_DIR))

@@ -172,7 +172,7 @@ static const char *parse_rate(double *per_second, const char *text)
     const char *unit = end;
     double seconds = strcmp(unit, "/s") == 0 ? 1 : strcmp(unit, "/m") == 0 ? 60 : strcmp(unit, "/h") == 0 ? 3600 : 0;
 
-    if (end == text || !(count > 0) || seconds == 0)
+    if (end == text || !(count > 0) || !isfinite(count) || seconds == 0)
         return "is no rate; write it like \"200/s\", \"50/m\" or \"1000/h\"";
     *per_second = count / seconds;
     return NULL;
@@ -315,6 +315,15 @@ static const char *check_listen(const char *text)
     return *end || end == colon + 1 || port < 0 || port > 65535 ? "has no port between 0 and 65535" : NULL;
 }
 
+static bool secret_good(const char *base64)
+{
+    gsize len = 0;
+    g_autofree guchar *bytes = g_base64_decode(base64, &len);
+
+    return bytes && len >= 24 && len <= 64 &&
+           strspn(base64, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=") == strlen(base64);
+}
+
 static const char *check_scalar(const struct setting *s, const char *text, char *why)
 {
     struct setting_window window;
@@ -332,7 +341,7 @@ static const char *check_scalar(const struct setting *s, const char *text, char 
         return (complaint = duration_parse(&ms, text)) ? complaint : check_range((double)ms, s->range, why);
     case SET_RATE: return parse_rate(&rate, text);
     case SET_CHOICE: return check_choice(s, text, why);
-    case SET_URL: return check_url(s, text, why);
+    case SET_URL: return strpbrk(text, "\r\n\t ") ? "must be one line without blanks" : check_url(s, text, why);
     case SET_ZONE: return zone_open(text) ? NULL : "is no IANA time zone; write it like \"Europe/Berlin\"";
     case SET_LOCALE:
         return g_regex_match_simple("^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$", text, 0, 0)
@@ -349,6 +358,9 @@ static const char *check_scalar(const struct setting *s, const char *text, char 
     case SET_SECRET:
         if (s->range && (strlen(text) < 16 || strlen(text) > 256))
             return "must have 16 to 256 characters; make one with: openssl rand -base64 24";
+        if (g_str_has_prefix(text, "whsec_") && !secret_good(text + 6))
+            return "must be whsec_ and the base64 of 24 to 64 bytes; make one with: echo whsec_$(openssl rand -base64 "
+                   "32)";
         return strpbrk(text, "\r\n") ? "must be one line" : NULL;
     case SET_TEXT:
     case SET_PATH: return check_text(s, text, why);
@@ -465,6 +477,20 @@ static bool element_complete(struct walk *w, const struct setting *s, const json
     return true;
 }
 
+/* Names tell elements apart in status, trace and metrics. */
+static bool names_differ(struct walk *w, const json_t *list, const char *path)
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        for (size_t j = 0; j < i; j++) {
+            const json_t *name = json_object_get(json_array_get(list, i), "name");
+            if (name && json_equal((json_t *)name, json_object_get(json_array_get(list, j), "name"))) {
+                g_autofree char *at = g_strdup_printf("%s[%zu].name", path, i);
+                return complain(w, at, "is the name of another one already");
+            }
+        }
+    return true;
+}
+
 static bool walk_list(struct walk *w, const struct setting *s, const json_t *list, const char *path)
 {
     json_t *item;
@@ -485,7 +511,7 @@ static bool walk_list(struct walk *w, const struct setting *s, const json_t *lis
                 return complain(w, full, complaint);
         }
     }
-    return true;
+    return names_differ(w, list, path);
 }
 
 static bool walk_value(struct walk *w, const struct setting *s, const json_t *value, const char *path)
@@ -535,6 +561,8 @@ static char *expand(const char *text, char **missing)
 
     while (*text) {
         const char *end = text[0] == '$' && text[1] == '{' ? strchr(text, '}') : NULL;
+        if (text[0] == '$' && text[1] == '{' && (!end || memchr(text + 2, '{', (size_t)(end - text - 2))))
+            return *missing = NULL, g_string_free(out, TRUE);
         if (!end) {
             g_string_append_c(out, *text++);
             continue;
@@ -564,6 +592,10 @@ static json_t *expand_value(struct walk *w, json_t *value, const char *path)
         g_autofree char *text = expand(json_string_value(value), &missing);
         if (text)
             return json_string(text);
+        if (!missing) {
+            complain(w, path, "has a \"${\" that is not closed, or one within another");
+            return json_incref(value);
+        }
         g_autofree char *what =
             g_strdup_printf("needs the environment variable %s, which is not set; ${%s:-default} would give a default",
                             missing, missing);

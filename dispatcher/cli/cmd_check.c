@@ -187,6 +187,10 @@ int cmd_check(struct cli *c)
 {
     struct checking k = { .cli = c, .list = json_array() };
 
+    if (c->argc) {
+        json_decref(k.list);
+        return cli_usage(c, "takes no further words");
+    }
     if (opt_settings) {
         json_decref(k.list);
         return print_settings();

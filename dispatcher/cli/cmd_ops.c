@@ -155,6 +155,8 @@ int cmd_queue(struct cli *c)
 {
     struct sums last = { 0 };
 
+    if (c->argc)
+        return cli_usage(c, "takes no further words");
     for (;;) {
         json_auto_t *picture = take_picture(c, &last);
         if (!picture)

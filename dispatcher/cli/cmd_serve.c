@@ -144,7 +144,9 @@ int cmd_serve(struct cli *c)
 
     if (opt_role && strcmp(opt_role, "all") != 0 && strcmp(opt_role, "api") != 0 && strcmp(opt_role, "worker") != 0)
         return cli_usage(c, "the role is all, api or worker");
-    if (opt_rate < 0 || opt_rate > 1e6)
+    if (c->argc)
+        return cli_usage(c, "takes no further words");
+    if (!(opt_rate >= 0 && opt_rate <= 1e6))
         return cli_usage(c, "the clock rate lies between 0 and 1000000");
 #ifndef TIDINGS_SANITIZED      /* a leak check looks into its own process */
     prctl(PR_SET_DUMPABLE, 0); /* no core file holds addresses or secrets */

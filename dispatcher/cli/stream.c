@@ -77,7 +77,7 @@ int stream_run(struct cli *c, const char *file, stream_fn *fn, void *arg)
     progress_begin(&progress, size);
     while ((len = getline(&text, &room, in)) > 0) {
         done += len;
-        while (len && strchr(" \t\r\n", text[len - 1]))
+        while (len && memchr(" \t\r\n", text[len - 1], 4))
             len--;
         if (!len)
             continue;
@@ -91,9 +91,13 @@ int stream_run(struct cli *c, const char *file, stream_fn *fn, void *arg)
     }
     wait_until(&s, 0);
     progress_end(&progress);
+    int broken = ferror(in) ? errno : 0;
     free(text);
     if (in != stdin)
         fclose(in);
+    if (broken)
+        return cli_fail("%s: reading ended with an error after %" G_GINT64_FORMAT " lines: %s", file ? file : "-",
+                        s.printed, strerror(broken));
     if (s.bad)
         return cli_fail("%" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " lines were refused; their answers say why", s.bad,
                         s.printed);

@@ -53,6 +53,8 @@ const char *http_not_ready(struct http_server *);
 /* http_dispatch: routes.c: finds the route, checks who calls, runs the handler or answers why not. */
 void http_dispatch(struct request *);
 const char *request_header(struct request *, const char *name);
+/* request_is: the media type of the body, in UTF-8 if it says. */
+bool request_is(struct request *, const char *type);
 const char *request_query(const struct request *, const char *name, const char *fallback);
 
 /* Answers: each request gets exactly one. */

@@ -15,14 +15,15 @@ static void on_list(void *arg, bool ok, json_t *result)
 void get_inbox(struct request *r)
 {
     const char *state = request_query(r, "state", "all"), *before = request_query(r, "before", "");
-    int limit = atoi(request_query(r, "limit", "50"));
+    char *rest;
+    long limit = strtol(request_query(r, "limit", "50"), &rest, 10);
 
     if (strcmp(state, "all") != 0 && strcmp(state, "unread") != 0 && strcmp(state, "archived") != 0)
         answer_problem(r, 400, "state is all, unread or archived");
-    else if (limit < 1 || limit > 200 || before[strspn(before, "0123456789")])
+    else if (*rest || limit < 1 || limit > 200 || before[strspn(before, "0123456789")] || strlen(before) > 15)
         answer_problem(r, 400, "limit lies between 1 and 200, before is the number of the page before");
     else
-        store_inbox_list(r->service->store, r->recipient, limit, before, state, on_list, r);
+        store_inbox_list(r->service->store, r->recipient, (int)limit, before, state, on_list, r);
 }
 
 static void on_marked(void *arg, bool ok, json_t *result)

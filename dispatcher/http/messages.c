@@ -65,44 +65,45 @@ static void on_line(void *arg, const struct intake_answer *a)
 static void post_lines(struct request *r)
 {
     struct lines *l = g_new0(struct lines, 1);
+    const char *p = r->body->str, *end = p + r->body->len;
     int count = 0;
 
-    for (char *p = r->body->str; *p; p++)
-        count += *p == '\n';
+    for (const char *c = p; c < end; c++)
+        count += *c == '\n';
     if (count > NDJSON_MAX) {
         g_free(l);
         answer_problem(r, 413, "at most 10000 lines at a time");
         return;
     }
     *l = (struct lines){ r, json_array(), 1 };
-    for (char *p = r->body->str; *p;) {
-        size_t len = strcspn(p, "\n");
-        if (strspn(p, " \t\r") < len) {
-            struct line *line = g_new0(struct line, 1);
-            *line = (struct line){ l, json_array_size(l->answers) };
-            json_array_append_new(l->answers, json_null());
-            l->open++;
-            intake_text(r->service, p, len, &(struct intake_origin){ .door = "http", .source = r->caller }, on_line,
-                        line);
-        }
-        p += len + (p[len] == '\n');
+    for (const char *eol; p < end; p = eol + 1) {
+        eol = memchr(p, '\n', (size_t)(end - p));
+        eol = eol ? eol : end;
+        if ((size_t)(eol - p) == strspn(p, " \t\r")) /* an empty line; a NUL is none */
+            continue;
+        struct line *line = g_new0(struct line, 1);
+        *line = (struct line){ l, json_array_size(l->answers) };
+        json_array_append_new(l->answers, json_null());
+        l->open++;
+        intake_text(r->service, p, (size_t)(eol - p), &(struct intake_origin){ .door = "http", .source = r->caller },
+                    on_line, line);
     }
     lines_done(l);
 }
 
 void post_messages(struct request *r)
 {
-    const char *type = request_header(r, "Content-Type");
+    const char *key = request_header(r, "Idempotency-Key");
 
-    if (type && g_str_has_prefix(type, "application/x-ndjson"))
+    if (request_is(r, "application/x-ndjson") && key)
+        answer_problem(r, 400, "a header cannot be the key of many messages; write idempotency_key into each line");
+    else if (request_is(r, "application/x-ndjson"))
         post_lines(r);
-    else if (!type || !g_str_has_prefix(type, "application/json"))
-        answer_problem(r, 415, "send application/json, or application/x-ndjson for many");
+    else if (!request_is(r, "application/json"))
+        answer_problem(r, 415, "send application/json in UTF-8, or application/x-ndjson for many");
     else
-        intake_text(
-            r->service, r->body->str, r->body->len,
-            &(struct intake_origin){ .door = "http", .source = r->caller, .key = request_header(r, "Idempotency-Key") },
-            on_accepted, r);
+        intake_text(r->service, r->body->str, r->body->len,
+                    &(struct intake_origin){ .door = "http", .source = r->caller, .key = key }, on_accepted, r);
 }
 
 /* ---------------------------------------------------------------- read */

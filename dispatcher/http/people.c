@@ -54,7 +54,7 @@ static void on_stored(void *arg, const char *profile);
 static void answer_profile(struct request *r, const char *text)
 {
     json_auto_t *profile = json_loads(text, 0, NULL);
-    answer_json(r, 200, profile);
+    answer_json(r, profile ? 200 : 500, profile);
 }
 
 static void on_put(void *arg, const char *answer)

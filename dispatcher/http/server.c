@@ -20,12 +20,13 @@
 #define CONNECTION_TIMEOUT_S 30
 #define CONNECTIONS          2048
 #define URI_MAX              8192
+#define HEARTBEAT_S          15.0
 
 struct http_server {
     struct service *service;
     struct MHD_Daemon *daemon;
     ev_io io;
-    ev_timer timer;
+    ev_timer timer, heartbeat;
     ev_prepare turn;
     size_t max_body;
     int port, socket;
@@ -128,6 +129,18 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **sl
 const char *request_header(struct request *r, const char *name)
 {
     return r->own->connection ? MHD_lookup_connection_value(r->own->connection, MHD_HEADER_KIND, name) : NULL;
+}
+
+bool request_is(struct request *r, const char *type)
+{
+    const char *value = request_header(r, "Content-Type");
+    size_t len = strlen(type);
+
+    if (!value || g_ascii_strncasecmp(value, type, len) != 0 || !strchr("; \t", value[len]))
+        return false;
+    g_autofree char *rest = g_ascii_strdown(value + len, -1);
+    const char *charset = strstr(rest, "charset=");
+    return !charset || g_str_has_prefix(charset + 8, "utf-8") || g_str_has_prefix(charset + 8, "\"utf-8");
 }
 
 const char *request_query(const struct request *r, const char *name, const char *fallback)
@@ -270,6 +283,11 @@ void answer_json(struct request *r, int status, const json_t *body)
 {
     char *text = json_dumps(body, JSON_COMPACT | JSON_ENCODE_ANY);
 
+    if (!text) { /* what lies in the store is none of ours */
+        log_error("store.unreadable", "{s:s}", "path", r->path);
+        answer_text(r, 500, "application/problem+json", "{\"status\":500,\"title\":\"Unreadable\"}", 35);
+        return;
+    }
     answer_text(r, status, status >= 400 ? "application/problem+json" : "application/json", text, strlen(text));
     free(text);
 }
@@ -293,11 +311,10 @@ bool answer_unless_gone(struct request *r, bool ok)
 json_t *request_json(struct request *r)
 {
     json_error_t error;
-    const char *type = request_header(r, "Content-Type");
     json_t *json;
 
-    if (type && !g_str_has_prefix(type, "application/json") &&
-        !g_str_has_prefix(type, "application/merge-patch+json")) {
+    if (request_header(r, "Content-Type") && !request_is(r, "application/json") &&
+        !request_is(r, "application/merge-patch+json")) {
         answer_problem(r, 415, "send application/json");
         return NULL;
     }
@@ -478,6 +495,21 @@ static int open_socket(struct http_server *s, const char *listen_on, char **why)
     return fd;
 }
 
+static void ping_all(void *key, void *list, void *arg)
+{
+    for (GList *l = list; l; l = l->next)
+        stream_send(l->data, ": ping\n\n");
+}
+
+/* A client that has gone is only noticed by writing to it. */
+static void on_heartbeat(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    struct http_server *s = w->data;
+
+    if (s->streams)
+        g_hash_table_foreach(s->streams, ping_all, NULL);
+}
+
 static bool is_loopback(const char *listen_on)
 {
     return g_str_has_prefix(listen_on, "127.") || g_str_has_prefix(listen_on, "localhost:") ||
@@ -513,6 +545,9 @@ struct http_server *http_start(struct service *service, const char *(*not_ready)
     }
     ev_io_init(&s->io, on_readable, MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd, EV_READ);
     ev_init(&s->timer, on_timer);
+    ev_timer_init(&s->heartbeat, on_heartbeat, HEARTBEAT_S, HEARTBEAT_S);
+    s->heartbeat.data = s;
+    ev_timer_start(service->loop, &s->heartbeat);
     ev_prepare_init(&s->turn, on_turn);
     s->io.data = s->timer.data = s->turn.data = s;
     ev_io_start(service->loop, &s->io);
@@ -529,20 +564,15 @@ void http_stop(struct http_server *s)
         unlink(s->socket_path);
 }
 
-static void resume_all(void *key, void *list, void *arg)
-{
-    for (GList *l = list; l; l = l->next)
-        stream_send(l->data, ": bye\n\n");
-}
-
 void http_close(struct http_server *s)
 {
     if (!s)
         return;
     if (s->streams)
-        g_hash_table_foreach(s->streams, resume_all, NULL);
+        g_hash_table_foreach(s->streams, ping_all, NULL); /* libmicrohttpd closes no parked connection */
     ev_io_stop(s->service->loop, &s->io);
     ev_timer_stop(s->service->loop, &s->timer);
+    ev_timer_stop(s->service->loop, &s->heartbeat);
     ev_prepare_stop(s->service->loop, &s->turn);
     MHD_stop_daemon(s->daemon);
     if (s->streams)

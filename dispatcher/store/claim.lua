@@ -19,7 +19,7 @@ for _, member in ipairs(call('ZRANGEBYSCORE', P..'lease', '-inf', real, 'LIMIT',
     trace(mid, L, 'outcome', 'unknown', '{"detail":"the worker died after the point of no return","on_unknown":"'..(lost == 'r' and 'resend' or 'hold')..'"}')
     if lost == 'r' then
       schedule(mid, L, lane, now + tonumber(ARGV[6]))
-      call('HSET', s, L..'r', 'outcome_unknown')
+      call('HSET', s, L..'r', 'outcome_unknown', L..'m', 1)
     else
       finish(mid, L, 'U', 'outcome_unknown', true, false, ret, ret_events)
     end

@@ -7,7 +7,7 @@
 --   t:<mid>      trace, a list of JSON                 due:<L><lane> when each waiting mid is due
 --   lease        mid..L -> end of the lease (real)     fence        grows with each claim
 --   u:<rid>      profile, JSON                         p:<rid>      pending mids by send time
---   r:<rid>      finished mids by time of acceptance   h:<rid>      sends that caps count: mid..L|kind|category
+--   r:<rid>      finished mids by when they finished     h:<rid>      sends that caps count: mid..L|kind|category
 --   c:<rid>      consent: category|L -> state:at:seq   cl:<rid>     consent ledger, a list
 --   x:<rid>      supersede value -> mid                dead         failed mid..L by time
 --   i:<rid> io:<rid>  inbox                            sup:<address> sups  suppression
@@ -16,7 +16,8 @@
 -- State: r rid, c category, k kind, a send_at, x expires, q strategy, h channels in order, l lane, u supersede,
 --        n open deliveries, z accepted at; and for each channel letter L:
 --        Ls status, La attempts, Ld due, Lr reason, Lf fence, Lp provider, Lt sent at, Li provider's reference,
---        Lo resend ("r") or hold ("h") when the outcome is lost, Lx admissions without a settlement
+--        Lo resend ("r") or hold ("h") when the outcome is lost, Lm set once an outcome was lost, Lx admissions
+--        without a settlement
 -- Status: s scheduled, c claimed, a admitted, k committing; T sent, D delivered, U unknown, P suppressed,
 --         F failed, B bounced, M complained, E expired, X cancelled.
 local P, now, real = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -34,9 +35,10 @@ local function schedule(mid, L, lane, due)
 end
 
 -- A message without open deliveries leaves the pending index and begins to age.
-local function close(mid, rid, at, accepted, supersede, ret, ret_events)
+local function close(mid, rid, at, supersede, ret, ret_events)
   call('ZREM', P..'p:'..rid, mid)
-  call('ZADD', P..'r:'..rid, accepted, mid)
+  call('ZADD', P..'r:'..rid, now, mid)
+  call('ZREMRANGEBYSCORE', P..'r:'..rid, '-inf', int(now - ret))
   call('PEXPIRE', P..'r:'..rid, ret)
   if supersede ~= '' and call('HGET', P..'x:'..rid, supersede) == mid then call('HDEL', P..'x:'..rid, supersede) end
   -- the state outlives the idempotency key (24 h after the send time), or a replay would make the message anew
@@ -46,23 +48,39 @@ local function close(mid, rid, at, accepted, supersede, ret, ret_events)
   call('PEXPIRE', P..'t:'..mid, ret_events)
 end
 
+-- A message that had ended goes on.
+local function reopen(mid, rid)
+  local s = P..'s:'..mid
+  call('HINCRBY', s, 'n', 1)
+  call('PERSIST', s)
+  call('PERSIST', P..'m:'..mid)
+  call('PERSIST', P..'t:'..mid)
+  call('ZREM', P..'r:'..rid, mid)
+  call('ZADD', P..'p:'..rid, call('HGET', s, 'a'), mid)
+end
+
 -- Ends a delivery.  keep: its place in the caps' history stays.  next: strategy first goes on to the next channel.
 -- more: further fields of the state to write with it.
 local function finish(mid, L, code, reason, keep, next, ret, ret_events, ...)
   local s = P..'s:'..mid
-  local st, rid, cat, kind, q, h, lane, u, n, at, accepted =
-    unpack(call('HMGET', s, L..'s', 'r', 'c', 'k', 'q', 'h', 'l', 'u', 'n', 'a', 'z'))
+  local st, rid, cat, kind, q, h, lane, u, n, at, maybe =
+    unpack(call('HMGET', s, L..'s', 'r', 'c', 'k', 'q', 'h', 'l', 'u', 'n', 'a', L..'m'))
   if st == 's' then call('ZREM', P..'due:'..L..lane, mid) else call('ZREM', P..'lease', mid..L) end
-  if not keep then call('ZREM', P..'h:'..rid, mid..L..'|'..kind..'|'..cat) end
-  if code == 'F' then call('ZADD', P..'dead', now, mid..L) end
+  -- what may have arrived keeps its place, whatever becomes of the next try
+  if not keep and not maybe then call('ZREM', P..'h:'..rid, mid..L..'|'..kind..'|'..cat) end
   local N = ''
   if next and q == 'f' then
-    local place = string.find(h, L, 1, true)
-    N = string.sub(h, place + 1, place + 1)
+    for after in string.gmatch(string.sub(h, string.find(h, L, 1, true) + 1), '.') do
+      if N == '' and not call('HGET', s, after..'s') then N = after end
+    end
+  end
+  if code == 'F' and N == '' then
+    call('ZADD', P..'dead', now, mid..L)
+    call('ZREMRANGEBYSCORE', P..'dead', '-inf', int(now - ret))
   end
   call('HSET', s, L..'s', code, L..'r', reason, L..'x', 0, 'n', N ~= '' and n or n - 1, ...)
   if N ~= '' then schedule(mid, N, lane, now)
-  elseif n - 1 <= 0 then close(mid, rid, at, accepted, u, ret, ret_events) end
+  elseif n - 1 <= 0 then close(mid, rid, at, u, ret, ret_events) end
   return N
 end
 

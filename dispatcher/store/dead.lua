@@ -16,16 +16,16 @@ if ARGV[3] == 'list' then
 end
 local mid, L = string.sub(ARGV[4], 1, -2), string.sub(ARGV[4], -1)
 local s = P..'s:'..mid
-local st, lane, rid, at, body = call('HGET', s, L..'s'), call('HGET', s, 'l'), call('HGET', s, 'r'), call('HGET', s, 'a'), call('EXISTS', P..'m:'..mid)
-if st ~= 'F' or body == 0 then return 0 end
+local st, lane, rid, q = unpack(call('HMGET', s, L..'s', 'l', 'r', 'q'))
+if st ~= 'F' or call('EXISTS', P..'m:'..mid) == 0 then return 0 end
+-- strategy first: once another channel has it, or may have it, or tries, there is nothing to repeat
+for other in string.gmatch('esi', '.') do
+  local is = call('HGET', s, other..'s')
+  if q == 'f' and other ~= L and is and is ~= 'F' and is ~= 'P' then return 0 end
+end
 call('ZREM', P..'dead', ARGV[4])
-call('HINCRBY', s, 'n', 1)
+reopen(mid, rid)
 call('HSET', s, L..'a', 0, L..'r', '')
-call('PERSIST', s)
-call('PERSIST', P..'m:'..mid)
-call('PERSIST', P..'t:'..mid)
-call('ZREM', P..'r:'..rid, mid)
-call('ZADD', P..'p:'..rid, at, mid)
 schedule(mid, L, lane, now)
 trace(mid, L, 'outcome', 'redriven')
 call('PUBLISH', ARGV[5], P..int(now))

@@ -1,5 +1,6 @@
 #include "dispatcher/store/store.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
@@ -78,7 +79,12 @@ static bool append(struct journal *j, const char *text)
 
     memcpy(bytes, head, sizeof head);
     memcpy(bytes + sizeof head, text, head[0]);
-    return write(j->fd, bytes, sizeof head + head[0]) == (ssize_t)(sizeof head + head[0]) && fdatasync(j->fd) == 0;
+    off_t end = lseek(j->fd, 0, SEEK_END);
+    if (write(j->fd, bytes, sizeof head + head[0]) == (ssize_t)(sizeof head + head[0]) && fdatasync(j->fd) == 0)
+        return true;
+    if (ftruncate(j->fd, end) < 0) /* a torn record would hide those behind it */
+        log_error("journal.torn", NULL);
+    return false;
 }
 
 static void load(struct journal *j, const char *path)
@@ -171,6 +177,7 @@ int journal_count(const struct journal *j)
 bool journal_add(struct journal *j, const struct settlement *t)
 {
     char *text = pack(t);
+    assert(text); /* delivery.c brings what the world says to UTF-8 */
     bool kept = append(j, text);
 
     if (!kept)

@@ -105,6 +105,22 @@ void store_reserve(struct store *s, const char *key, const char *hash, const cha
     store_script(s, store_partition(s, key), "reserve", a, on_reserved, job);
 }
 
+static void on_holder(void *arg, const redisReply *reply)
+{
+    struct accepting *job = arg;
+    job->fn(job->arg, !reply ? NULL : reply->type == REDIS_REPLY_STRING ? reply->str : "");
+    g_free(job);
+}
+
+void store_key_holder(struct store *s, const char *key, accept_fn *fn, void *arg)
+{
+    struct accepting *job = g_new0(struct accepting, 1);
+    g_autofree char *name = g_strdup_printf("%s:{%d}:k:%s", s->prefix, store_partition(s, key), key);
+
+    *job = (struct accepting){ fn, arg };
+    store_command(s, on_holder, job, 2, (const char *[]){ "GET", name });
+}
+
 /* ---------------------------------------------------------------- a message as JSON */
 
 static const char *field(const redisReply *state, const char *name)

@@ -73,7 +73,8 @@ static void refuse(struct redis *r, struct call *c)
 
 static bool ends_connection(const redisReply *reply)
 {
-    static const char *const words[] = { "LOADING", "READONLY", "MASTERDOWN", "NOAUTH", "WRONGPASS", "NOPERM" };
+    static const char *const words[] = { "LOADING", "READONLY", "MASTERDOWN", "NOAUTH",     "WRONGPASS",
+                                         "NOPERM",  "OOM",      "MISCONF",    "NOREPLICAS", "BUSY " };
 
     for (size_t i = 0; reply->type == REDIS_REPLY_ERROR && i < G_N_ELEMENTS(words); i++)
         if (strncmp(reply->str, words[i], strlen(words[i])) == 0)

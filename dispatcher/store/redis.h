@@ -6,8 +6,9 @@
  *     when the outcome is unknown, because the connection is or was gone.
  *   - A server that does not answer within the timeout is a lost connection:
  *     replies are ordered, so nothing behind it can be trusted to come.
- *   - Errors that say "not now, not here" (LOADING, READONLY, MASTERDOWN, NOAUTH)
- *     also end the connection; it is tried again with growing waits.
+ *   - Errors that say "not now, not here" (LOADING, READONLY, OOM, MISCONF, NOAUTH …)
+ *     also end the connection; it is tried again with growing waits, and whatever
+ *     hangs on becoming ready (the journal) gets its turn when it is.
  */
 #ifndef DISPATCHER_STORE_REDIS_H
 #define DISPATCHER_STORE_REDIS_H

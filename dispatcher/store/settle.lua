@@ -17,12 +17,16 @@ end
 local function put_card(rid, did, card)
   local i, o = P..'i:'..rid, P..'io:'..rid
   if call('HSETNX', i, did, card) == 0 then return end
-  call('ZADD', o, now, did)
+  -- one instant for each, so that a page can end between any two
+  local last = call('ZREVRANGE', o, 0, 0, 'WITHSCORES')[2]
+  call('ZADD', o, math.max(now, last and tonumber(last) + 1 or 0), did)
   local unread, version = call('HINCRBY', i, '_unread', 1), call('HINCRBY', i, '_version', 1)
   call('HINCRBY', i, '_unseen', 1)
   for _, old in ipairs(call('ZRANGEBYSCORE', o, '-inf', now - tonumber(ARGV[6]), 'LIMIT', 0, 100)) do drop_card(rid, old) end
   local extra = call('ZCARD', o) - tonumber(ARGV[7])
   if extra > 0 then for _, old in ipairs(call('ZRANGE', o, 0, extra - 1)) do drop_card(rid, old) end end
+  call('PEXPIRE', i, ARGV[6])
+  call('PEXPIRE', o, ARGV[6])
   call('PUBLISH', ARGV[5], rid)
 end
 
@@ -30,10 +34,10 @@ for i = 9, #ARGV, 14 do
   local member, fence, op, code, reason, due, burn, provider, sent_at, ref, keep, next, entry, card = unpack(ARGV, i, i + 13)
   local mid, L = string.sub(member, 1, -2), string.sub(member, -1)
   local s = P..'s:'..mid
-  local st, held, rid, lane, was, attempts = unpack(call('HMGET', s, L..'s', L..'f', 'r', 'l', L..'r', L..'a'))
+  local st, held, rid, lane, was, attempts, maybe = unpack(call('HMGET', s, L..'s', L..'f', 'r', 'l', L..'r', L..'a', L..'m'))
   local mine = held == fence and (st == 'c' or st == 'a' or st == 'k')
   -- a result that arrives late is still the truth about an outcome that was given up as unknown
-  local late = held == fence and code == 'T' and (st == 'U' or (st == 's' and was == 'outcome_unknown'))
+  local late = held == fence and (st == 'U' or (st == 's' and was == 'outcome_unknown'))
   if not mine and not late then
     answers[#answers + 1] = (held == fence and st == code) and 'ok' or 'gone'
   else
@@ -46,8 +50,10 @@ for i = 9, #ARGV, 14 do
     end
     if op == 'R' then
       call('ZREM', P..'lease', member)
+      if st == 'U' then reopen(mid, rid) end
       call('HSET', s, L..'r', reason, L..'x', 0, unpack(more))
-      if keep ~= '1' then
+      if keep == '1' then call('HSET', s, L..'m', 1)
+      elseif not maybe then
         local kind, cat = unpack(call('HMGET', s, 'k', 'c'))
         call('ZREM', P..'h:'..rid, member..'|'..kind..'|'..cat)
       end
@@ -55,6 +61,7 @@ for i = 9, #ARGV, 14 do
       if not wake or tonumber(due) < wake then wake = tonumber(due) end
     elseif st == 'U' then
       call('HSET', s, L..'s', code, L..'r', reason, unpack(more))
+      if code == 'F' then call('ZADD', P..'dead', now, member) end
     else
       if card ~= '' then put_card(rid, mid..'-'..L, card) end
       local N = finish(mid, L, code, reason, keep == '1', next == '1', ret, ret_events, unpack(more))

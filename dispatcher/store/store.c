@@ -86,12 +86,21 @@ static void refuse(struct store *s, char *why)
     s->fatal = why;
 }
 
+/* A greeting that is refused leaves nothing to wait for: begin anew, with a pause. */
+static void greeting_refused(struct store *s)
+{
+    if (redis_is_up(s->redis))
+        redis_drop(s->redis, "Redis refused the greeting");
+}
+
 static void on_hello(void *arg, const redisReply *reply)
 {
     struct store *s = arg;
 
-    if (!reply)
+    if (!reply) {
+        greeting_refused(s);
         return;
+    }
     if (reply_int(reply, 0) != s->partitions) {
         refuse(s,
                g_strdup_printf(
@@ -160,8 +169,10 @@ static void on_info(void *arg, const redisReply *reply)
 {
     struct store *s = arg;
 
-    if (!reply || reply->type != REDIS_REPLY_STRING)
+    if (!reply || reply->type != REDIS_REPLY_STRING) {
+        greeting_refused(s);
         return;
+    }
     g_autofree char *policy = info_value(reply->str, "maxmemory_policy:"),
                     *aof = info_value(reply->str, "aof_enabled:");
     g_autofree char *role = info_value(reply->str, "role:"), *cluster = info_value(reply->str, "cluster_enabled:");

@@ -181,6 +181,8 @@ struct acceptance {
 typedef void accept_fn(void *arg, const char *answer);
 void store_accept(struct store *, const struct acceptance *, accept_fn *, void *arg);
 /* Answers "" when new, "other", id|send_at, or NULL. */
+/* What a key holds, "hash|id|send_at", or ""; NULL when Redis is gone. */
+void store_key_holder(struct store *, const char *key, accept_fn *, void *arg);
 void store_reserve(struct store *, const char *key, const char *hash, const char *id, int64_t send_at, accept_fn *,
                    void *arg);
 
@@ -256,7 +258,8 @@ struct journal;
 /* journal_open: below data_dir, one file a process; what dead processes left is taken over.  NULL with *why (to be
  * freed). */
 struct journal *journal_open(const char *data_dir, char **why);
-/* journal_add: one settlement, on disk when it returns.  False when the disk does not take it. */
+/* journal_add: one settlement, on disk when it returns.  False when the disk does not take it; then it is kept in
+ * memory only. */
 bool journal_add(struct journal *, const struct settlement *);
 /* journal_replay: settles everything in it once the store is ready; called whenever it becomes so. */
 void journal_replay(struct journal *, struct store *, const struct policy *);

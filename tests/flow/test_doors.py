@@ -109,6 +109,45 @@ class Doors(FlowTest):
         self.assertEqual(h.redis('XLEN', 'tidings:ingest'), '0')
         self.assertEqual(h.http('GET', '/healthz')[0], 200)
 
+    def test_a_null_is_a_missing_field_at_every_door(self):
+        h = self.start()
+        message = {'recipient': person(), 'template': 'welcome', 'channels': ['in_app'], 'category': None, 'data': {'name': 'A', 'count': 1}}
+        id = h.send(**{**message, 'template': 'welcome'})  # the template's category stands in
+        self.assertEqual(h.settled(id)['category'], 'onboarding')
+        for key in ('template', 'recipient'):
+            self.assertEqual(h.http('POST', '/v1/messages', {**message, key: None})[0], 422)
+        h.redis('XADD', 'tidings:ingest', '*', 'message', json.dumps({**message, 'template': None}))
+        h.until(lambda: h.cli_json('dead', 'list'))
+
+    def test_the_stream_door_survives_the_loss_of_its_key(self):
+        h = self.start()
+        message = json.dumps({'recipient': person(), 'template': 'welcome', 'channels': ['in_app'], 'data': {'name': 'A', 'count': 1}})
+        for n in (1, 2):
+            h.redis('DEL', 'tidings:ingest')
+            h.redis('XADD', 'tidings:ingest', '*', 'message', message)
+            h.until(lambda: 'status="sent"} %d' % n in h.http('GET', '/metrics')[1])
+
+    def test_each_line_of_ndjson_gets_its_answer_whatever_it_holds(self):
+        h = self.start()
+        good = json.dumps({'recipient': person(), 'template': 'welcome', 'channels': ['in_app'], 'data': {'name': 'A', 'count': 1}}).encode()
+        status, text = h.http('POST', '/v1/messages', raw=b'\0\n' + good + b'\n' + good + b'\0\n\n' + good, type='application/x-ndjson')
+        self.assertEqual([json.loads(l)['http_status'] for l in text.splitlines()], [400, 202, 400, 202])
+        self.assertEqual(h.http('POST', '/v1/messages', raw=good, type='application/x-ndjson', headers={'Idempotency-Key': 'k'})[0], 400)
+        out = h.cli('enqueue', stdin=b'\0\n' + good + b'\n', status=1)
+        self.assertEqual(len(out.splitlines()), 2)
+
+    def test_a_key_is_remembered_even_when_the_message_would_be_refused_by_now(self):
+        import datetime, time
+        h = self.start()
+        soon = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=1)).strftime('%Y-%m-%dT%H:%M:%SZ')
+        body = {'recipient': person(), 'template': 'welcome', 'channels': ['in_app'], 'data': {'name': 'A', 'count': 1}, 'expires_at': soon, 'idempotency_key': 'late'}
+        first = h.http('POST', '/v1/messages', body)
+        if first[0] == 202:  # else the second was over already
+            time.sleep(1.5)
+            self.assertEqual(h.http('POST', '/v1/messages', body), first)
+            self.assertEqual(h.headers['Idempotency-Replayed'], 'true')
+            self.assertEqual(h.http('POST', '/v1/messages', {**body, 'data': {'name': 'B', 'count': 1}})[0], 422)
+
     def test_what_could_not_be_accepted_can_be_redriven(self):
         h = self.start()
         payload = json.dumps({'recipient': person(), 'template': 'later', 'channels': ['email'], 'category': 'onboarding'})

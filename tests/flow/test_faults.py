@@ -167,6 +167,42 @@ class Faults(FlowTest):
         self.assertEqual(len(h.smtp.received), 1)
         self.assertEqual(h.settled(h.send(person('after'), channels=['email']))['status'], 'sent')
 
+    def test_a_redis_that_refuses_writes_for_a_while_costs_no_result(self):
+        h, path = self.external(worker={'lease': '1s'})
+        h.start()
+        gate = []
+        h.smtp.script = lambda v, arg, s: (gate.append(1), time.sleep(1), '250 2.0.0 f\xfcr immer')[2] if v == 'BODY' else None  # and not in UTF-8
+        id = h.send(person('oom'), channels=['email'])
+        h.until(lambda: gate)
+        h.redis('config', 'set', 'maxmemory', '1')
+        time.sleep(3)
+        self.assertEqual(h.http('GET', '/readyz')[0], 503)
+        h.redis('config', 'set', 'maxmemory', '0')
+        h.until(h.ready)
+        self.assertEqual(h.settled(id)['status'], 'sent')
+        time.sleep(2)
+        self.assertEqual(len(h.smtp.received), 1)
+
+    def test_somebody_elses_data_in_a_key_is_an_error_and_no_end(self):
+        h, path = self.external()
+        h.start()
+        h.http('PUT', '/v1/recipients/w', {'locale': 'de'})
+        key = h.redis('--scan', '--pattern', '*:u:w')
+        h.redis('set', key, 'x')
+        self.assertEqual(h.http('GET', '/v1/recipients/w')[0], 500)
+        self.assertEqual(h.http('GET', '/healthz')[0], 200)
+
+    def test_reloads_in_a_storm_touch_no_message_that_is_under_way(self):
+        h = self.start()
+        stop = []
+        import threading
+        storm = threading.Thread(target=lambda: [(h.processes[0].send_signal(signal.SIGHUP), time.sleep(0.004)) for _ in range(150)])
+        storm.start()
+        ids = [h.send(person('s%d' % i), channels=['in_app', 'email']) for i in range(60)]
+        storm.join()
+        for id in ids:
+            self.assertEqual(h.settled(id)['status'], 'sent')
+
     def test_a_redis_that_evicts_is_refused_and_one_without_a_file_is_named(self):
         h, path = self.external()
         h.redis('config', 'set', 'maxmemory-policy', 'allkeys-lru')
@@ -212,6 +248,13 @@ class Faults(FlowTest):
         self.assertEqual(put('Broken {{name'), 'One Ada')
         self.assertIn('welcome/email.subject.mustache:1:8', h.log())
         self.assertEqual(put('Two'), 'Two')
+        text = h.settings['templates'] + '/welcome/email.text.mustache'
+        for make in (lambda: os.symlink('/etc/passwd', text), lambda: os.mkfifo(text)):
+            make()
+            self.assertEqual(put('Three'), 'Two')  # the folder cannot be used; the old one goes on
+            os.unlink(text)
+        self.assertIn('leads out of the folder', h.log())
+        self.assertIn('is no plain file', h.log())
 
 
 if __name__ == '__main__':

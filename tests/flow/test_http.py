@@ -140,7 +140,9 @@ class Configuration(FlowTest):
                 ('email: { providers: [ { name: x } ] }\n', ('email.providers[0]', 'needs "url"')), ('caps: [ { name: a, max: 1, per: fortnight } ]\n', ('caps[0].per', 'window')),
                 ('caps: [ { name: a, max: 1, per: 7d, categories: [nope] } ]\n', ('caps[0].categories[0]', 'does not exist')), ('defaults: { timezone: Mars/Base }\n', ('time zone',)),
                 ('redis: { url: "${NOT_SET_ANYWHERE}" }\n', ('NOT_SET_ANYWHERE', 'tidings.yaml:1')), ('quiet_hours: { from: "25:00", to: "08:00" }\n', ('quiet_hours.from',)),
-                ('\t- x\n', ('tidings.yaml:1:', 'YAML')), ('x: &a 1\ny: *a\n', ('tidings.yaml',)), ('categories: { "a b": {} }\n', ('categories.a b',))):
+                ('\t- x\n', ('tidings.yaml:1:', 'YAML')), ('data_dir: "${A"\n', ('data_dir', 'not closed')), ('http: { public_url: "https://x/\\r\\nA: b" }\n', ('http.public_url',)),
+                ('sms: { providers: [ { name: a, url: "http://x", signing_secret: "whsec_!!!" } ] }\n', ('signing_secret', 'base64')),
+                ('sms: { providers: [ { name: a, url: "http://x" }, { name: a, url: "http://y" } ] }\n', ('sms.providers[1].name', 'another one')), ('x: &a 1\ny: *a\n', ('tidings.yaml',)), ('categories: { "a b": {} }\n', ('categories.a b',))):
             with self.subTest(text=text):
                 self.refused(text, *words)
 

@@ -155,6 +155,39 @@ class Outcomes(FlowTest):
                 self.assertEqual(len(h.gateway.requests), posts)
         self.assertEqual(d['provider_ref'], '7')
 
+    def test_a_gateway_that_is_too_slow_is_asked_again_under_the_same_key(self):
+        h = self.house()
+        h.settings['sms']['providers'][0]['timeout'] = '500ms'
+        h.write()
+        h.start()
+        h.gateway.script = lambda r, s: HANG if len(h.gateway.requests) == 1 else None
+        d = h.settled(h.send(person('slow'), 'order-update', channels=['sms'], category='onboarding'))['deliveries'][0]
+        self.assertEqual((d['status'], d['attempts']), ('sent', 2))
+        self.assertEqual(len({r['headers']['Idempotency-Key'] for r in h.gateway.requests}), 1)
+
+    def test_strategy_first_falls_back_when_the_relay_is_away_and_a_redrive_says_nothing_twice(self):
+        h = self.house(templates=None)
+        import os, shutil
+        from house import ROOT
+        h.settings['templates'] = os.path.join(h.dir, 'templates')
+        shutil.copytree(os.path.join(ROOT, 'templates'), h.settings['templates'])
+        with open(h.settings['templates'] + '/welcome/sms.text.mustache', 'w') as out:
+            out.write('{{t.greeting}}')
+        h.write()
+        h.start()
+        h.smtp.script = lambda v, arg, s: '550 5.1.1 nobody' if v == 'RCPT' else None
+        id = h.send(person('f'), channels=['email', 'sms'], strategy='first')
+        self.assertEqual([(d['channel'], d['status']) for d in h.settled(id)['deliveries']], [('email', 'failed'), ('sms', 'sent')])
+        self.assertEqual(h.cli_json('dead', 'list'), [])  # it arrived: nothing to repeat
+        h.cli('dead', 'redrive', id + '-e', status=1)
+        h.smtp.close()
+        h.stop()
+        h.start()
+        away = h.send(person('g'), channels=['email', 'sms'], strategy='first')
+        self.assertEqual([(d['channel'], d['status'], d['reason']) for d in h.settled(away)['deliveries']],
+                         [('email', 'failed', 'provider_unavailable'), ('sms', 'sent', None)])
+        self.assertEqual(len(h.gateway.requests), 2)
+
     def test_retry_after_slows_the_whole_gateway(self):
         h = self.start()
         times = []
