@@ -11,117 +11,11 @@
 #include "schedules/quiet.h"
 #include "schedules/zone.h"
 
-#define CHANNELS "email|sms|in_app"
-#define KINDS    "transactional|service|marketing"
-
-static const struct setting table[] = {
-    { "data_dir", SET_PATH, "./data", NULL, "where the private Redis and the journal live" },
-    { "redis", SET_SECTION, NULL, NULL, "the store" },
-    { "redis.url", SET_URL, NULL, "redis|unix",
-      "redis://[:password@]host:port/db or unix:/path; absent: a private redis-server under data_dir" },
-    { "redis.prefix", SET_TEXT, "tidings", "[A-Za-z0-9_-]{1,32}", "begins every key" },
-    { "redis.partitions", SET_INT, "16", "1..1024", "fixed when the prefix is first used" },
-    { "redis.allow_volatile", SET_BOOL, "false", NULL, "start even on a Redis that may evict keys" },
-    { "http", SET_SECTION, NULL, NULL, "the HTTP interface" },
-    { "http.listen", SET_LISTEN, "127.0.0.1:8080", NULL, "address and port" },
-    { "http.public_url", SET_URL, NULL, "http|https", "begins the links that customers get; default http://<listen>" },
-    { "http.keys", SET_LIST, NULL, NULL, "who may call; without any, only loopback addresses may be listened on" },
-    { "http.keys[]", SET_SECTION, NULL, NULL, "" },
-    { "http.keys[].name", SET_TEXT, "", NULL, "becomes the source of what this key enqueues" },
-    { "http.keys[].secret", SET_SECRET, "", "16..256", "sent as Authorization: Bearer" },
-    { "http.keys[].scopes", SET_CHOICES, "", "enqueue|read|manage", "what this key may do" },
-    { "http.secret", SET_SECRET, NULL, "16..256", "signs links and inbox tokens; absent: made once and kept in Redis" },
-    { "http.max_body", SET_INT, "4194304", "1024..67108864", "largest request in bytes" },
-    { "templates", SET_PATH, "./templates", NULL, "folder of templates" },
-    { "sequences", SET_PATH, "./schedules", NULL, "folder of sequences" },
-    { "defaults", SET_SECTION, NULL, NULL, "what a recipient without it gets" },
-    { "defaults.locale", SET_LOCALE, "en", NULL, "BCP 47 tag" },
-    { "defaults.timezone", SET_ZONE, "UTC", NULL, "IANA name" },
-    { "email", SET_SECTION, NULL, NULL, "the channel email" },
-    { "email.from", SET_MAILBOX, "tidings <tidings@localhost.localdomain>", NULL, "sender of all mail" },
-    { "email.providers", SET_LIST, NULL, NULL, "mail relays, tried in this order" },
-    { "email.providers[]", SET_SECTION, NULL, NULL, "" },
-    { "email.providers[].name", SET_TEXT, "", "[A-Za-z0-9_.-]{1,48}", "appears in status, trace and metrics" },
-    { "email.providers[].url", SET_URL, "", "smtp|smtps", "smtp://user:password@host:port" },
-    { "email.providers[].tls", SET_CHOICE, "required", "required|implicit|opportunistic|none",
-      "STARTTLS or fail, SMTPS, if offered, never" },
-    { "email.providers[].ca_file", SET_PATH, NULL, NULL, "certificates of authorities; absent: the system's" },
-    { "email.providers[].hello", SET_TEXT, NULL, NULL, "name for EHLO; absent: this host's" },
-    { "email.providers[].connections", SET_INT, "8", "1..256", "at a time, each an agent process" },
-    { "email.providers[].rate", SET_RATE, NULL, NULL, "at most, for each worker process" },
-    { "email.providers[].connect_timeout", SET_DURATION, "60s", "1s..10m", "until the log-in is done" },
-    { "email.providers[].send_timeout", SET_DURATION, "120s", "1s..1h", "from there to the final dot" },
-    { "email.providers[].reply_timeout", SET_DURATION, "10m", "1s..1h", "for the reply to the final dot" },
-    { "sms", SET_SECTION, NULL, NULL, "the channel sms" },
-    { "sms.providers", SET_LIST, NULL, NULL, "gateways, tried in this order" },
-    { "sms.providers[]", SET_SECTION, NULL, NULL, "" },
-    { "sms.providers[].name", SET_TEXT, "", "[A-Za-z0-9_.-]{1,48}", "appears in status, trace and metrics" },
-    { "sms.providers[].url", SET_URL, "", "http|https", "receives the POST" },
-    { "sms.providers[].signing_secret", SET_SECRET, NULL, NULL, "whsec_…; signs as Standard Webhooks" },
-    { "sms.providers[].sender", SET_TEXT, NULL, "[A-Za-z0-9+ ._-]{1,16}", "sender id or number" },
-    { "sms.providers[].rate", SET_RATE, NULL, NULL, "at most, for each worker process" },
-    { "sms.providers[].concurrency", SET_INT, "32", "1..1024", "requests at a time" },
-    { "sms.providers[].timeout", SET_DURATION, "30s", "100ms..10m", "for a whole request" },
-    { "sms.providers[].request", SET_SECTION, NULL, NULL, "another shape of the request" },
-    { "sms.providers[].request.format", SET_CHOICE, "json", "json|form", "of the body" },
-    { "sms.providers[].request.headers", SET_ANY, NULL, NULL, "added to the request, name: value" },
-    { "sms.providers[].request.body", SET_ANY, NULL, NULL,
-      "its texts may hold {id} {to} {text} {encoding} {segments} {sender}" },
-    { "in_app", SET_SECTION, NULL, NULL, "the channel in_app" },
-    { "in_app.keep", SET_DURATION, "90d", "1m..3650d", "how long an inbox keeps a card" },
-    { "in_app.max_per_recipient", SET_INT, "500", "1..10000", "cards in one inbox" },
-    { "categories", SET_MAP, NULL, NULL,
-      "what messages are about; without any: account, onboarding and marketing as below" },
-    { "categories.*", SET_SECTION, NULL, NULL, "" },
-    { "categories.*.kind", SET_CHOICE, "service", KINDS, "transactional is exempt from consent, caps and quiet hours" },
-    { "categories.*.consent", SET_CHOICE, NULL, "opt_in|opt_out|none", "default by kind: none, opt_out, opt_in" },
-    { "categories.*.quiet_hours", SET_CHOICE, NULL, "ignore|defer|drop", "default by kind: ignore, defer, defer" },
-    { "categories.*.on_unknown", SET_CHOICE, NULL, "hold|resend",
-      "after an outcome that was lost; default by kind: resend, hold, hold" },
-    { "caps", SET_LIST, NULL, NULL, "frequency caps; all that select a message must have room" },
-    { "caps[]", SET_SECTION, NULL, NULL, "" },
-    { "caps[].name", SET_TEXT, "", "[A-Za-z0-9_.-]{1,48}", "appears as cap:<name>" },
-    { "caps[].kinds", SET_CHOICES, NULL, KINDS, "which kinds it counts; absent: service and marketing" },
-    { "caps[].categories", SET_NAMES, NULL, NULL, "which categories it counts; absent: all" },
-    { "caps[].channels", SET_CHOICES, NULL, CHANNELS, "which channels it counts; absent: all" },
-    { "caps[].max", SET_INT, "", "0..1000000", "messages in a window" },
-    { "caps[].per", SET_WINDOW, "", NULL, "7d (rolling), or 1 calendar day, week or month in the recipient's zone" },
-    { "caps[].over", SET_CHOICE, "drop", "drop|defer|next_channel", "what happens to one too many" },
-    { "quiet_hours", SET_SECTION, NULL, NULL, "when people are left alone" },
-    { "quiet_hours.from", SET_CLOCK, NULL, NULL, "local time at which it begins" },
-    { "quiet_hours.to", SET_CLOCK, NULL, NULL, "local time at which it ends" },
-    { "quiet_hours.days", SET_DAYS, "all", NULL, "on which the span begins" },
-    { "quiet_hours.channels", SET_CHOICES, NULL, CHANNELS, "absent: email and sms" },
-    { "quiet_hours.holidays", SET_SECTION, NULL, NULL, "public holidays are quiet whole" },
-    { "quiet_hours.holidays.region", SET_TEXT, NULL, NULL, "key in the file, like DE-BY" },
-    { "quiet_hours.holidays.file", SET_PATH, NULL, NULL, "YAML: region: [\"2026-01-01\", …], beside this file" },
-    { "retry", SET_SECTION, NULL, NULL, "after a refusal for a while" },
-    { "retry.max_attempts", SET_INT, "8", "1..100", "then it has failed" },
-    { "retry.first", SET_DURATION, "10s", "100ms..1d", "before the second attempt" },
-    { "retry.factor", SET_REAL, "3", "1..10", "each wait is this much longer" },
-    { "retry.max", SET_DURATION, "1h", "100ms..7d", "longest wait" },
-    { "retry.jitter", SET_REAL, "0.2", "0..1", "each wait varies by this part" },
-    { "retention", SET_SECTION, NULL, NULL, "what is kept of finished messages" },
-    { "retention.messages", SET_DURATION, "30d", "1m..3650d", "status and data" },
-    { "retention.events", SET_DURATION, "30d", "1m..3650d", "traces" },
-    { "worker", SET_SECTION, NULL, NULL, "the worker" },
-    { "worker.lease", SET_DURATION, "6s", "1s..5m", "after which the work of a dead worker is taken over" },
-    { "worker.drain_timeout", SET_DURATION, "20s", "1s..15m", "how long SIGTERM waits for what is on its way" },
-    { "worker.batch", SET_INT, "64", "1..256", "messages a claim" },
-};
-#define N_TABLE (sizeof table / sizeof *table)
-
-const struct setting *settings_all(size_t *count)
-{
-    *count = N_TABLE;
-    return table;
-}
-
 const struct setting *settings_find(const char *path)
 {
-    for (size_t i = 0; i < N_TABLE; i++)
-        if (strcmp(table[i].path, path) == 0)
-            return &table[i];
+    for (size_t i = 0; i < settings_count; i++)
+        if (strcmp(settings_table[i].path, path) == 0)
+            return &settings_table[i];
     assert(!"every path that is read is in the table");
 }
 
@@ -408,15 +302,15 @@ static const struct setting *child_row(const char *parent, const char *key, cons
     int best = 1000;
 
     *nearest = NULL;
-    for (size_t i = 0; i < N_TABLE; i++) {
-        const char *p = table[i].path;
+    for (size_t i = 0; i < settings_count; i++) {
+        const char *p = settings_table[i].path;
         if (len && (strncmp(p, parent, len) != 0 || p[len] != '.'))
             continue;
         const char *name = len ? p + len + 1 : p;
         if (strpbrk(name, ".["))
             continue;
         if (strcmp(name, "*") == 0 || strcmp(name, key) == 0)
-            return &table[i];
+            return &settings_table[i];
         int d = distance(key, name);
         if (d < best)
             best = d, *nearest = name;
@@ -464,8 +358,8 @@ static bool element_complete(struct walk *w, const struct setting *s, const json
 {
     size_t len = strlen(s->path);
 
-    for (size_t i = 0; i < N_TABLE; i++) {
-        const struct setting *row = &table[i];
+    for (size_t i = 0; i < settings_count; i++) {
+        const struct setting *row = &settings_table[i];
         if (strncmp(row->path, s->path, len) != 0 || row->path[len] != '.' || strpbrk(row->path + len + 1, ".[") ||
             !row->fallback || *row->fallback)
             continue;

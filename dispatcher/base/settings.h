@@ -53,7 +53,9 @@ char *settings_check(const json_t *config, GHashTable *lines, const char *file);
 
 /* settings_find: the row of a path; asserts that it exists. */
 const struct setting *settings_find(const char *path);
-const struct setting *settings_all(size_t *count);
+/* settings_table: all rows. */
+extern const struct setting settings_table[];
+extern const size_t settings_count;
 const char *setting_type_name(enum setting_type);
 
 /* settings_expand: replaces ${NAME} and ${NAME:-default} in all texts.  NULL when content, else as settings_check. */

@@ -14,11 +14,10 @@ const GOptionEntry check_options[] = {
 
 static int print_settings(void)
 {
-    size_t count;
-    const struct setting *all = settings_all(&count);
+    const struct setting *all = settings_table;
 
     printf("| setting | type | default | range | meaning |\n| --- | --- | --- | --- | --- |\n");
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < settings_count; i++)
         if (*all[i].help) {
             g_auto(GStrv) range = g_strsplit(all[i].range ? all[i].range : "", "|", 0);
             g_autofree char *ranges = g_strjoinv(", ", range);

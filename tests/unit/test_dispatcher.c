@@ -64,10 +64,9 @@ static void no_changed_bit_of_a_token_is_taken(void **state)
 
 static void every_default_of_the_table_is_a_value_of_its_type(void **state)
 {
-    size_t count;
-    const struct setting *all = settings_all(&count);
+    const struct setting *all = settings_table;
 
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < settings_count; i++) {
         if (!all[i].fallback || !*all[i].fallback || strpbrk(all[i].path, "*["))
             continue;
         g_auto(GStrv) words = g_strsplit(all[i].path, ".", 0);

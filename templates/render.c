@@ -1,0 +1,245 @@
+#include "templates/library_own.h"
+
+#include <string.h>
+
+#include "templates/html_text.h"
+#include "templates/icu_message.h"
+#include "templates/mustache.h"
+
+/* ---------------------------------------------------------------- data of a message */
+
+static bool type_matches(const char *type, const json_t *value)
+{
+    if (json_is_null(value) || strcmp(type, "any") == 0)
+        return true;
+    switch (json_typeof(value)) {
+    case JSON_STRING: return strcmp(type, "string") == 0 || strcmp(type, "date") == 0;
+    case JSON_INTEGER: return strcmp(type, "integer") == 0 || strcmp(type, "number") == 0 || strcmp(type, "date") == 0;
+    case JSON_REAL: return strcmp(type, "number") == 0;
+    case JSON_TRUE:
+    case JSON_FALSE: return strcmp(type, "boolean") == 0;
+    case JSON_ARRAY: return strcmp(type, "array") == 0;
+    case JSON_OBJECT: return strcmp(type, "object") == 0;
+    default: return false;
+    }
+}
+
+void template_check_data(const struct template *t, const json_t *data, template_complaint_fn *complain, void *arg)
+{
+    static const char *const kinds[] = { "an object", "an array", "a string", "an integer",
+                                         "a number",  "true",     "false",    "null" };
+    const char *name;
+    json_t *spec;
+
+    json_object_foreach (t->data, name, spec) {
+        g_autofree char *pointer = g_strconcat("/data/", name, NULL);
+        const char *type = json_string_value(json_object_get(spec, "type"));
+        const json_t *value = json_object_get(data, name);
+        if (!value || json_is_null(value)) {
+            if (json_is_true(json_object_get(spec, "required"))) {
+                g_autofree char *detail = g_strdup_printf("is required by the template \"%s\"", t->name);
+                complain(arg, pointer, detail);
+            }
+        } else if (type && !type_matches(type, value)) {
+            g_autofree char *detail = g_strdup_printf("must be %s %s, not %s", strchr("aeio", *type) ? "an" : "a", type,
+                                                      kinds[json_typeof(value)]);
+            complain(arg, pointer, detail);
+        }
+    }
+}
+
+/* ---------------------------------------------------------------- rendering */
+
+struct rendering {
+    struct template *t;
+    const struct render_request *request;
+    struct locale_chain chain;
+    const char *part; /* "html": which layouts and partials fit */
+    const struct mustache_stack *stack;
+    struct rendered *out;
+    int best; /* index in the chain of the most exact text used so far */
+};
+
+static void locale_used(struct rendering *r, int index)
+{
+    if (index < r->best)
+        r->best = index;
+}
+
+const struct mustache *library_partial(const struct library *l, const char *name, const char *part,
+                                       const struct locale_chain *chain, const char *indent, char **why)
+{
+    const char *source = NULL;
+    char key[256];
+
+    for (int i = 0; i <= chain->count && !source; i++) {
+        g_snprintf(key, sizeof key, i < chain->count ? "%s.%s.%s" : "%s.%s", name, part,
+                   i < chain->count ? chain->tags[i] : "");
+        source = g_hash_table_lookup(l->sources, key);
+    }
+    if (!source) {
+        g_strlcpy(key, name, sizeof key);
+        source = g_hash_table_lookup(l->sources, key);
+    }
+    if (!source)
+        return NULL;
+    g_autofree char *full = g_strconcat(key, "\n", indent, NULL);
+    struct mustache *m = g_hash_table_lookup(l->partials, full);
+    if (!m) {
+        g_autofree char *path = g_strdup_printf("%s/_layouts/%s.mustache", l->dir, key);
+        m = mustache_compile(path, source, strlen(source), indent, why);
+        if (m)
+            g_hash_table_insert(l->partials, g_steal_pointer(&full), m);
+    }
+    return m;
+}
+
+static const struct mustache *on_partial(void *arg, const char *name, const char *indent, char **why)
+{
+    struct rendering *r = arg;
+    return library_partial(r->t->library, name, r->part, &r->chain, indent, why);
+}
+
+static struct icu_message *find_message(struct rendering *r, const char *key)
+{
+    GHashTable *const from[] = { r->t->catalogs, r->t->library->shared };
+
+    for (size_t f = 0; f < G_N_ELEMENTS(from); f++)
+        for (int i = 0; i < r->chain.count; i++) {
+            GHashTable *messages = g_hash_table_lookup(from[f], r->chain.tags[i]);
+            struct icu_message *m = messages ? g_hash_table_lookup(messages, key) : NULL;
+            if (m) {
+                if (f == 0)
+                    locale_used(r, i);
+                return m;
+            }
+        }
+    return NULL;
+}
+
+static const json_t *on_argument(void *arg, const char *name)
+{
+    return mustache_lookup(((struct rendering *)arg)->stack, name);
+}
+
+static int on_offset(void *arg, int64_t ms)
+{
+    struct rendering *r = arg;
+    return r->request->offset(r->request->arg, ms);
+}
+
+static char *on_message(void *arg, const char *key, const struct mustache_stack *stack, GString *out)
+{
+    struct rendering *r = arg;
+    struct icu_message *m = find_message(r, key);
+
+    if (!m)
+        return g_strdup_printf("no catalog of %s has the message \"%s\" for %s", r->t->name, key, r->chain.tags[0]);
+    r->stack = stack;
+    struct icu_env env = { r, on_argument, r->request->instant, on_offset };
+    /* numbers and dates in the reader's own locale when it is of the text's language, chain[0] */
+    char *why = icu_message_format(m, r->chain.tags[0], &env, out);
+    if (!why)
+        return NULL;
+    char *full = g_strdup_printf("message \"%s\": %s", key, why);
+    g_free(why);
+    return full;
+}
+
+static const struct mustache *find_part(struct rendering *r, const char *channel, const char *part)
+{
+    char key[128];
+
+    for (int i = 0; i < r->chain.count; i++) {
+        g_snprintf(key, sizeof key, "%s.%s.%s", channel, part, r->chain.tags[i]);
+        const struct mustache *m = g_hash_table_lookup(r->t->parts, key);
+        if (m) {
+            locale_used(r, i);
+            return m;
+        }
+    }
+    g_snprintf(key, sizeof key, "%s.%s", channel, part);
+    return g_hash_table_lookup(r->t->parts, key);
+}
+
+/* Declared variables that the message leaves out: their default, or nothing. */
+static void fill_defaults(const struct template *t, json_t *context)
+{
+    const char *name;
+    json_t *spec;
+
+    json_object_foreach (t->data, name, spec) {
+        json_t *fallback = json_object_get(spec, "default");
+        if (!json_object_get(context, name) && !json_is_true(json_object_get(spec, "required")))
+            json_object_set_new(context, name, fallback ? json_incref(fallback) : json_null());
+    }
+}
+
+static bool render_part(struct rendering *r, const struct channel_parts *c, int index)
+{
+    struct mustache_env env = { .strict = true,
+                                .html = c->part[index].html,
+                                .message_prefix = "t.",
+                                .arg = r,
+                                .partial = on_partial,
+                                .message = on_message };
+    const struct mustache *m = find_part(r, c->channel, c->part[index].name);
+
+    if (!m)
+        return true;
+    r->part = c->part[index].name;
+    r->out->part[index] = g_string_sized_new(2048);
+    r->out->why = mustache_render(m, &env, r->request->context, r->out->part[index]);
+    return r->out->why == NULL;
+}
+
+/* A mail without a text part gets one from its HTML. */
+static void text_from_html(const struct channel_parts *c, struct rendered *out)
+{
+    enum { HTML = 1, TEXT = 2 };
+
+    if (strcmp(c->channel, "email") != 0 || !out->part[HTML] || out->part[TEXT])
+        return;
+    out->part[TEXT] = g_string_new(NULL);
+    html_text(out->part[HTML]->str, out->part[HTML]->len, out->part[TEXT]);
+}
+
+bool template_render(struct template *t, const struct render_request *request, struct rendered *out)
+{
+    struct rendering r = { .t = t, .request = request, .out = out };
+    const struct channel_parts *c = channel_parts_of(request->channel);
+
+    memset(out, 0, sizeof *out);
+    if (t->fault) {
+        out->why = g_strdup(t->fault);
+        return false;
+    }
+    if (!template_has_channel(t, request->channel)) {
+        out->why = g_strdup_printf("the template \"%s\" has no part for %s", t->name, request->channel);
+        return false;
+    }
+    locale_chain_make(&r.chain, request->locale, t->library->default_locale);
+    r.best = r.chain.count - 1;
+    fill_defaults(t, request->context);
+    if (!json_object_get(request->context, "lang"))
+        json_object_set_new(request->context, "lang", json_string(r.chain.tags[0]));
+    if (!json_object_get(request->context, "dir"))
+        json_object_set_new(request->context, "dir", json_string(locale_is_rtl(r.chain.tags[0]) ? "rtl" : "ltr"));
+    for (int i = 0; c->part[i].name; i++)
+        if ((!request->only_part || strcmp(request->only_part, c->part[i].name) == 0 ||
+             (strcmp(request->only_part, "text") == 0 && strcmp(c->part[i].name, "html") == 0)) &&
+            !render_part(&r, c, i))
+            return false;
+    text_from_html(c, out);
+    g_strlcpy(out->locale, r.chain.tags[r.best], sizeof out->locale);
+    return true;
+}
+
+void rendered_clear(struct rendered *out)
+{
+    for (int i = 0; i < 4; i++)
+        if (out->part[i])
+            g_string_free(out->part[i], TRUE);
+    g_free(out->why);
+    memset(out, 0, sizeof *out);
+}
