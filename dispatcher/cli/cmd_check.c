@@ -54,6 +54,12 @@ static void say(struct checking *k, const char *level, const char *what, const c
         printf("%-8s %-22s %s\n", level, what, text);
 }
 
+static void check_secret(struct checking *k, const char *what, const char *secret, size_t least)
+{
+    if (secret && strlen(secret) < least)
+        say(k, "warning", what, "this secret is short enough to be guessed; make one with: openssl rand -base64 32");
+}
+
 /* ---------------------------------------------------------------- providers, by a conversation that sends nothing */
 
 static size_t swallow(char *bytes, size_t size, size_t n, void *arg)
@@ -125,6 +131,7 @@ static void check_gateway(struct checking *k, const json_t *p)
         say(k, "warning", what, "texts and numbers travel in the clear; use https");
     if (!setting_text(p, "sms.providers[].signing_secret"))
         say(k, "warning", what, "requests are not signed; set signing_secret");
+    check_secret(k, what, setting_text(p, "sms.providers[].signing_secret"), 38); /* whsec_ and 24 bytes */
     curl_easy_setopt(easy, CURLOPT_URL, url);
     curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L); /* name, connection and certificate; no request */
     probe(k, what, easy);
@@ -173,6 +180,12 @@ static void on_template(void *arg, struct template *t)
 static void check_http(struct checking *k)
 {
     const json_t *root = k->cli->service->config->root;
+    json_t *key;
+    size_t i;
+
+    check_secret(k, "http.secret", setting_text(root, "http.secret"), 16);
+    json_array_foreach ((json_t *)setting_json(root, "http.keys"), i, key)
+        check_secret(k, setting_text(key, "http.keys[].name"), setting_text(key, "http.keys[].secret"), 16);
 
     if (!json_array_size(setting_json(root, "http.keys")))
         say(k, "warning", "http", "without http.keys whoever reaches %s may do everything",

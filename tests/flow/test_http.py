@@ -164,6 +164,8 @@ class Configuration(FlowTest):
         h.start()
         findings = {f['what']: f['level'] for f in h.cli_json('check') if f['level'] != 'warning'}
         self.assertEqual(findings, {'configuration': 'ok', 'redis': 'ok', 'email primary': 'ok', 'sms gateway': 'ok'})
+        warnings = [f['what'] for f in h.cli_json('check') if f['level'] == 'warning']
+        self.assertEqual(set(warnings), {'http', 'email primary', 'sms gateway'})  # no keys, in the clear, unsigned
         h.smtp.close()
         h.cli('check', status=1)
         self.assertIn('must be mended', h.err)
