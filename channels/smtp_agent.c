@@ -61,6 +61,7 @@ static struct {
     auth_context_t auth;
 
     struct job job;
+    int dialled;  /* the port that libesmtp was given: the server's, or the local relay's */
     int mails;    /* in this session */
     int smtp_fd;  /* libesmtp hides it; found among our descriptors */
     bool tainted; /* bytes came behind the reply to STARTTLS (injection) */
@@ -302,14 +303,19 @@ static void on_message_sent(smtp_session_t session, smtp_message_t message)
 
 /* ---------------------------------------------------------------- the connection */
 
-/* libesmtp tells nobody its socket: it is the TCP one that is not ours. */
-static int find_socket(void)
+/* libesmtp tells nobody its socket: it is the one whose other end is the port that it was given. */
+static int find_socket(int port)
 {
     for (int fd = SMTP_AGENT_FD + 1; fd < 64; fd++) {
-        struct sockaddr_storage peer;
+        union {
+            struct sockaddr any;
+            struct sockaddr_in in;
+            struct sockaddr_in6 in6;
+        } peer;
         socklen_t len = sizeof peer;
-        if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0 &&
-            (peer.ss_family == AF_INET || peer.ss_family == AF_INET6))
+        if (getpeername(fd, &peer.any, &len) == 0 &&
+            ((peer.any.sa_family == AF_INET && ntohs(peer.in.sin_port) == port) ||
+             (peer.any.sa_family == AF_INET6 && ntohs(peer.in6.sin6_port) == port)))
             return fd;
     }
     return -1;
@@ -317,7 +323,7 @@ static int find_socket(void)
 
 static void on_connected(void)
 {
-    a.smtp_fd = find_socket();
+    a.smtp_fd = find_socket(a.dialled);
     /* with Nagle's algorithm a mail larger than one buffer waits 40 ms for an acknowledgement */
     setsockopt(a.smtp_fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
     put_stage(STAGE_GREETING);
@@ -489,7 +495,7 @@ static void *relay_run(void *arg)
 
     close(r->listener);
     /* only our own socket may speak here */
-    int mine = find_socket();
+    int mine = find_socket(r->port);
     if (mine < 0 || getsockname(mine, (struct sockaddr *)&own, &own_len) < 0 || own.sin_port != caller.sin_port)
         relay_fault("a stranger called the local relay");
     int server = connect_host(a.host, a.port);
@@ -519,7 +525,8 @@ static int relay_start(void)
 
     r->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (bind(r->listener, (struct sockaddr *)&at, sizeof at) < 0 || listen(r->listener, 1) < 0 ||
-        getsockname(r->listener, (struct sockaddr *)&at, &len) < 0 || pthread_create(&thread, NULL, relay_run, r) != 0)
+        getsockname(r->listener, (struct sockaddr *)&at, &len) < 0 || (r->port = ntohs(at.sin_port)) == 0 ||
+        pthread_create(&thread, NULL, relay_run, r) != 0)
         relay_fault("cannot start the local relay");
     pthread_detach(thread);
     return ntohs(at.sin_port);
@@ -540,8 +547,8 @@ static smtp_session_t open_session(void)
     smtp_session_t session = smtp_create_session();
     g_autofree char *server = NULL;
 
-    server = a.tls == EMAIL_TLS_IMPLICIT ? g_strdup_printf("127.0.0.1:%d", relay_start())
-                                         : g_strdup_printf("%s:%d", a.host, a.port);
+    a.dialled = a.tls == EMAIL_TLS_IMPLICIT ? relay_start() : a.port;
+    server = g_strdup_printf("%s:%d", a.tls == EMAIL_TLS_IMPLICIT ? "127.0.0.1" : a.host, a.dialled);
     smtp_set_server(session, server);
     if (a.hello)
         smtp_set_hostname(session, a.hello);

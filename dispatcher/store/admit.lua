@@ -47,7 +47,8 @@ while i <= #ARGV do
   local mid, L = string.sub(member, 1, -2), string.sub(member, -1)
   local s, self = P..'s:'..mid, member..'|'..kind..'|'..cat
   local st, held, tries = unpack(call('HMGET', s, L..'s', L..'f', L..'x'))
-  local state, state_at = consent(rid, cat, L)
+  local state, state_at = '', -1
+  if rule ~= '0' then state, state_at = consent(rid, cat, L) end
   local answer = { 'ok', state, int(state_at), '' }
   if (st ~= 'c' and st ~= 'a') or held ~= fence then answer[1] = 'gone'
   elseif tonumber(tries or '0') >= 30 then answer[1] = 'crash'
@@ -57,7 +58,7 @@ while i <= #ARGV do
   else
     local worst, wait, counts, oldest = nil, 0, {}, now
     for j = first, i - 1, 4 do oldest = math.min(oldest, tonumber(ARGV[j + 1])) end
-    local sends = history(rid, self, int(oldest))
+    local sends = n ~= '0' and history(rid, self, int(oldest)) or {}
     for j = first, i - 1, 4 do
       local r, since, next, window = tonumber(ARGV[j]), tonumber(ARGV[j + 1]), tonumber(ARGV[j + 2]), tonumber(ARGV[j + 3])
       local sent, max = counted(sends, rules[r], since), rules[r].max
@@ -79,9 +80,11 @@ while i <= #ARGV do
     elseif render == '1' then answer[1] = 'render'
     else
       call('HSET', s, L..'s', 'a', L..'x', tonumber(tries or '0') + 1)
+      local last = #sends > 0 and sends[#sends].at
+      if not last then last = tonumber(call('ZREVRANGE', P..'h:'..rid, 0, 0, 'WITHSCORES')[2] or '0') end
       call('ZADD', P..'h:'..rid, now, self)
       -- once a day and person the old ones leave and the key's life is prolonged
-      if #sends == 0 or sends[#sends].at < now - 86400000 then
+      if last < now - 86400000 then
         call('ZREMRANGEBYSCORE', P..'h:'..rid, '-inf', int(now - keep))
         call('PEXPIRE', P..'h:'..rid, int(keep + 172800000))
       end

@@ -35,17 +35,20 @@ local function take(L, lane, count)
   if #mids == 0 then return 0 end
   fence = fence or call('INCR', P..'fence')
   call('ZREM', key, unpack(mids))
-  local leases, ends = {}, int(real + tonumber(ARGV[3]))
-  for _, mid in ipairs(mids) do
-    local s = P..'s:'..mid
-    local rid, attempts, at, expires, due, h, st = unpack(call('HMGET', s, 'r', L..'a', 'a', 'x', L..'d', 'h', L..'s'))
-    local body = call('GET', P..'m:'..mid)
-    if rid and body and st == 's' then
-      call('HSET', s, L..'s', 'c', L..'f', fence)
+  local leases, ends, bodies, profiles, states = {}, int(real + tonumber(ARGV[3])), {}, {}, {}
+  for j, mid in ipairs(mids) do
+    states[j] = call('HMGET', P..'s:'..mid, 'r', L..'a', 'a', 'x', L..'d', 'h', L..'s')
+    bodies[j], profiles[j] = P..'m:'..mid, P..'u:'..(states[j][1] or '')
+  end
+  bodies, profiles = call('MGET', unpack(bodies)), call('MGET', unpack(profiles))
+  for j, mid in ipairs(mids) do
+    local rid, attempts, at, expires, due, h, st = unpack(states[j])
+    if rid and bodies[j] and st == 's' then
+      call('HSET', P..'s:'..mid, L..'s', 'c', L..'f', fence)
       leases[#leases + 1] = ends
       leases[#leases + 1] = mid..L
       local n = #out
-      out[n + 1], out[n + 2], out[n + 3], out[n + 4] = mid..L, body, call('GET', P..'u:'..rid) or '', attempts or '0'
+      out[n + 1], out[n + 2], out[n + 3], out[n + 4] = mid..L, bodies[j], profiles[j] or '', attempts or '0'
       out[n + 5], out[n + 6], out[n + 7], out[n + 8] = at, expires, due, h
     end
   end

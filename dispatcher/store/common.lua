@@ -38,8 +38,9 @@ end
 local function close(mid, rid, at, supersede, ret, ret_events)
   call('ZREM', P..'p:'..rid, mid)
   call('ZADD', P..'r:'..rid, now, mid)
-  call('ZREMRANGEBYSCORE', P..'r:'..rid, '-inf', int(now - ret))
   call('PEXPIRE', P..'r:'..rid, ret)
+  -- every eighth one takes the outdated with it
+  if string.find('0123', string.sub(mid, -1), 1, true) then call('ZREMRANGEBYSCORE', P..'r:'..rid, '-inf', int(now - ret)) end
   if supersede ~= '' and call('HGET', P..'x:'..rid, supersede) == mid then call('HDEL', P..'x:'..rid, supersede) end
   -- the state outlives the idempotency key (24 h after the send time), or a replay would make the message anew
   local keep = math.max(ret, tonumber(at) - now + 90000000)
@@ -60,12 +61,20 @@ local function reopen(mid, rid)
 end
 
 -- Ends a delivery.  keep: its place in the caps' history stays.  next: strategy first goes on to the next channel.
+-- known: what state() has read.  leases: collects the lease to be ended by the caller, nil to end it here.
 -- more: further fields of the state to write with it.
-local function finish(mid, L, code, reason, keep, next, ret, ret_events, ...)
+local function state(mid, L)
+  local v = call('HMGET', P..'s:'..mid, L..'s', 'r', 'c', 'k', 'q', 'h', 'l', 'u', 'n', 'a', L..'m', L..'f', L..'r', L..'a')
+  return { st = v[1], rid = v[2], cat = v[3], kind = v[4], q = v[5], h = v[6], lane = v[7], u = v[8], n = v[9], at = v[10],
+    maybe = v[11], fence = v[12], reason = v[13], attempts = v[14] }
+end
+local function finish(mid, L, code, reason, keep, next, ret, ret_events, known, leases, ...)
   local s = P..'s:'..mid
-  local st, rid, cat, kind, q, h, lane, u, n, at, maybe =
-    unpack(call('HMGET', s, L..'s', 'r', 'c', 'k', 'q', 'h', 'l', 'u', 'n', 'a', L..'m'))
-  if st == 's' then call('ZREM', P..'due:'..L..lane, mid) else call('ZREM', P..'lease', mid..L) end
+  local d = known or state(mid, L)
+  local st, rid, cat, kind, q, h, lane, u, n, at, maybe = d.st, d.rid, d.cat, d.kind, d.q, d.h, d.lane, d.u, d.n, d.at, d.maybe
+  if st == 's' then call('ZREM', P..'due:'..L..lane, mid)
+  elseif leases then leases[#leases + 1] = mid..L
+  else call('ZREM', P..'lease', mid..L) end
   -- what may have arrived keeps its place, whatever becomes of the next try
   if not keep and not maybe then call('ZREM', P..'h:'..rid, mid..L..'|'..kind..'|'..cat) end
   local N = ''

@@ -4,7 +4,7 @@
 --   op F final with code, R again at due; burn "1": counts as an attempt
 --   keep "1": its place in the caps' history stays; next "1": strategy first goes on to the next channel
 -- Returns for each: "ok", or "gone" (another worker has it, or it was stopped); "ok" again when repeated.
-local ret, ret_events, answers, wake = tonumber(ARGV[3]), tonumber(ARGV[4]), {}, false
+local ret, ret_events, answers, wake, leases = tonumber(ARGV[3]), tonumber(ARGV[4]), {}, false, {}
 
 -- One card into the inbox, once; the oldest and the outdated ones leave.
 local function drop_card(rid, did)
@@ -34,7 +34,8 @@ for i = 9, #ARGV, 14 do
   local member, fence, op, code, reason, due, burn, provider, sent_at, ref, keep, next, entry, card = unpack(ARGV, i, i + 13)
   local mid, L = string.sub(member, 1, -2), string.sub(member, -1)
   local s = P..'s:'..mid
-  local st, held, rid, lane, was, attempts, maybe = unpack(call('HMGET', s, L..'s', L..'f', 'r', 'l', L..'r', L..'a', L..'m'))
+  local d = state(mid, L)
+  local st, held, rid, lane, was, attempts, maybe = d.st, d.fence, d.rid, d.lane, d.reason, d.attempts, d.maybe
   local mine = held == fence and (st == 'c' or st == 'a' or st == 'k')
   -- a result that arrives late is still the truth about an outcome that was given up as unknown
   local late = held == fence and (st == 'U' or (st == 's' and was == 'outcome_unknown'))
@@ -49,13 +50,12 @@ for i = 9, #ARGV, 14 do
       if op == 'R' and call('LLEN', P..'t:'..mid) > 64 then call('LPOP', P..'t:'..mid) end
     end
     if op == 'R' then
-      call('ZREM', P..'lease', member)
+      leases[#leases + 1] = member
       if st == 'U' then reopen(mid, rid) end
       call('HSET', s, L..'r', reason, L..'x', 0, unpack(more))
       if keep == '1' then call('HSET', s, L..'m', 1)
       elseif not maybe then
-        local kind, cat = unpack(call('HMGET', s, 'k', 'c'))
-        call('ZREM', P..'h:'..rid, member..'|'..kind..'|'..cat)
+        call('ZREM', P..'h:'..rid, member..'|'..d.kind..'|'..d.cat)
       end
       schedule(mid, L, lane, due)
       if not wake or tonumber(due) < wake then wake = tonumber(due) end
@@ -64,11 +64,12 @@ for i = 9, #ARGV, 14 do
       if code == 'F' then call('ZADD', P..'dead', now, member) end
     else
       if card ~= '' then put_card(rid, mid..'-'..L, card) end
-      local N = finish(mid, L, code, reason, keep == '1', next == '1', ret, ret_events, unpack(more))
+      local N = finish(mid, L, code, reason, keep == '1', next == '1', ret, ret_events, d, leases, unpack(more))
       if N ~= '' then wake = now end
     end
     answers[#answers + 1] = 'ok'
   end
 end
+if #leases > 0 then call('ZREM', P..'lease', unpack(leases)) end
 if wake then call('PUBLISH', ARGV[8], P..int(wake)) end
 return answers
