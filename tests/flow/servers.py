@@ -89,6 +89,8 @@ class _Session(socketserver.StreamRequestHandler):
                 self.reply('554 5.5.1 no valid recipients')
             elif self.answer('DATA', '', '354 go on') == '3':
                 self.data()
+        elif verb == 'BDAT':
+            self.bdat(arg)
         elif verb == 'QUIT':
             self.answer('QUIT', '', '221 2.0.0 bye')
             return False
@@ -114,6 +116,17 @@ class _Session(socketserver.StreamRequestHandler):
         self.authed = user if good else None
         self.answer('AUTH', user, '235 2.7.0 welcome' if good else '535 5.7.8 no')
 
+    def bdat(self, arg):
+        size, _, last = arg.partition(' ')
+        self.chunks = getattr(self, 'chunks', b'') + self.rfile.read(int(size))
+        if not self.recipient:
+            self.reply('554 5.5.1 no valid recipients')
+        elif last.upper() == 'LAST':
+            data, self.chunks = self.chunks, b''
+            self.complete(data)
+        else:
+            self.reply('250 2.0.0 go on')
+
     def data(self):
         lines, owner = [], self.server.owner
         while True:
@@ -126,8 +139,12 @@ class _Session(socketserver.StreamRequestHandler):
             lines.append(line[1:] if line.startswith(b'.') else line)
             if owner.slow_body:
                 time.sleep(owner.slow_body)
+        self.complete(b''.join(lines))
+
+    def complete(self, data):
+        owner = self.server.owner
         self.count += 1
-        mail = Mail(self.sender, self.recipient, b''.join(lines), self)
+        mail = Mail(self.sender, self.recipient, data, self)
         # what counts as received is what was complete, whatever is answered afterwards
         with owner.lock:
             owner.received.append(mail)

@@ -90,6 +90,28 @@ class Outcomes(FlowTest):
         self.assertEqual(len(copies), 2)
         self.assertEqual(len({m.parse()['Message-ID'] for m in copies}), 1)
 
+    def test_what_is_withdrawn_cancelled_or_suppressed_before_the_final_dot_is_not_sent(self):
+        h = self.start()
+        stops = {'w': (lambda id: h.http('POST', '/v1/recipients/w/consents', {'category': 'onboarding', 'state': 'withdrawn'}), 'suppressed', 'opted_out'),
+                 'c': (lambda id: h.http('DELETE', '/v1/messages/' + id), 'cancelled', 'cancelled'),
+                 's': (lambda id: h.http('PUT', '/v1/suppressions/s@example.com', {'reason': 'complaint'}), 'suppressed', 'suppressed_address')}
+        for who, (stop, status, reason) in stops.items():
+            with self.subTest(who=who):
+                waiting, go = [], __import__('threading').Event()
+                h.smtp.script = lambda v, arg, s: (waiting.append(1), go.wait(5), None)[2] if v == 'RCPT' else None
+                id = h.send(person(who), channels=['email'])
+                h.until(lambda: waiting)
+                receipt = stop(id)[1]
+                go.set()
+                h.settled(id)
+                d = h.delivery(id)
+                self.assertEqual((d['status'], d['reason']), (status, reason))
+                if who != 's':
+                    self.assertEqual(receipt['cancelled'], [id])
+        h.smtp.script = None
+        self.assertEqual(h.settled(h.send(person('after'), channels=['email']))['status'], 'sent')
+        self.assertEqual([m.recipient for m in h.smtp.received], ['after@example.com'])
+
     def test_starttls_is_required_verified_and_carries_the_login(self):
         context, ca = certificate('localhost')
         smtp = SmtpServer(tls=context, users={'joe': 's3cret: /@'})
@@ -135,6 +157,25 @@ class Outcomes(FlowTest):
         h.start()
         for id in [h.send(person('s%d' % i), channels=['email']) for i in range(6)]:
             self.assertEqual(h.settled(id)['status'], 'sent')
+
+    def test_a_server_that_offers_chunking_gets_the_same_mail_and_the_same_question(self):
+        h = self.start(smtp=SmtpServer(extensions=('PIPELINING', '8BITMIME', 'CHUNKING', 'SIZE 10000000')))
+        ids = [h.send(person('c%d' % i), channels=['email']) for i in range(10)]
+        for id in ids:
+            self.assertEqual(h.settled(id)['status'], 'sent')
+        self.assertTrue(any(l.startswith('BDAT') for l in h.smtp.log))
+        self.assertEqual(sorted(m.parse()['Message-ID'] for m in h.smtp.accepted), sorted('<%s-e@example.com>' % i for i in ids))
+        self.assertEqual(h.smtp.accepted[0].parse().get_content_type(), 'multipart/alternative')
+        refused = lambda v, arg, s: '550 5.1.1 nobody' if v == 'RCPT' and arg.startswith('no') else None
+        for script, status, reason, copies in ((refused, 'failed', 'provider_rejected', 0), (lambda v, a, s: '554 5.7.1 no' if v == 'BODY' else None, 'failed', 'provider_rejected', 1),
+                                               (lambda v, a, s: DROP if v == 'BODY' else None, 'unknown', 'outcome_unknown', 1)):
+            with self.subTest(reason=reason, copies=copies):
+                h.smtp.script, before = script, len(h.smtp.received)
+                id = h.send(person('no'), channels=['email'])
+                h.settled(id)
+                self.assertEqual((h.delivery(id)['status'], h.delivery(id)['reason'], len(h.smtp.received) - before), (status, reason, copies), h.gate(id, 'outcome'))
+        h.smtp.script = None
+        self.assertEqual(h.settled(h.send(person('after'), channels=['email']))['status'], 'sent')
 
     def test_each_answer_of_a_gateway_has_its_outcome(self):
         ok = lambda n: (202, {}, '{"id":%d}' % n)
