@@ -26,6 +26,7 @@ class Faults(FlowTest):
         p = subprocess.Popen(['redis-server', '--port', '0', '--unixsocket', path, '--dir', os.path.join(h.dir, 'r'), '--appendonly', 'yes', '--save', ''],
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(lambda: (p.poll() is None and p.kill(), p.wait()))
+        self.redis_processes = getattr(self, 'redis_processes', []) + [p]
         h.until(lambda: os.path.exists(path) and subprocess.run(['redis-cli', '-s', path, 'ping'], capture_output=True).stdout == b'PONG\n')
         return p
 
@@ -182,6 +183,20 @@ class Faults(FlowTest):
         self.assertEqual(h.settled(id)['status'], 'sent')
         time.sleep(2)
         self.assertEqual(len(h.smtp.received), 1)
+
+    def test_a_redis_that_freezes_is_given_up_and_found_again(self):
+        h, path = self.external()
+        server = self.redis_processes[-1]
+        h.start()
+        h.settled(h.send(person('before'), channels=['email']))
+        server.send_signal(signal.SIGSTOP)
+        try:
+            h.until(lambda: h.http('GET', '/readyz')[0] == 503, 20)
+            self.assertEqual(h.http('GET', '/healthz')[0], 200)
+        finally:
+            server.send_signal(signal.SIGCONT)
+        h.until(h.ready)
+        self.assertEqual(h.settled(h.send(person('after'), channels=['email']))['status'], 'sent')
 
     def test_somebody_elses_data_in_a_key_is_an_error_and_no_end(self):
         h, path = self.external()

@@ -148,6 +148,40 @@ class Outcomes(FlowTest):
         self.assertFalse([l for l in smtp.log if l.startswith('AUTH') and l.endswith('never')])
         self.assertNotIn('strip@example.com', [m.recipient for m in smtp.received])
 
+    def test_bytes_before_the_tls_handshake_are_an_attack_and_no_reply(self):
+        context, ca = certificate('localhost')
+        smtp = SmtpServer(tls=context)
+        h = self.house(smtp=smtp)
+        h.settings['email']['providers'] = [{'name': 'tls', 'url': 'smtp://localhost:%d' % smtp.port, 'tls': 'required', 'ca_file': ca}]
+        h.write()
+        h.start()
+        smtp.script = lambda v, arg, s: '220 go ahead\n250 2.0.0 injected' if v == 'STARTTLS' else None
+        id = h.send(person('i'), channels=['email'])
+        h.reason(id, 'provider_unavailable')
+        self.assertIn('injection', h.gate(id, 'outcome')[0]['detail']['detail'])
+        smtp.script = None
+        self.assertEqual(h.settled(id, 30)['status'], 'sent')
+
+    def test_a_relay_that_says_nothing_or_trickles_is_left_in_time(self):
+        h = self.house()
+        h.settings['email']['providers'][0].update(connect_timeout='1s', send_timeout='1s')
+        h.write()
+        h.start()
+
+        def trickle(session):
+            for _ in range(40):  # each byte would start libesmtp's own timer anew
+                session.wfile.write(b'2')
+                session.wfile.flush()
+                time.sleep(0.2)
+            return '220 late'
+        for script, detail in ((HANG, 'while connecting'), (trickle, 'no answer in time')):
+            with self.subTest(detail=detail):
+                h.smtp.script = lambda v, arg, s: script if v == 'CONNECT' else None
+                id = h.send(person('s'), channels=['email'])
+                self.assertEqual(h.reason(id, 'provider_unavailable', timeout=20)['attempts'], 0)
+                self.assertIn('no answer in time', h.gate(id, 'outcome')[0]['detail']['detail'])
+                h.http('DELETE', '/v1/messages/' + id)
+
     def test_smtps_speaks_tls_from_the_first_byte(self):
         context, ca = certificate('localhost')
         smtp = SmtpServer(tls=context, implicit=True, users={'joe': 'pw'})
