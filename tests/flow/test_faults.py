@@ -69,7 +69,7 @@ class Faults(FlowTest):
             per_person[person_id] = sum(d['status'] == 'sent' for m in timeline for d in m['deliveries'])
             self.assertTrue(all(d['reason'] == 'cap:daily' for m in timeline for d in m['deliveries'] if d['status'] == 'suppressed'))
         self.assertEqual(set(per_person.values()), {3})
-        self.assertGreater(len({e['name'] for e in json.loads(h.cli('queue', '--json'))['workers']}), 2)
+        h.until(lambda: len(h.cli_json('queue')['workers']) == 4, what='each worker says its totals once a second')
 
     def test_ten_thousand_due_at_one_instant_all_go_out(self):
         h = self.start()
