@@ -25,7 +25,6 @@ struct webhook {
     struct ev_loop *loop;
     CURLM *multi;
     ev_timer timer;
-    int concurrency, busy;
     int64_t timeout_ms;
     struct request *idle;
 };
@@ -183,7 +182,6 @@ static void request_finish(struct request *r, CURLcode code)
     curl_multi_remove_handle(w->multi, r->easy);
     curl_slist_free_all(r->headers);
     r->headers = NULL;
-    w->busy--;
     r->done(r->arg, &answer);
     r->next = w->idle;
     w->idle = r;
@@ -211,7 +209,6 @@ struct webhook *webhook_open(struct ev_loop *loop, int concurrency, int64_t time
     struct webhook *w = g_new0(struct webhook, 1);
 
     w->loop = loop;
-    w->concurrency = concurrency;
     w->timeout_ms = timeout_ms;
     w->multi = curl_multi_init();
     curl_multi_setopt(w->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
@@ -225,11 +222,6 @@ struct webhook *webhook_open(struct ev_loop *loop, int concurrency, int64_t time
     return w;
 }
 
-int webhook_room(const struct webhook *w)
-{
-    return w->concurrency - w->busy;
-}
-
 void webhook_post(struct webhook *w, const char *url, const char *const *headers, const char *body, size_t len,
                   webhook_done_fn *done, void *arg)
 {
@@ -239,7 +231,6 @@ void webhook_post(struct webhook *w, const char *url, const char *const *headers
         w->idle = r->next;
     else
         r = request_new(w);
-    w->busy++;
     r->done = done;
     r->arg = arg;
     r->body = body;

@@ -28,10 +28,9 @@ struct webhook_answer {
 
 typedef void webhook_done_fn(void *arg, const struct webhook_answer *);
 
-/* webhook_open: `concurrency` requests at a time, each ended after timeout_ms. */
+/* webhook_open: keeps up to `concurrency` connections, and ends each request after timeout_ms; its caller counts them.
+ */
 struct webhook *webhook_open(struct ev_loop *, int concurrency, int64_t timeout_ms);
-/* webhook_room: how many more webhook_post() would take now. */
-int webhook_room(const struct webhook *);
 /* webhook_post: body is borrowed until done; headers ("Name: value", NULL at the end) are copied. */
 void webhook_post(struct webhook *, const char *url, const char *const *headers, const char *body, size_t len,
                   webhook_done_fn *, void *arg);

@@ -523,9 +523,8 @@ static void unknown(struct delivery *d, const struct outcome *o)
 /* As long as the pause of its provider, unless another one can take it now. */
 static int64_t fault_wait(const struct delivery *d)
 {
-    if (outbox_alternative(worker_outbox(d->worker), d->outlet))
-        return 0;
-    return 1000 * (int64_t)MIN(60, 1 << CLAMP(d->outlet->faults - 1, 0, 6));
+    struct outbox *o = worker_outbox(d->worker);
+    return outbox_alternative(o, d->outlet) ? 0 : outlet_pause_ms(o, d->outlet);
 }
 
 static void take_outcome(struct delivery *d)

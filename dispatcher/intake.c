@@ -294,10 +294,7 @@ static void take_key(struct intake *in, const char *outer)
 {
     if (!outer)
         return;
-    bool control = false;
-    for (const char *p = outer; *p; p++)
-        control |= (unsigned char)*p < ' ' || *p == 0x7f;
-    if (!*outer || strlen(outer) > 255 || control || !g_utf8_validate(outer, -1, NULL)) {
+    if (!message_text_good(outer, sizeof in->draft.idempotency_key - 2)) {
         problem_add(in->errors, "/idempotency_key",
                     "the header Idempotency-Key must have 1 to 255 characters and no control characters");
         return;
@@ -338,11 +335,6 @@ static void begin(struct intake *in, const json_t *message, const struct intake_
         read_profile(in);
     else
         place(in);
-}
-
-void intake_message(struct service *s, const json_t *message, const struct intake_origin *o, intake_fn *fn, void *arg)
-{
-    begin(intake_new(s, o, fn, arg), message, o);
 }
 
 void intake_text(struct service *s, const char *text, size_t len, const struct intake_origin *o, intake_fn *fn,

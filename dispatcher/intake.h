@@ -26,9 +26,8 @@ struct intake_origin {
     const char *seed;   /* makes the id, so that taking in the same origin twice makes one message; or NULL */
 };
 
-/* intake_text, intake_message: the answer comes from the loop, once. */
+/* intake_text: one message as JSON text; the answer comes from the loop, once. */
 void intake_text(struct service *, const char *text, size_t len, const struct intake_origin *, intake_fn *, void *arg);
-void intake_message(struct service *, const json_t *message, const struct intake_origin *, intake_fn *, void *arg);
 
 /* problem_make: an RFC 9457 document; takes errors, which may be NULL. */
 json_t *problem_make(int status, const char *detail, json_t *errors);

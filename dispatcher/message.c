@@ -86,6 +86,15 @@ static void check_unknown(struct checking *c)
         }
 }
 
+bool message_text_good(const char *text, size_t max)
+{
+    bool control = false;
+
+    for (const char *p = text; *p; p++)
+        control |= (unsigned char)*p < ' ' || *p == 0x7f;
+    return *text && strlen(text) <= max && !control && g_utf8_validate(text, -1, NULL);
+}
+
 /* A text field, or NULL: missing, or complained about. */
 static const char *text_field(struct checking *c, const char *key, size_t max)
 {
@@ -99,10 +108,7 @@ static const char *text_field(struct checking *c, const char *key, size_t max)
         return NULL;
     }
     const char *text = json_string_value(value);
-    bool control = false;
-    for (const char *p = text; *p; p++)
-        control |= (unsigned char)*p < ' ' || *p == 0x7f;
-    if (!*text || strlen(text) > max || control) {
+    if (!message_text_good(text, max)) {
         problem_add(c->errors, pointer, "must have 1 to %zu characters and no control characters", max);
         return NULL;
     }

@@ -25,6 +25,9 @@ struct draft {
 /* message_parse: JSON text within the limits; NULL with a problem in errors. */
 json_t *message_parse(const char *text, size_t len, json_t *errors);
 
+/* message_text_good: 1 to max bytes of UTF-8 without control characters. */
+bool message_text_good(const char *text, size_t max);
+
 /* message_check: fills the draft; complaints go to errors.  draft_clear() in either case. */
 void message_check(const struct service *, const json_t *message, const char *door, const char *source, struct draft *,
                    json_t *errors);

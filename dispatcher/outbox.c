@@ -250,6 +250,12 @@ bool outbox_configured(const struct outbox *o, enum channel c)
     return false;
 }
 
+int64_t outlet_pause_ms(const struct outbox *o, const struct outlet *out)
+{
+    double left = out->paused_until - ev_now(o->service->loop);
+    return left > 0 ? (int64_t)(1000 * left) : 0;
+}
+
 bool outbox_alternative(const struct outbox *o, const struct outlet *than)
 {
     for (guint i = 0; i < o->outlets->len; i++) {

@@ -37,6 +37,8 @@ int outbox_capacity(struct outbox *, enum channel);
 /* outbox_configured: whether a channel has any outlet. */
 bool outbox_configured(const struct outbox *, enum channel);
 
+/* outlet_pause_ms: how long it still pauses, 0 for not at all. */
+int64_t outlet_pause_ms(const struct outbox *, const struct outlet *);
 /* outbox_alternative: another outlet of the channel is well. */
 bool outbox_alternative(const struct outbox *, const struct outlet *);
 

@@ -11,8 +11,7 @@
 struct checking {
     const struct check_options *o;
     struct template *t;
-    GHashTable *used;      /* keys that some part formats */
-    GHashTable *variables; /* names that some part or message uses */
+    GHashTable *used; /* keys that some part formats */
     const char *file;
     bool unsubscribe;
 };
@@ -75,7 +74,6 @@ static void on_icu_argument(void *arg, const char *name, const char *type, const
     const char *locale = c->file; /* lent by check_catalog */
     bool plural = strcmp(type, "plural") == 0, ordinal = strcmp(type, "selectordinal") == 0;
 
-    g_hash_table_add(c->variables, g_strdup(name));
     if (!plural && !ordinal)
         return;
     g_auto(GStrv) categories = icu_plural_categories(locale, ordinal);
@@ -196,7 +194,6 @@ static void on_mention(void *arg, char kind, const char *name, int line)
         g_hash_table_add(c->used, g_strdup(name + 2));
         return;
     }
-    g_hash_table_add(c->variables, g_strdup(name));
     if (kind == '&' && strcmp(job->part, "html") == 0)
         found(c, false, job->file, line, g_strdup_printf("{{{%s}}} goes into the HTML without escaping", name));
     /* inside a section a name may belong to the item, so only plain files are judged */
@@ -304,10 +301,8 @@ static void on_template(void *arg, struct template *t)
         return;
     }
     c.used = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    c.variables = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     check_template(&c, dir, view.default_locale);
     g_hash_table_unref(c.used);
-    g_hash_table_unref(c.variables);
 }
 
 void library_check(const struct library *l, const struct check_options *o)

@@ -9,7 +9,7 @@
  *   _layouts/locales/de.json             messages that the layouts use
  *
  * A folder that cannot be used stays in the library with its fault, so that a
- * message for it can be told why; library_reload() keeps the good one of before.
+ * message for it can be told why; library_adopt() keeps the good one of before.
  * Everything returned is borrowed until the library is freed or reloaded.
  */
 #ifndef TEMPLATES_LIBRARY_H
@@ -40,7 +40,7 @@ struct channel_parts {
 extern const struct channel_parts channel_parts[]; /* channel NULL at the end */
 const struct channel_parts *channel_parts_of(const char *channel);
 
-/* library_open: loads a directory; faults go to library_fault().  NULL only when the directory cannot be read (*why).
+/* library_open: loads a directory; faults go to template_fault().  NULL only when the directory cannot be read (*why).
  */
 struct library *library_open(const char *dir, const char *default_locale, library_yaml_fn *, char **why);
 void library_free(struct library *);

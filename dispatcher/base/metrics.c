@@ -48,11 +48,6 @@ void metrics_set(enum metric metric, const char *labels, double value)
     *slot(metric, labels) = value;
 }
 
-double metrics_get(enum metric metric, const char *labels)
-{
-    return *slot(metric, labels);
-}
-
 void metrics_each(enum metric metric, void (*fn)(void *, const char *, double), void *arg)
 {
     if (!values[metric])

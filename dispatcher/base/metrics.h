@@ -28,7 +28,6 @@ enum metric {
 /* metrics_add, metrics_set: labels as in `channel="email",status="sent"`, "" for none. */
 void metrics_add(enum metric, const char *labels, double by);
 void metrics_set(enum metric, const char *labels, double value);
-double metrics_get(enum metric, const char *labels);
 
 /* metrics_text: all of them. */
 void metrics_text(GString *out);

@@ -12,11 +12,6 @@ static const char *const quiets[] = { "ignore", "defer", "drop" };
 static const char *const overs[] = { "drop", "defer", "next_channel" };
 static const char *const channels[] = { "email", "sms", "in_app" };
 
-const char *kind_name(enum kind kind)
-{
-    return kinds[kind];
-}
-
 const char *consent_rule_name(enum consent_rule rule)
 {
     return consents[rule];

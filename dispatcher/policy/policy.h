@@ -76,7 +76,6 @@ void cap_window(const struct cap *, const struct zone *, int64_t now, int64_t *s
 /* retry_wait: milliseconds before the next attempt after `attempts` of them; chance lies in [0, 1). */
 int64_t retry_wait(const struct retry *, int attempts, double chance);
 
-const char *kind_name(enum kind);
 const char *consent_rule_name(enum consent_rule);
 
 #endif

@@ -60,14 +60,16 @@ local function reopen(mid, rid)
   call('ZADD', P..'p:'..rid, call('HGET', s, 'a'), mid)
 end
 
--- Ends a delivery.  keep: its place in the caps' history stays.  next: strategy first goes on to the next channel.
--- known: what state() has read.  leases: collects the lease to be ended by the caller, nil to end it here.
--- more: further fields of the state to write with it.
+-- What ending or settling a delivery needs to know, read once.
 local function state(mid, L)
   local v = call('HMGET', P..'s:'..mid, L..'s', 'r', 'c', 'k', 'q', 'h', 'l', 'u', 'n', 'a', L..'m', L..'f', L..'r', L..'a')
   return { st = v[1], rid = v[2], cat = v[3], kind = v[4], q = v[5], h = v[6], lane = v[7], u = v[8], n = v[9], at = v[10],
     maybe = v[11], fence = v[12], reason = v[13], attempts = v[14] }
 end
+
+-- Ends a delivery.  keep: its place in the caps' history stays.  next: strategy first goes on to the next channel.
+-- known: what state() has read.  leases: collects the lease to be ended by the caller, nil to end it here.
+-- more: further fields of the state to write with it.
 local function finish(mid, L, code, reason, keep, next, ret, ret_events, known, leases, ...)
   local s = P..'s:'..mid
   local d = known or state(mid, L)

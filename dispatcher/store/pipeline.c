@@ -24,11 +24,6 @@ static struct batch *batch_new(const char *script)
     return b;
 }
 
-int batch_count(const struct batch *b)
-{
-    return b->count;
-}
-
 void batch_run(struct store *s, int partition, struct batch *b, redis_answer_fn *fn, void *arg)
 {
     store_script(s, partition, b->script, b->args, fn, arg);

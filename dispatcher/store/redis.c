@@ -305,11 +305,6 @@ const char *redis_last_fault(const struct redis *r)
     return r->fault;
 }
 
-unsigned redis_pending(const struct redis *r)
-{
-    return r->sent.length;
-}
-
 void redis_call(struct redis *r, redis_answer_fn *fn, void *arg, int argc, const char **argv, const size_t *lens)
 {
     struct call *c = g_new0(struct call, 1);

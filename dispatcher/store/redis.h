@@ -40,8 +40,6 @@ void redis_close(struct redis *);
 bool redis_is_up(const struct redis *);
 /* redis_last_fault: why it is not up, for people. */
 const char *redis_last_fault(const struct redis *);
-/* redis_pending: calls that wait for an answer. */
-unsigned redis_pending(const struct redis *);
 /* redis_drop: gives the connection up and begins anew. */
 void redis_drop(struct redis *, const char *why);
 

@@ -54,11 +54,6 @@ void args_char(struct args *a, char c)
     args_bytes(a, &c, 1);
 }
 
-int args_count(const struct args *a)
-{
-    return (int)a->ends->len;
-}
-
 /* ---------------------------------------------------------------- running */
 
 struct known {

@@ -24,7 +24,6 @@ void args_text(struct args *, const char *);
 void args_bytes(struct args *, const char *, size_t len);
 void args_int(struct args *, int64_t);
 void args_char(struct args *, char);
-int args_count(const struct args *);
 
 /* script_run: takes the args; an answer that is an error is logged and becomes NULL.  A script that Redis has forgotten
  * is sent again, whole, once. */

@@ -127,7 +127,6 @@ struct admitted {
 };
 /* A batch is filled, then run; the answer comes for each in order, or NULL. */
 struct batch;
-typedef void batch_fn(void *arg, bool ok, const redisReply *reply);
 
 struct batch *admit_batch(const struct policy *);
 void admit_add(struct batch *, const struct admission *);
@@ -158,7 +157,6 @@ void lease_add(struct batch *, const char *message, char letter, int64_t fence);
 
 /* batch_run: takes the batch. */
 void batch_run(struct store *, int partition, struct batch *, redis_answer_fn *, void *arg);
-int batch_count(const struct batch *);
 
 /* store_suppressed: the entries of addresses, in one round trip; fn gets an array in their order, NULL where there is
  * none. */
