@@ -3,6 +3,7 @@
 #include <glib.h>
 #include <string.h>
 #include <unicode/uloc.h>
+#include <unicode/ures.h>
 
 /* "und", "root" and private subtags name no language a text could be written in. */
 static bool language_usable(const char *language)
@@ -58,28 +59,100 @@ static void script_of(const char *tag, char script[static LOCALE_SIZE])
     uloc_getScript(full, script, LOCALE_SIZE, &status);
 }
 
-/* A parent written in another script is none: zh-TW is not followed by zh. */
+/* CLDR's parentLocales, from ICU's data: "es-MX" → "es-419", "zh-Hant" → "root". */
+static void read_parent(GHashTable *parents, UResourceBundle *entry)
+{
+    UErrorCode status = U_ZERO_ERROR;
+    char child[LOCALE_SIZE], parent[LOCALE_SIZE];
+    int32_t count = ures_getSize(entry);
+
+    g_strlcpy(parent, ures_getKey(entry), sizeof parent);
+    g_strdelimit(parent, "_", '-');
+    for (int32_t i = 0; i < count; i++) {
+        int32_t len = sizeof child;
+        ures_getUTF8StringByIndex(entry, i, child, &len, true, &status);
+        if (U_SUCCESS(status))
+            g_hash_table_insert(parents, g_strdup(g_strdelimit(child, "_", '-')), g_strdup(parent));
+    }
+}
+
+static GHashTable *cldr_parents(void)
+{
+    static GHashTable *parents;
+    UErrorCode status = U_ZERO_ERROR;
+
+    if (parents)
+        return parents;
+    parents = g_hash_table_new(g_str_hash, g_str_equal); /* for the life of the program */
+    UResourceBundle *data = ures_openDirect(NULL, "supplementalData", &status);
+    UResourceBundle *table = ures_getByKey(data, "parentLocales", NULL, &status), *entry = NULL;
+    while (U_SUCCESS(status) && ures_hasNext(table))
+        if ((entry = ures_getNextResource(table, entry, &status)))
+            read_parent(parents, entry);
+    ures_close(entry);
+    ures_close(table);
+    ures_close(data);
+    return parents;
+}
+
+/* What CLDR names, else the tag without its last part.  False at the root. */
+static bool parent_of(char tag[static LOCALE_SIZE])
+{
+    const char *named = g_hash_table_lookup(cldr_parents(), tag);
+    char *dash = strrchr(tag, '-');
+
+    if (named) {
+        g_strlcpy(tag, named, LOCALE_SIZE);
+        return strcmp(named, "root") != 0;
+    }
+    if (dash)
+        *dash = '\0';
+    return dash != NULL;
+}
+
+/* "zh-Hant-TW" is often written "zh-TW": the same texts under a shorter name. */
+static void add_without_script(struct locale_chain *chain, const char *tag, const char *own)
+{
+    char script[LOCALE_SIZE];
+    g_auto(GStrv) words = g_strsplit(tag, "-", 4);
+
+    if (g_strv_length(words) != 3 || strlen(words[1]) != 4)
+        return;
+    g_autofree char *shorter = g_strconcat(words[0], "-", words[2], NULL);
+    script_of(shorter, script);
+    if (strcmp(script, own) == 0)
+        chain_add(chain, shorter);
+}
+
+static void spell_out(char tag[static LOCALE_SIZE])
+{
+    UErrorCode status = U_ZERO_ERROR;
+    char full[LOCALE_SIZE];
+
+    uloc_addLikelySubtags(tag, full, sizeof full, &status);
+    uloc_toLanguageTag(full, tag, LOCALE_SIZE, false, &status);
+}
+
+/* A parent in another script is none: zh-TW is followed by zh-Hant-TW and zh-Hant, never by zh. */
 static void chain_add_all(struct locale_chain *chain, const char *tag)
 {
-    char own[LOCALE_SIZE], other[LOCALE_SIZE], parent[LOCALE_SIZE];
+    char own[LOCALE_SIZE], script[LOCALE_SIZE], parent[LOCALE_SIZE];
+    bool spelled_out = false;
 
     script_of(tag, own);
     g_strlcpy(parent, tag, sizeof parent);
-    for (;;) {
-        script_of(parent, other);
-        if (strcmp(own, other) == 0)
-            chain_add(chain, parent);
-        char *dash = strrchr(parent, '-');
-        if (!dash)
-            break;
-        *dash = '\0';
-        script_of(parent, other);
-        if (strcmp(own, other) != 0 && !strchr(parent, '-')) { /* zh-TW: try zh-Hant on the way */
-            g_autofree char *scripted = g_strconcat(parent, "-", own, NULL);
-            chain_add(chain, scripted);
-            break;
+    do {
+        script_of(parent, script);
+        if (strcmp(own, script) != 0) {
+            if (spelled_out)
+                return;
+            spelled_out = true;
+            g_strlcpy(parent, tag, sizeof parent);
+            spell_out(parent);
         }
-    }
+        chain_add(chain, parent);
+        add_without_script(chain, parent, own);
+    } while (parent_of(parent));
 }
 
 void locale_chain_make(struct locale_chain *chain, const char *wanted, const char *fallback)
@@ -93,6 +166,16 @@ void locale_chain_make(struct locale_chain *chain, const char *wanted, const cha
         chain_add_all(chain, tag);
     if (chain->count == 0)
         chain_add(chain, "en");
+}
+
+bool locale_same_language(const char *a, const char *b)
+{
+    char one[LOCALE_SIZE], other[LOCALE_SIZE];
+    size_t len = strcspn(a, "-");
+
+    script_of(a, one);
+    script_of(b, other);
+    return len == strcspn(b, "-") && strncmp(a, b, len) == 0 && strcmp(one, other) == 0;
 }
 
 bool locale_is_rtl(const char *tag)

@@ -1,7 +1,9 @@
 /*
- * Locales as BCP 47 tags, and the chain in which a text is looked for:
+ * Locales as BCP 47 tags, and the chain in which a text is looked for, with
+ * the parents that CLDR names (supplemental/parentLocales):
  *
  *   de-AT → de → default        zh-Hant-TW → zh-Hant → default, never zh
+ *   es-MX → es-419 → es → default
  *
  * What cannot be read as a tag is the default locale; a message never fails
  * for its locale alone.
@@ -12,7 +14,7 @@
 #include <stdbool.h>
 
 #define LOCALE_SIZE      64
-#define LOCALE_CHAIN_MAX 6
+#define LOCALE_CHAIN_MAX 10
 
 struct locale_chain {
     char tags[LOCALE_CHAIN_MAX][LOCALE_SIZE]; /* from the most exact; the default's own chain comes last */
@@ -24,6 +26,9 @@ bool locale_canonical(char tag[static LOCALE_SIZE], const char *text);
 
 /* locale_chain_make: for a wanted locale (any spelling, NULL is none) and a default one. */
 void locale_chain_make(struct locale_chain *, const char *wanted, const char *fallback);
+
+/* locale_same_language: de-AT and de, but not zh-Hant and zh. */
+bool locale_same_language(const char *a, const char *b);
 
 /* locale_is_rtl: the script of this tag runs from right to left. */
 bool locale_is_rtl(const char *tag);

@@ -172,28 +172,55 @@ static void messages_take_named_arguments_numbers_and_dates(void **state)
 {
     static const struct {
         const char *locale, *pattern, *args, *out; /* out NULL: a complaint */
-    } rows[] = { { "en", "Hello {name}!", "{\"name\":\"Ada\"}", "Hello Ada!" },
-                 { "de", "{n, number}", "{\"n\":1234.5}", "1.234,5" },
-                 { "en", "{g, select, f{she} m{he} other{they}}", "{\"g\":\"f\"}", "she" },
-                 { "en", "{n, plural, =0{none} one{# thing} other{# things}}", "{\"n\":0}", "none" },
-                 { "en", "{n, plural, offset:1 one{you and # other} other{you and # others}}", "{\"n\":2}",
-                   "you and 1 other" },
-                 { "en", "{n, selectordinal, one{#st} two{#nd} few{#rd} other{#th}}", "{\"n\":22}", "22nd" },
-                 { "de", "{d, date, long}", "{\"d\":\"2026-12-01T23:30:00Z\"}",
-                   "2. Dezember 2026" }, /* one hour east: already the next day */
-                 { "en", "{d, time, short}", "{\"d\":\"2026-07-01T09:00:00Z\"}",
-                   "11:00\xe2\x80\xaf"
-                   "AM" },
-                 { "de", "{d, date, long}", "{\"d\":\"2026-12-01\"}",
-                   "1. Dezember 2026" }, /* a calendar day is the same everywhere */
-                 { "de", "{p, number, ::currency/EUR}", "{\"p\":12.5}", "12,50\xc2\xa0\xe2\x82\xac" },
-                 { "fr", "L'ami {name}", "{\"name\":\"Jo\"}", "L'ami Jo" },
-                 { "en", "{name}", "{}", NULL },
-                 { "en", "{n, plural, one{a} other{b}}", "{\"n\":\"x\"}", NULL },
-                 { "en", "{d, date}", "{\"d\":\"soon\"}", NULL },
-                 { "en", "{n, plural, one{a}}", "{}", NULL },
-                 { "en", "{n, frob}", "{}", NULL },
-                 { "en", "{", "{}", NULL } };
+    } rows[] = {
+        { "en", "Hello {name}!", "{\"name\":\"Ada\"}", "Hello Ada!" },
+        { "de", "{n, number}", "{\"n\":1234.5}", "1.234,5" },
+        { "en", "{g, select, f{she} m{he} other{they}}", "{\"g\":\"f\"}", "she" },
+        { "en", "{n, plural, =0{none} one{# thing} other{# things}}", "{\"n\":0}", "none" },
+        { "en", "{n, plural, offset:1 one{you and # other} other{you and # others}}", "{\"n\":2}", "you and 1 other" },
+        { "en", "{n, selectordinal, one{#st} two{#nd} few{#rd} other{#th}}", "{\"n\":22}", "22nd" },
+        { "de", "{d, date, long}", "{\"d\":\"2026-12-01T23:30:00Z\"}",
+          "2. Dezember 2026" }, /* one hour east: already the next day */
+        { "en", "{d, time, short}", "{\"d\":\"2026-07-01T09:00:00Z\"}",
+          "11:00\xe2\x80\xaf"
+          "AM" },
+        { "de", "{d, date, long}", "{\"d\":\"2026-12-01\"}",
+          "1. Dezember 2026" }, /* a calendar day is the same everywhere */
+        { "de", "{p, number, ::currency/EUR}", "{\"p\":12.5}", "12,50\xc2\xa0\xe2\x82\xac" },
+        { "fr", "L'ami {name}", "{\"name\":\"Jo\"}", "L'ami Jo" },
+        { "en", "It''s '{'{name}'}'", "{\"name\":\"Jo\"}", "It's {Jo}" },
+        { "en", "{n, plural, one{'#' is #} other{'#' are #}}", "{\"n\":2}", "# are 2" },
+        { "de", "{p, number, ::currency/EUR}", "{\"p\":\"1234.50\"}", "1.234,50\xc2\xa0\xe2\x82\xac" },
+        { "en", "{p, number, percent}", "{\"p\":0.25}", "25%" },
+        { "en", "{p, number, ::percent scale/100 .0}", "{\"p\":0.255}", "25.5%" },
+        { "en", "{p, number, ::compact-short}", "{\"p\":12300}", "12K" },
+        { "en", "{p, number, ::unit/kilometer unit-width-full-name}", "{\"p\":3}", "3 kilometers" },
+        { "en", "{p, number, integer}", "{\"p\":3.5}", "4" },
+        { "en", "{p, number, #0.00}", "{\"p\":3}", "3.00" },
+        { "en", "{p, spellout}", "{\"p\":21}", "twenty-one" },
+        { "en", "{n, plural, one{# kilo} other{# kilos}}", "{\"n\":\"1.0\"}", "1.0 kilos" },
+        { "en", "{n, plural, one{# kilo} other{# kilos}}", "{\"n\":1.0}", "1 kilo" },
+        { "en", "{n, plural, one{#} other{#}}", "{\"n\":1234567}", "1,234,567" },
+        { "ar-EG", "{n}", "{\"n\":12}", "\xd9\xa1\xd9\xa2" },
+        { "en",
+          "{n, plural, one{{g, select, f{her} other{their}} # box} other{{g, select, f{her} other{their}} # boxes}}",
+          "{\"n\":2,\"g\":\"x\"}", "their 2 boxes" },
+        { "en", "{g, select, yes{y} other{no: {missing}}}", "{\"g\":\"yes\"}", "y" }, /* only what is said */
+        { "en", "{b, select, true{on} other{off}}", "{\"b\":true}", "on" },
+        { "de", "{d, date, ::MMMMd}", "{\"d\":\"2026-12-01\"}", "1. Dezember" },
+        { "en", "{d, date, yyyy-MM-dd}", "{\"d\":\"2026-12-01\"}", "2026-12-01" },
+        { "en", "{a, date, short} {b, time, ::Hmm}", "{\"a\":\"2026-07-01T09:00:00Z\",\"b\":\"2026-12-01T09:00:00Z\"}",
+          "7/1/26 10:00" }, /* each in its own season */
+        { "en", "{n, number, ::frobnicate}", "{\"n\":1}", NULL },
+        { "en", "{n, choice, 0#a|1#b}", "{\"n\":1}", NULL },
+        { "en", "{n, plural, one{a} other{b}}", "{\"n\":\"1.\"}", NULL },
+        { "en", "{name}", "{}", NULL },
+        { "en", "{n, plural, one{a} other{b}}", "{\"n\":\"x\"}", NULL },
+        { "en", "{d, date}", "{\"d\":\"soon\"}", NULL },
+        { "en", "{n, plural, one{a}}", "{}", NULL },
+        { "en", "{n, frob}", "{}", NULL },
+        { "en", "{", "{}", NULL }
+    };
 
     for (size_t i = 0; i < COUNT(rows); i++) {
         char *why = NULL;
@@ -213,8 +240,16 @@ static void locales_fall_back_by_their_chain(void **state)
     static const struct {
         const char *wanted, *chain;
     } rows[] = { { "de-AT", "de-AT de en" },
-                 { "zh-TW", "zh-TW zh-Hant en" },
-                 { "zh-Hant-TW", "zh-Hant-TW zh-Hant en" },
+                 { "zh-TW", "zh-TW zh-Hant-TW zh-Hant en" },
+                 { "zh-Hant-TW", "zh-Hant-TW zh-TW zh-Hant en" },
+                 { "zh-HK", "zh-HK zh-Hant-HK zh-Hant en" },
+                 { "zh-CN", "zh-CN zh en" },
+                 { "es-MX", "es-MX es-419 es en" },
+                 { "es-ES", "es-ES es en" },
+                 { "en-AU", "en-AU en-001 en" },
+                 { "pt-AO", "pt-AO pt-PT pt en" },
+                 { "nb", "nb no en" },
+                 { "sr-ME", "sr-ME sr-Latn-ME sr-Latn en" },
                  { "sr-Latn-RS", "sr-Latn-RS sr-Latn en" },
                  { "EN_us.UTF-8", "en-US en" },
                  { "iw", "he en" },
