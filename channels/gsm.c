@@ -1,7 +1,8 @@
 #include "channels/gsm.h"
 
-#include <glib.h>
-#include <stdbool.h>
+#include <string.h>
+#include <unicode/ustring.h>
+#include <unicode/utrans.h>
 
 /* 3GPP TS 23.038, 6.2.1: the characters beside ASCII letters and digits. */
 static const gunichar basic[] = {
@@ -11,6 +12,8 @@ static const gunichar basic[] = {
     '>', '?',   0xa1,  0xc4,  0xd6,  0xd1,  0xdc,  0xa7,  0xbf,  0xe4,  0xf6, 0xf1, 0xfc, 0xe0,
 };
 static const gunichar extended[] = { '\f', '^', '{', '}', '\\', '[', '~', ']', '|', 0x20ac };
+
+#define SEGMENT_BYTES 480 /* more than the UTF-8 of any segment */
 
 /* Septets of a character: 1, 2 with the escape, 0 when it has no place. */
 static int septets(gunichar c)
@@ -49,4 +52,79 @@ struct sms_size sms_measure(const char *text)
         in_segment += n;
     }
     return (struct sms_size){ gsm ? "gsm7" : "ucs2", units, units <= whole ? 1 : segments };
+}
+
+/* ---------------------------------------------------------------- transliteration */
+
+/* CLDR's Latin-ASCII: accents go, quotes and dashes become plain; other scripts stay as they are. */
+static UTransliterator *latin_ascii(void)
+{
+    static UTransliterator *made;
+    UErrorCode status = U_ZERO_ERROR;
+    UChar id[32];
+
+    if (!made)
+        made = utrans_openU(u_uastrcpy(id, "NFC; Latin-ASCII"), -1, UTRANS_FORWARD, NULL, 0, NULL, &status);
+    return made;
+}
+
+static void append_latin(GString *out, const char *from, size_t len)
+{
+    UErrorCode status = U_ZERO_ERROR;
+    UChar text[64];
+    char utf8[128];
+    int32_t n, limit;
+
+    u_strFromUTF8(text, G_N_ELEMENTS(text), &n, from, (int32_t)len, &status);
+    limit = n;
+    utrans_transUChars(latin_ascii(), text, &n, G_N_ELEMENTS(text), 0, &limit, &status);
+    u_strToUTF8(utf8, sizeof utf8, NULL, text, n, &status);
+    if (U_SUCCESS(status))
+        g_string_append(out, utf8);
+    else
+        g_string_append_len(out, from, (gssize)len);
+}
+
+void sms_transliterate(GString *text)
+{
+    g_autofree char *composed =
+        text->len > 10 * SEGMENT_BYTES ? NULL : g_utf8_normalize(text->str, -1, G_NORMALIZE_NFC);
+    g_autoptr(GString) out = g_string_sized_new(text->len);
+
+    if (!composed)
+        return; /* too long to be sent anyway */
+    for (const char *p = composed; *p; p = g_utf8_next_char(p)) {
+        size_t len = (size_t)(g_utf8_next_char(p) - p);
+        if (septets(g_utf8_get_char(p)))
+            g_string_append_len(out, p, (gssize)len);
+        else
+            append_latin(out, p, len);
+    }
+    if (strcmp(sms_measure(out->str).encoding, "gsm7") == 0)
+        g_string_assign(text, out->str);
+}
+
+/* ---------------------------------------------------------------- too long */
+
+bool sms_cut(GString *text, int segments)
+{
+    static const char dots[] = "...";
+    size_t most = (size_t)segments * SEGMENT_BYTES;
+
+    if (sms_measure(text->str).segments <= segments)
+        return false;
+    if (text->len > most)
+        g_string_truncate(text, (size_t)(g_utf8_find_prev_char(text->str, text->str + most) - text->str));
+    for (size_t end = text->len; end > 0;) {
+        char *before = g_utf8_find_prev_char(text->str, text->str + end);
+        char *blank = memrchr(text->str, ' ', (size_t)(before - text->str));
+        /* at a word, unless a single one fills the message */
+        end = (size_t)((blank && blank > text->str ? blank : before) - text->str);
+        g_string_truncate(text, end);
+        g_string_append(text, dots);
+        if (sms_measure(text->str).segments <= segments)
+            return true;
+        g_string_truncate(text, end);
+    }
+    return true;
 }

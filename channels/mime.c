@@ -1,266 +1,263 @@
 #include "channels/mime.h"
 
 #include <string.h>
-#include <time.h>
 
-#define FOLD 76
+#include "channels/header.h"
 
-static const char hex[] = "0123456789ABCDEF";
+/* ---------------------------------------------------------------- what may stand in a mail */
 
-/* ---------------------------------------------------------------- headers */
-
-static bool is_clean(const char *value)
+static bool all_of(const char *text, const char *also, size_t max)
 {
-    for (const char *p = value; *p; p++)
-        if ((unsigned char)*p < ' ' || *p == 0x7f)
+    const char *p = text;
+
+    for (; *p; p++)
+        if (!g_ascii_isalnum(*p) && !strchr(also, *p))
             return false;
-    return g_utf8_validate(value, -1, NULL);
+    return p > text && (size_t)(p - text) <= max;
 }
 
-static bool is_ascii(const char *text)
+const char *mime_filename_check(const char *name)
 {
-    for (; *text; text++)
-        if (*text & 0x80)
-            return false;
-    return true;
+    if (!*name || strlen(name) > MIME_MAX_FILENAME)
+        return "must have 1 to 200 bytes";
+    if (!header_clean(name))
+        return "must be UTF-8 without control characters";
+    if (strpbrk(name, "/\\:*?\"<>|"))
+        return "must be a plain file name, without any of / \\ : * ? \" < > |";
+    return *name == '.' || g_str_has_suffix(name, ".") || g_str_has_suffix(name, " ") || *name == ' '
+               ? "must not begin or end with a dot or a blank"
+               : NULL;
 }
 
-/* Plain when ASCII, with no word too long for a line and nothing that reads as an encoded word. */
-static bool can_stand_plain(const char *text)
+const char *mime_type_check(const char *type)
 {
-    size_t word = 0;
+    const char *slash = strchr(type, '/');
+    g_autofree char *main = g_strndup(type, slash ? (gsize)(slash - type) : 0);
 
-    if (!is_ascii(text) || strstr(text, "=?") || strstr(text, "  ") || g_str_has_prefix(text, " ") ||
-        g_str_has_suffix(text, " "))
-        return false;
-    for (; *text; text++)
-        if ((word = *text == ' ' ? 0 : word + 1) > 60)
-            return false;
-    return true;
+    if (!slash || !all_of(main, "!#$&-^_.+", 60) || !all_of(slash + 1, "!#$&-^_.+", 60))
+        return "must be a media type such as application/pdf";
+    return g_ascii_strcasecmp(main, "multipart") == 0 || g_ascii_strcasecmp(main, "message") == 0
+               ? "must not be multipart/* or message/*"
+               : NULL;
 }
 
-/* `column` is where the value begins; words are separated by single spaces. */
-static void append_folded(GString *out, const char *text, size_t column)
+const char *mime_cid_check(const char *cid)
 {
-    while (*text) {
-        size_t word = strcspn(text, " ");
-        if (column + 1 + word > FOLD && column > 1) {
-            g_string_append(out, "\r\n");
-            column = 0;
-        }
-        g_string_append_c(out, ' ');
-        g_string_append_len(out, text, (gssize)word);
-        column += 1 + word;
-        text += word;
-        while (*text == ' ')
-            text++;
-    }
+    return all_of(cid, "-._@", 100) ? NULL : "must have 1 to 100 letters, digits and - . _ @";
 }
 
-/* RFC 2047 words in base64, cut between characters: 45 bytes make 60 letters. */
-static void append_encoded(GString *out, const char *text, size_t column)
+bool mime_id_good(const char *id)
 {
-    while (*text) {
-        size_t room = column + 17 < FOLD ? MIN(45, (FOLD - column - 13) / 4 * 3) : 0,
-               len = 0; /* " =?UTF-8?B?" and "?=" take 13 */
-        while (text[len]) {
-            size_t next = (size_t)(g_utf8_next_char(text + len) - text);
-            if (next > room)
-                break;
-            len = next;
-        }
-        if (len == 0) { /* nothing fits behind the name of the header */
-            g_string_append(out, "\r\n");
-            column = 0;
-            continue;
-        }
-        g_autofree char *base64 = g_base64_encode((const guchar *)text, len);
-        g_string_append_printf(out, " =?UTF-8?B?%s?=", base64);
-        text += len;
-        if (*text)
-            g_string_append(out, "\r\n");
-        column = 0;
-    }
+    const char *at = strchr(id, '@');
+    return at && at > id && at[1] && !strchr(at + 1, '@') && all_of(id, "!#$%&'*+-/=?^_`{|}~.@[]:", 250);
 }
 
-static void append_text_header(GString *out, const char *name, const char *value)
+static const char *mail_fault(const struct mail *m)
 {
-    g_string_append_printf(out, "%s:", name);
-    (can_stand_plain(value) ? append_folded : append_encoded)(out, value, strlen(name) + 1);
-    g_string_append(out, "\r\n");
+    if (!header_clean(m->subject))
+        return "the subject holds a line break or a control character";
+    if (!*m->subject)
+        return "the subject is empty";
+    if ((m->from_name && !header_clean(m->from_name)) || (m->to_name && !header_clean(m->to_name)))
+        return "a name holds a line break or a control character";
+    if (m->list_unsubscribe && (!header_clean(m->list_unsubscribe) || strpbrk(m->list_unsubscribe, "<> ") ||
+                                strlen(m->list_unsubscribe) > 900))
+        return "the unsubscribe link is no usable address";
+    if (m->in_reply_to && !mime_id_good(m->in_reply_to))
+        return "the thread is no Message-ID";
+    for (size_t i = 0; i < m->attachment_count; i++)
+        if (mime_filename_check(m->attachments[i].filename) || mime_type_check(m->attachments[i].content_type) ||
+            (m->attachments[i].cid && mime_cid_check(m->attachments[i].cid)))
+            return "an attachment has no usable name, type or cid";
+    return NULL;
 }
 
-static bool is_phrase(const char *name)
+/* ---------------------------------------------------------------- parts */
+
+struct composer {
+    const struct mail *mail;
+    GString *out;
+    char boundary[64]; /* begins with "=_", which stands neither in quoted-printable nor in base64: no body holds it */
+};
+
+static void boundary_make(struct composer *c)
 {
-    for (const char *p = name; *p; p++)
-        if (!g_ascii_isalnum(*p) && !strchr("!#$%&'*+-/=?^_`{|}~ ", *p))
-            return false;
-    return can_stand_plain(name);
+    size_t n = 2;
+
+    memcpy(c->boundary, "=_", 2);
+    for (const char *p = c->mail->message_id; *p && *p != '@' && n < 50; p++)
+        if (g_ascii_isalnum(*p))
+            c->boundary[n++] = *p;
+    c->boundary[n] = '\0';
 }
 
-static void append_mailbox(GString *out, const char *header, const char *name, const char *address)
+static void boundary_line(struct composer *c, char layer, const char *before, const char *after)
 {
-    g_string_append_printf(out, "%s:", header);
-    if (!name || !*name) {
-        g_string_append_printf(out, " %s\r\n", address);
+    g_string_append(c->out, before);
+    g_string_append(c->out, "--");
+    g_string_append(c->out, c->boundary);
+    g_string_append_c(c->out, '.');
+    g_string_append_c(c->out, layer); /* each layer has a letter, so that no boundary begins another */
+    g_string_append(c->out, after);
+}
+
+static void multipart_begin(struct composer *c, const char *type, char layer)
+{
+    g_string_append(c->out, "Content-Type: multipart/");
+    g_string_append(c->out, type);
+    g_string_append(c->out, ";\r\n boundary=\"");
+    g_string_append(c->out, c->boundary);
+    g_string_append_c(c->out, '.');
+    g_string_append_c(c->out, layer);
+    g_string_append(c->out, "\"\r\n\r\n");
+    boundary_line(c, layer, "", "\r\n");
+}
+
+static void multipart_next(struct composer *c, char layer)
+{
+    boundary_line(c, layer, "\r\n", "\r\n");
+}
+
+static void multipart_end(struct composer *c, char layer)
+{
+    boundary_line(c, layer, "\r\n", "--\r\n");
+}
+
+static void append_text(struct composer *c, const char *type, const struct mime_text *t)
+{
+    bool base64 = transfer_prefers_base64(t->text, t->len);
+
+    g_string_append(c->out, "Content-Type: ");
+    g_string_append(c->out, type);
+    g_string_append(c->out, base64 ? "; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n"
+                                   : "; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n");
+    if (c->mail->language)
+        header_raw(c->out, "Content-Language", c->mail->language);
+    g_string_append(c->out, "\r\n");
+    if (base64)
+        transfer_base64_text(c->out, t->text, t->len);
+    else
+        transfer_qp(c->out, t->text, t->len, t->spans, t->span_count);
+}
+
+static void append_alternative(struct composer *c)
+{
+    const struct mail *m = c->mail;
+
+    if (!m->text.text || !m->html.text) {
+        append_text(c, m->html.text ? "text/html" : "text/plain", m->html.text ? &m->html : &m->text);
         return;
     }
-    if (is_phrase(name)) {
-        append_folded(out, name, strlen(header) + 1);
-    } else if (is_ascii(name) && strlen(name) <= 60) {
-        g_string_append(out, " \"");
-        for (const char *p = name; *p; p++)
-            g_string_append_printf(out, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
-        g_string_append_c(out, '"');
-    } else {
-        append_encoded(out, name, strlen(header) + 1);
-    }
-    g_string_append_printf(out, "%s<%s>\r\n",
-                           strlen(name) + strlen(address) + strlen(header) > 64 || !is_ascii(name) ? "\r\n " : " ",
-                           address);
+    multipart_begin(c, "alternative", 'a');
+    append_text(c, "text/plain", &m->text);
+    multipart_next(c, 'a');
+    append_text(c, "text/html", &m->html);
+    multipart_end(c, 'a');
 }
 
-static void append_date(GString *out, int64_t ms)
+static void append_file(struct composer *c, const struct mime_attachment *a, bool inside)
 {
-    static const char *const days[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-    static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                          "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-    time_t seconds = (time_t)(ms / 1000);
-    struct tm tm;
-
-    gmtime_r(&seconds, &tm);
-    g_string_append_printf(out, "Date: %s, %02d %s %04d %02d:%02d:%02d +0000\r\n", days[tm.tm_wday], tm.tm_mday,
-                           months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    g_string_append(c->out, "Content-Type: ");
+    g_string_append(c->out, a->content_type);
+    g_string_append(c->out, "\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: ");
+    g_string_append(c->out, inside ? "inline" : "attachment");
+    header_parameter(c->out, "filename", a->filename);
+    g_string_append(c->out, "\r\n");
+    if (a->cid)
+        g_string_append_printf(c->out, "Content-ID: <%s>\r\n", a->cid);
+    g_string_append(c->out, "\r\n");
+    transfer_base64(c->out, a->bytes, a->len);
 }
 
-/* ---------------------------------------------------------------- bodies */
-
-static const char *line_end(const char *p, const char *end)
+/* Images belong to the HTML; without HTML they are files like the others. */
+static bool is_inside(const struct mail *m, const struct mime_attachment *a)
 {
-    while (p < end && *p != '\n' && *p != '\r')
-        p++;
-    return p;
+    return a->cid && m->html.text;
 }
 
-static const char *after_line_end(const char *p, const char *end)
+static size_t count_files(const struct mail *m, bool inside)
 {
-    if (p < end && *p == '\r')
-        p++;
-    if (p < end && *p == '\n')
-        p++;
-    return p;
+    size_t n = 0;
+
+    for (size_t i = 0; i < m->attachment_count; i++)
+        n += is_inside(m, &m->attachments[i]) == inside;
+    return n;
 }
 
-static void append_qp_line(GString *out, const char *p, const char *end)
+static void append_files(struct composer *c, char layer, bool inside)
 {
-    int column = 0;
-
-    for (; p < end; p++) {
-        unsigned char c = (unsigned char)*p;
-        bool last = p + 1 == end;
-        /* a blank at the end of a line would be lost; a dot or "From " at its start might be changed */
-        bool plain = c > ' ' && c < 0x7f && c != '=' &&
-                     !(column == 0 && (c == '.' || (c == 'F' && end - p > 4 && memcmp(p, "From ", 5) == 0)));
-        plain |= (c == ' ' || c == '\t') && !last;
-        int width = plain ? 1 : 3;
-        if (column + width > FOLD - 1) {
-            g_string_append(out, "=\r\n");
-            column = 0;
-            if (plain && c == '.')
-                plain = false, width = 3;
+    for (size_t i = 0; i < c->mail->attachment_count; i++)
+        if (is_inside(c->mail, &c->mail->attachments[i]) == inside) {
+            multipart_next(c, layer);
+            append_file(c, &c->mail->attachments[i], inside);
         }
-        if (plain) {
-            g_string_append_c(out, (char)c);
-        } else {
-            char code[3] = { '=', hex[c >> 4], hex[c & 15] };
-            g_string_append_len(out, code, 3);
-        }
-        column += width;
-    }
-    g_string_append(out, "\r\n");
+    multipart_end(c, layer);
 }
 
-static void append_qp(GString *out, const char *text, size_t len)
+static void append_related(struct composer *c)
 {
-    for (const char *p = text, *end = text + len; p < end;) {
-        const char *eol = line_end(p, end);
-        append_qp_line(out, p, eol);
-        p = after_line_end(eol, end);
-    }
-}
-
-static void append_base64(GString *out, const char *text, size_t len)
-{
-    g_autoptr(GString) canonical = g_string_sized_new(len + len / 32);
-
-    for (const char *p = text, *end = text + len; p < end;) {
-        const char *eol = line_end(p, end);
-        g_string_append_len(canonical, p, eol - p);
-        g_string_append(canonical, "\r\n");
-        p = after_line_end(eol, end);
-    }
-    for (size_t i = 0; i < canonical->len; i += 57) {
-        g_autofree char *line = g_base64_encode((guchar *)canonical->str + i, MIN(57, canonical->len - i));
-        g_string_append(out, line);
-        g_string_append(out, "\r\n");
-    }
-}
-
-static void append_part(GString *out, const char *type, const char *language, const char *text)
-{
-    size_t len = strlen(text), high = 0;
-
-    for (size_t i = 0; i < len; i++)
-        high += (text[i] & 0x80) != 0;
-    bool base64 = high * 6 > len; /* quoted-printable would be larger, and nobody could read it anyway */
-    g_string_append_printf(out, "Content-Type: %s; charset=utf-8\r\nContent-Transfer-Encoding: %s\r\n", type,
-                           base64 ? "base64" : "quoted-printable");
-    if (language)
-        g_string_append_printf(out, "Content-Language: %s\r\n", language);
-    g_string_append(out, "\r\n");
-    (base64 ? append_base64 : append_qp)(out, text, len);
-}
-
-static void append_body(GString *out, const struct mail *m)
-{
-    g_autofree char *seed = NULL;
-
-    g_string_append(out, "MIME-Version: 1.0\r\n");
-    if (!m->text || !m->html) {
-        append_part(out, m->html ? "text/html" : "text/plain", m->language, m->html ? m->html : m->text);
+    if (!count_files(c->mail, true)) {
+        append_alternative(c);
         return;
     }
-    /* "=_" can stand neither in quoted-printable nor in base64, so no body holds it */
-    seed = g_compute_checksum_for_string(G_CHECKSUM_SHA256, m->message_id, -1);
-    seed[24] = '\0';
-    g_string_append_printf(out, "Content-Type: multipart/alternative; boundary=\"=_%s\"\r\n\r\n--=_%s\r\n", seed, seed);
-    append_part(out, "text/plain", m->language, m->text);
-    g_string_append_printf(out, "\r\n--=_%s\r\n", seed);
-    append_part(out, "text/html", m->language, m->html);
-    g_string_append_printf(out, "\r\n--=_%s--\r\n", seed);
+    multipart_begin(c, "related", 'r');
+    append_alternative(c);
+    append_files(c, 'r', true);
+}
+
+static void append_body(struct composer *c)
+{
+    g_string_append(c->out, "MIME-Version: 1.0\r\n");
+    if (!count_files(c->mail, false)) {
+        append_related(c);
+        return;
+    }
+    multipart_begin(c, "mixed", 'm');
+    append_related(c);
+    append_files(c, 'm', false);
+}
+
+/* ---------------------------------------------------------------- the mail */
+
+static void append_id(GString *out, const char *name, const char *id)
+{
+    g_string_append(out, name);
+    g_string_append(out, ": <");
+    g_string_append(out, id);
+    g_string_append(out, ">\r\n");
+}
+
+static void append_header(const struct mail *m, GString *out)
+{
+    header_date(out, m->date_ms);
+    header_mailbox(out, "From", m->from_name, m->from);
+    header_mailbox(out, "To", m->to_name, m->to);
+    header_text(out, "Subject", m->subject);
+    append_id(out, "Message-ID", m->message_id);
+    if (m->in_reply_to) {
+        append_id(out, "In-Reply-To", m->in_reply_to);
+        append_id(out, "References", m->in_reply_to);
+    }
+    header_raw(out, "Auto-Submitted", "auto-generated");
+    if (m->list_unsubscribe) {
+        append_id(out, "List-Unsubscribe", m->list_unsubscribe);
+        header_raw(out, "List-Unsubscribe-Post", "List-Unsubscribe=One-Click");
+    }
+    if (m->feedback_id)
+        header_text(out, "Feedback-ID", m->feedback_id);
 }
 
 const char *mime_compose(const struct mail *m, GString *out)
 {
-    if (!is_clean(m->subject))
-        return "the subject holds a line break or a control character";
-    if (!*m->subject)
-        return "the subject is empty";
-    if ((m->from_name && !is_clean(m->from_name)) || (m->to_name && !is_clean(m->to_name)))
-        return "a name holds a line break or a control character";
-    if (m->list_unsubscribe &&
-        (!is_clean(m->list_unsubscribe) || strpbrk(m->list_unsubscribe, "<> ") || strlen(m->list_unsubscribe) > 900))
-        return "the unsubscribe link is no usable address";
-    append_date(out, m->date_ms);
-    append_mailbox(out, "From", m->from_name, m->from);
-    append_mailbox(out, "To", m->to_name, m->to);
-    append_text_header(out, "Subject", m->subject);
-    g_string_append_printf(out, "Message-ID: <%s>\r\n", m->message_id);
-    if (m->auto_generated)
-        g_string_append(out, "Auto-Submitted: auto-generated\r\n");
-    if (m->list_unsubscribe)
-        g_string_append_printf(out, "List-Unsubscribe: <%s>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n",
-                               m->list_unsubscribe);
-    append_body(out, m);
+    struct composer c = { .mail = m, .out = out };
+    const char *why = mail_fault(m);
+
+    if (why)
+        return why;
+    boundary_make(&c);
+    append_header(m, out);
+    append_body(&c);
+    if (out->str[out->len - 1] != '\n')
+        g_string_append(out, "\r\n");
     return NULL;
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "channels/mime.h"
+#include "dispatcher/attachment.h"
 #include "dispatcher/recipient.h"
 #include "schedules/duration.h"
 
@@ -38,8 +40,8 @@ json_t *message_parse(const char *text, size_t len, json_t *errors)
     json_error_t error;
     json_t *message;
 
-    if (len > MESSAGE_MAX_BYTES) {
-        problem_add(errors, "", "is larger than 256 kB");
+    if (len > MESSAGE_MAX_WHOLE) {
+        problem_add(errors, "", "is larger than 4 MB");
         return NULL;
     }
     if (too_deep(text, len)) {
@@ -51,6 +53,8 @@ json_t *message_parse(const char *text, size_t len, json_t *errors)
         problem_add(errors, "", "is no JSON: %s at line %d, column %d", error.text, error.line, error.column);
     else if (!json_is_object(message))
         problem_add(errors, "", "must be a JSON object");
+    else if (len - attachments_text_bytes(json_object_get(message, "attachments")) > MESSAGE_MAX_BYTES)
+        problem_add(errors, "", "is larger than 256 kB without its attachments");
     else
         return message;
     json_decref(message);
@@ -68,11 +72,11 @@ struct checking {
     const struct category *category;
 };
 
-static const char *const known[] = {
-    "idempotency_key", "recipient",     "template", "category",   "channels", "strategy",
-    "send_at",         "send_at_local", "delay",    "expires_at", "ttl",      "supersede",
-    "priority",        "source",        "data",     "tags",       NULL
-};
+static const char *const known[] = { "idempotency_key", "recipient",  "template", "category",
+                                     "channels",        "strategy",   "send_at",  "send_at_local",
+                                     "delay",           "expires_at", "ttl",      "supersede",
+                                     "priority",        "source",     "data",     "tags",
+                                     "attachments",     "thread",     NULL };
 
 static void check_unknown(struct checking *c)
 {
@@ -237,6 +241,29 @@ static int choice_field(struct checking *c, const char *key, const char *const *
     return fallback;
 }
 
+static void check_attachments(struct checking *c)
+{
+    const json_t *list = json_object_get(c->in, "attachments");
+    size_t max = (size_t)setting_int(c->s->config->root, "email.max_attachments");
+
+    if (!list)
+        return;
+    attachments_check(list, max, c->errors);
+    if (!strchr(c->d->channels, 'e') && json_array_size(list))
+        problem_add(c->errors, "/attachments", "travel by email, and this message does not");
+}
+
+/* A name that the producer gives to a conversation, or the Message-ID of a mail that this one answers. */
+static void check_thread(struct checking *c)
+{
+    const char *thread = text_field(c, "thread", 255);
+    size_t len = thread ? strlen(thread) : 0;
+    g_autofree char *id = len > 2 && *thread == '<' && thread[len - 1] == '>' ? g_strndup(thread + 1, len - 2) : NULL;
+
+    if (thread && *thread == '<' && !(id && mime_id_good(id)))
+        problem_add(c->errors, "/thread", "must be a name, or a Message-ID like <id@host>");
+}
+
 /* ---------------------------------------------------------------- times */
 
 static void check_when(struct checking *c)
@@ -301,7 +328,8 @@ void draft_place(const struct draft *d, const struct zone *zone, int64_t now, in
 
 static json_t *body_of(struct checking *c, const char *door, const char *source)
 {
-    static const char *const copied[] = { "data", "tags", "supersede", "idempotency_key", "priority" };
+    static const char *const copied[] = { "data",     "tags",        "supersede", "idempotency_key",
+                                          "priority", "attachments", "thread" };
     json_t *body = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "recipient", c->d->recipient, "template",
                              c->template ? template_name(c->template) : "", "category", c->d->category, "door", door,
                              "template_version", c->template ? template_version(c->template) : "", "strategy",
@@ -334,6 +362,8 @@ void message_check(const struct service *s, const json_t *message, const char *d
     check_template(&c);
     check_category(&c);
     check_channels(&c);
+    check_attachments(&c);
+    check_thread(&c);
     check_when(&c);
     check_expiry(&c);
     d->strategy = choice_field(&c, "strategy", strategies, 0) ? 'f' : 'a';

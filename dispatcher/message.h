@@ -6,7 +6,8 @@
 
 #include "dispatcher/service.h"
 
-#define MESSAGE_MAX_BYTES (256 * 1024)
+#define MESSAGE_MAX_BYTES (256 * 1024) /* without attachments */
+#define MESSAGE_MAX_WHOLE (4 * 1024 * 1024)
 #define MESSAGE_MAX_DEPTH 32
 
 struct draft {

@@ -22,6 +22,10 @@ void rendered_delivery_clear(struct rendered_delivery *);
 json_t *render_context(const struct service *, const char *message_id, const json_t *body, const json_t *profile,
                        const char *category);
 
+/* render_hooks: how the library of this service reads YAML, prepares mail and finds the built-in pages. */
+extern const struct library_hooks render_hooks;
+extern const struct library_file page_files[]; /* templates/_pages, embedded */
+
 /* render_offset, render_instant: the callbacks of struct render_request; arg of the first is a struct zone. */
 int render_offset(void *zone, int64_t instant_ms);
 

@@ -6,12 +6,12 @@
 #include "channels/address.h"
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/settings.h"
-#include "dispatcher/base/yaml.h"
+#include "dispatcher/render.h"
 
 static struct library *open_library(const struct config *config, char **why)
 {
     g_autofree char *dir = config_path(config, config->root, "templates");
-    return library_open(dir, setting_text(config->root, "defaults.locale"), yaml_read, why);
+    return library_open(dir, setting_text(config->root, "defaults.locale"), &render_hooks, why);
 }
 
 static void log_fault(void *arg, struct template *t)

@@ -7,6 +7,8 @@
  *   welcome/locales/de.json              ICU messages, used as {{t.key}}
  *   _layouts/base.html.mustache          partials and parents, shared by all
  *   _layouts/locales/de.json             messages that the layouts use
+ *   _pages/unsubscribe.html.mustache     pages that customers see, instead of the built-in ones
+ *   _pages/locales/de.json               and their texts
  *
  * A folder that cannot be used stays in the library with its fault, so that a
  * message for it can be told why; library_adopt() keeps the good one of before.
@@ -21,13 +23,23 @@
 #include <stdint.h>
 
 #include "templates/locale.h"
+#include "templates/mustache.h"
 
 struct library;
 struct template;
-struct mustache;
 
-/* Reads a YAML file into JSON; *lines gets a table from path ("data.name") to line.  Handed in from above. */
+/* Reads a YAML file into JSON; *lines gets a table from path ("data.name") to line. */
 typedef json_t *library_yaml_fn(const char *path, GHashTable **lines, char **why);
+
+/* What is handed in from above; it outlives every library. */
+struct library_hooks {
+    library_yaml_fn *yaml;
+    struct mustache_literals mail; /* what is made, once, of the constant texts of mail parts */
+    const struct library_file {
+        const char *name, *text;
+        size_t len;
+    } * pages; /* built-in pages and their catalogs; name NULL at the end; NULL for none */
+};
 
 /* The parts a channel is made of, in the order in which they are rendered. */
 struct channel_parts {
@@ -42,7 +54,7 @@ const struct channel_parts *channel_parts_of(const char *channel);
 
 /* library_open: loads a directory; faults go to template_fault().  NULL only when the directory cannot be read (*why).
  */
-struct library *library_open(const char *dir, const char *default_locale, library_yaml_fn *, char **why);
+struct library *library_open(const char *dir, const char *default_locale, const struct library_hooks *, char **why);
 void library_free(struct library *);
 
 /* library_adopt: every template that is broken in `fresh` but was good in `old` is taken over from there; `old` is
@@ -52,6 +64,10 @@ void library_adopt(struct library *fresh, struct library *old);
 /* library_find: by name, or NULL.  library_each: all, by name. */
 struct template *library_find(const struct library *, const char *name);
 void library_each(const struct library *, void (*fn)(void *arg, struct template *), void *arg);
+
+/* library_pages: the pages as a template.  A page that is broken in the folder stays as it was built in; the fault
+ * tells. */
+struct template *library_pages(const struct library *);
 
 /* template_fault: NULL for a good one, else "FILE:LINE: what". */
 const char *template_fault(const struct template *);
@@ -76,13 +92,18 @@ struct render_request {
     void *arg;
     int (*offset)(void *arg, int64_t instant_ms);
     const char *(*instant)(int64_t *ms, const char *text);
+    /* Where what the hook "mail" prepared stands in a part; NULL for nobody. */
+    void (*literal)(void *arg, int part, size_t at, const void *prepared);
 };
 
 struct rendered {
     GString *part[4];         /* in the order of channel_parts; NULL when the template has none */
-    char locale[LOCALE_SIZE]; /* the most exact locale that had a text, for the trace and the lang attribute */
+    char locale[LOCALE_SIZE]; /* of its texts, for the trace and the lang attribute */
     char *why;                /* NULL, or the render error */
 };
+
+/* template_page: appends a page in the best locale for `wanted`.  NULL when content, else a sentence to be freed. */
+char *template_page(struct template *pages, const char *page, const struct render_request *, GString *out);
 
 /* template_render: false with rendered->why on a render error.  rendered_clear frees what it holds. */
 bool template_render(struct template *, const struct render_request *, struct rendered *);

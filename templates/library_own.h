@@ -1,6 +1,7 @@
 /*
- * What a library and a template are made of: for library.c, which loads them,
- * and render.c, which uses them.  Everybody else sees library.h.
+ * What a library and a template are made of: for library.c, which owns them,
+ * load.c, which reads them, and render.c, which uses them.  Everybody else sees
+ * library.h.
  */
 #ifndef TEMPLATES_LIBRARY_OWN_H
 #define TEMPLATES_LIBRARY_OWN_H
@@ -10,11 +11,20 @@
 struct library {
     int refs; /* the owner's, and one for each of its templates that a later library has adopted */
     char *dir, *default_locale;
-    library_yaml_fn *yaml;
-    GHashTable *templates; /* name → struct template */
-    GHashTable *sources;   /* "base.html" or "base.html.ar" → text of a shared partial */
-    GHashTable *partials;  /* source key + indent → struct mustache, compiled when first used */
-    GHashTable *shared;    /* locale → key → icu_message, of the layouts */
+    const struct library_hooks *hooks;
+    GHashTable *templates;  /* name → struct template */
+    GHashTable *sources;    /* "base.html" or "base.html.ar" → text of a shared partial */
+    GHashTable *partials;   /* source key + indent → struct mustache, compiled when first used */
+    GHashTable *shared;     /* locale → key → icu_message, of the layouts */
+    GHashTable *chains;     /* wanted locale → struct voice */
+    struct template *pages; /* what is broken there leaves the built-in page in place; its fault is only told */
+};
+
+/* A wanted locale's chain, and the locale whose numbers, dates and plurals go with a text of each of its links: the
+ * reader's own (de-AT) when the text is in the same language (de), else the text's. */
+struct voice {
+    struct locale_chain chain;
+    const char *speaks[LOCALE_CHAIN_MAX];
 };
 
 struct template
@@ -28,5 +38,16 @@ struct template
     GHashTable *catalogs; /* locale → key → icu_message */
     GChecksum *hash;
 };
+
+#define PAGES "_pages"
+
+GHashTable *catalogs_new(void);
+
+/* load.c: false with *why.  A template keeps what was read before the fault. */
+bool template_load(struct template *, const char *dir, char **why);
+bool library_load_layouts(struct library *, char **why);
+bool library_load_pages(struct library *, char **why);
+
+bool template_has_part(const struct template *, const char *channel, const char *part);
 
 #endif

@@ -1,7 +1,6 @@
 #include "templates/mustache.h"
 
 #include <ctype.h>
-#include <math.h>
 #include <string.h>
 
 /*
@@ -19,6 +18,7 @@ struct op {
     const char *name; /* as written; TEXT: the bytes */
     size_t len;       /* TEXT: how many */
     char **path;      /* name split at dots; NULL for "." */
+    void *prepared;   /* TEXT: what mustache_prepare() made of it */
     const char *indent;
 };
 
@@ -26,6 +26,7 @@ struct mustache {
     char *name;
     GArray *ops;
     GStringChunk *strings;
+    const struct mustache_literals *literals;
 };
 
 /* ---------------------------------------------------------------- compiling */
@@ -294,12 +295,26 @@ void mustache_free(struct mustache *m)
 {
     if (!m)
         return;
-    for (guint i = 0; i < m->ops->len; i++)
-        g_strfreev(g_array_index(m->ops, struct op, i).path);
+    for (guint i = 0; i < m->ops->len; i++) {
+        const struct op *op = &g_array_index(m->ops, struct op, i);
+        g_strfreev(op->path);
+        if (op->prepared)
+            m->literals->release(op->prepared);
+    }
     g_array_free(m->ops, TRUE);
     g_string_chunk_free(m->strings);
     g_free(m->name);
     g_free(m);
+}
+
+void mustache_prepare(struct mustache *m, const struct mustache_literals *literals)
+{
+    m->literals = literals;
+    for (guint i = 0; i < m->ops->len; i++) {
+        struct op *op = &g_array_index(m->ops, struct op, i);
+        if (op->kind == OP_TEXT)
+            op->prepared = literals->prepare(op->name, op->len);
+    }
 }
 
 void mustache_mentions(const struct mustache *m, mustache_mention_fn *on_mention, void *arg)
@@ -359,56 +374,70 @@ static json_t *lookup(const struct mustache_stack *s, char *const *path)
 
 const json_t *mustache_lookup(const struct mustache_stack *s, const char *name)
 {
+    char *one[] = { (char *)name, NULL };
+
+    if (strcmp(name, ".") != 0 && !strchr(name, '.'))
+        return lookup(s, one);
     g_auto(GStrv) path = split_path(NULL, name);
     return lookup(s, path);
 }
 
-static void append_escaped(GString *out, const char *text, size_t len)
+static const char *entity_of(char c)
 {
-    const char *end = text + len, *plain = text;
-
-    for (const char *p = text; p < end; p++) {
-        const char *entity = *p == '&'    ? "&amp;"
-                             : *p == '<'  ? "&lt;"
-                             : *p == '>'  ? "&gt;"
-                             : *p == '"'  ? "&quot;"
-                             : *p == '\'' ? "&#39;"
-                                          : NULL;
-        if (!entity)
-            continue;
-        g_string_append_len(out, plain, p - plain);
-        g_string_append(out, entity);
-        plain = p + 1;
+    switch (c) {
+    case '&': return "&amp;";
+    case '<': return "&lt;";
+    case '>': return "&gt;";
+    case '"': return "&quot;";
+    case '\'': return "&#39;";
+    default: return NULL;
     }
-    g_string_append_len(out, plain, end - plain);
+}
+
+/* Escapes what stands at the end of the output, from `from` on, where it stands. */
+static void escape_tail(GString *out, size_t from)
+{
+    size_t read = out->len, extra = 0;
+
+    for (size_t i = from; i < out->len; i++) {
+        const char *entity = entity_of(out->str[i]);
+        extra += entity ? strlen(entity) - 1 : 0;
+    }
+    if (!extra)
+        return;
+    g_string_set_size(out, out->len + extra);
+    for (size_t write = out->len; write > read;) {
+        const char *entity = entity_of(out->str[--read]);
+        size_t n = entity ? strlen(entity) : 1;
+        write -= n;
+        memcpy(out->str + write, entity ? entity : &out->str[read], n);
+    }
+}
+
+static void append_real(double real, GString *out)
+{
+    static const char *const precise[] = { "%.15g", "%.16g", "%.17g" };
+    char buf[G_ASCII_DTOSTR_BUF_SIZE];
+
+    for (size_t i = 0; i < G_N_ELEMENTS(precise); i++) { /* the shortest that reads back the same */
+        g_ascii_formatd(buf, sizeof buf, precise[i], real);
+        if (g_ascii_strtod(buf, NULL) == real)
+            break;
+    }
+    g_string_append(out, buf);
 }
 
 bool mustache_scalar(const json_t *value, GString *out)
 {
-    char buf[G_ASCII_DTOSTR_BUF_SIZE];
-    double real;
-
     switch (json_typeof(value)) {
     case JSON_STRING:
         g_string_append_len(out, json_string_value(value), (gssize)json_string_length(value));
         return true;
     case JSON_INTEGER: g_string_append_printf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value)); return true;
+    case JSON_REAL: append_real(json_real_value(value), out); return true;
     case JSON_TRUE: g_string_append(out, "true"); return true;
     case JSON_FALSE: g_string_append(out, "false"); return true;
     case JSON_NULL: return true;
-    case JSON_REAL:
-        real = json_real_value(value);
-        for (int digits = 1; digits <= 17; digits++) { /* the shortest that reads back the same */
-            g_ascii_formatd(
-                buf, sizeof buf,
-                ((const char *[]){ "%.1g", "%.2g", "%.3g", "%.4g", "%.5g", "%.6g", "%.7g", "%.8g", "%.9g", "%.10g",
-                                   "%.11g", "%.12g", "%.13g", "%.14g", "%.15g", "%.16g", "%.17g" })[digits - 1],
-                real);
-            if (g_ascii_strtod(buf, NULL) == real)
-                break;
-        }
-        g_string_append(out, buf);
-        return true;
     default: return false;
     }
 }
@@ -416,13 +445,13 @@ bool mustache_scalar(const json_t *value, GString *out)
 static bool append_message(struct mustache_stack *s, const struct mustache *m, const struct op *op)
 {
     const struct mustache_env *env = s->env;
-    g_autoptr(GString) text = env->html && !op->raw ? g_string_new(NULL) : NULL;
-    char *what = env->message(env->arg, op->name + strlen(env->message_prefix), s, text ? text : s->out);
+    size_t from = s->out->len;
+    char *what = env->message(env->arg, op->name + strlen(env->message_prefix), s, s->out);
 
     if (what)
         return fault(s, m, op, what);
-    if (text)
-        append_escaped(s->out, text->str, text->len);
+    if (env->html && !op->raw)
+        escape_tail(s->out, from);
     return true;
 }
 
@@ -435,12 +464,12 @@ static bool append_value(struct mustache_stack *s, const struct mustache *m, con
     const json_t *value = lookup(s, op->path);
     if (!value)
         return !env->strict || fault(s, m, op, g_strdup_printf("the variable \"%s\" is missing", op->name));
-    if (json_is_string(value) && env->html && !op->raw) {
-        append_escaped(s->out, json_string_value(value), json_string_length(value));
-        return true;
-    }
-    return mustache_scalar(value, s->out) ||
-           fault(s, m, op, g_strdup_printf("\"%s\" is no text and no number", op->name));
+    size_t from = s->out->len;
+    if (!mustache_scalar(value, s->out))
+        return fault(s, m, op, g_strdup_printf("\"%s\" is no text and no number", op->name));
+    if (env->html && !op->raw && json_is_string(value))
+        escape_tail(s->out, from);
+    return true;
 }
 
 static bool is_false(const json_t *value)
@@ -537,6 +566,13 @@ static bool run_block(struct mustache_stack *s, const struct mustache *m, const 
     return good;
 }
 
+static void append_literal(struct mustache_stack *s, const struct op *op)
+{
+    if (op->prepared && s->env->literal)
+        s->env->literal(s->env->arg, s->out->len, op->prepared);
+    g_string_append_len(s->out, op->name, (gssize)op->len);
+}
+
 static bool run(struct mustache_stack *s, const struct mustache *m, int from, int to, const struct overrides *over)
 {
     bool good = true;
@@ -544,7 +580,7 @@ static bool run(struct mustache_stack *s, const struct mustache *m, int from, in
     for (int i = from; i < to && good; i++) {
         const struct op *op = &g_array_index(m->ops, struct op, i);
         switch (op->kind) {
-        case OP_TEXT: g_string_append_len(s->out, op->name, (gssize)op->len); break;
+        case OP_TEXT: append_literal(s, op); break;
         case OP_VALUE: good = append_value(s, m, op); break;
         case OP_SECTION: good = run_section(s, m, op, i, over); break;
         case OP_INVERTED: good = !is_false(lookup(s, op->path)) || run(s, m, i + 1, op->end, over); break;

@@ -6,6 +6,7 @@
  * indentation, inheritance (parents and blocks) and dynamic names.  No lambdas.
  *
  * A program is immutable and borrows nothing from its source.  Rendering
+ * allocates nothing for a variable; it
  * appends to a GString and stops with a sentence at the first fault:
  *
  *   - a variable that the context does not have is a fault when env->strict is
@@ -32,6 +33,12 @@
 struct mustache;
 struct mustache_stack;
 
+/* What somebody makes of each literal text of a program, once, to get it back wherever that text is rendered. */
+struct mustache_literals {
+    void *(*prepare)(const char *text, size_t len);
+    void (*release)(void *prepared);
+};
+
 struct mustache_env {
     bool strict; /* a missing variable is a fault */
     bool html;   /* {{x}} escapes; otherwise it is {{{x}}} */
@@ -41,11 +48,16 @@ struct mustache_env {
     const struct mustache *(*partial)(void *arg, const char *name, const char *indent, char **why);
     /* Appends the catalog message to out (not escaped).  NULL when content, else a sentence to be freed. */
     char *(*message)(void *arg, const char *key, const struct mustache_stack *context, GString *out);
+    /* Hears where a prepared literal begins in the output; NULL for nobody. */
+    void (*literal)(void *arg, size_t at, const void *prepared);
 };
 
 /* mustache_compile: NULL on a fault, with *why = "NAME:LINE:COLUMN: what" (to be freed). */
 struct mustache *mustache_compile(const char *name, const char *text, size_t len, const char *indent, char **why);
 void mustache_free(struct mustache *);
+
+/* mustache_prepare: once, after compiling; the table must outlive the program. */
+void mustache_prepare(struct mustache *, const struct mustache_literals *);
 
 /* mustache_render: appends to out.  NULL when content, else "NAME:LINE: what" (to be freed). */
 char *mustache_render(const struct mustache *, const struct mustache_env *, json_t *context, GString *out);

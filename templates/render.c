@@ -53,17 +53,28 @@ void template_check_data(const struct template *t, const json_t *data, template_
 struct rendering {
     struct template *t;
     const struct render_request *request;
-    struct locale_chain chain;
+    const struct voice *voice;
     const char *part; /* "html": which layouts and partials fit */
+    int index;        /* of the part in its channel */
     const struct mustache_stack *stack;
-    struct rendered *out;
-    int best; /* index in the chain of the most exact text used so far */
 };
 
-static void locale_used(struct rendering *r, int index)
+#define VOICES_MAX 1024 /* locales come from outside: what is kept for them is bounded */
+
+static const struct voice *voice_for(struct library *l, const char *wanted)
 {
-    if (index < r->best)
-        r->best = index;
+    struct voice *v = g_hash_table_lookup(l->chains, wanted ? wanted : "");
+
+    if (v)
+        return v;
+    if (g_hash_table_size(l->chains) >= VOICES_MAX)
+        g_hash_table_remove_all(l->chains);
+    v = g_new0(struct voice, 1);
+    locale_chain_make(&v->chain, wanted, l->default_locale);
+    for (int i = 0; i < v->chain.count; i++)
+        v->speaks[i] = v->chain.tags[locale_same_language(v->chain.tags[0], v->chain.tags[i]) ? 0 : i];
+    g_hash_table_insert(l->chains, g_strdup(wanted ? wanted : ""), v);
+    return v;
 }
 
 const struct mustache *library_partial(const struct library *l, const char *name, const char *part,
@@ -85,11 +96,13 @@ const struct mustache *library_partial(const struct library *l, const char *name
         return NULL;
     g_autofree char *full = g_strconcat(key, "\n", indent, NULL);
     struct mustache *m = g_hash_table_lookup(l->partials, full);
-    if (!m) {
-        g_autofree char *path = g_strdup_printf("%s/_layouts/%s.mustache", l->dir, key);
-        m = mustache_compile(path, source, strlen(source), indent, why);
-        if (m)
-            g_hash_table_insert(l->partials, g_steal_pointer(&full), m);
+    if (m)
+        return m;
+    g_autofree char *path = g_strdup_printf("%s/_layouts/%s.mustache", l->dir, key);
+    m = mustache_compile(path, source, strlen(source), indent, why);
+    if (m) {
+        mustache_prepare(m, &l->hooks->mail);
+        g_hash_table_insert(l->partials, g_steal_pointer(&full), m);
     }
     return m;
 }
@@ -97,22 +110,19 @@ const struct mustache *library_partial(const struct library *l, const char *name
 static const struct mustache *on_partial(void *arg, const char *name, const char *indent, char **why)
 {
     struct rendering *r = arg;
-    return library_partial(r->t->library, name, r->part, &r->chain, indent, why);
+    return library_partial(r->t->library, name, r->part, &r->voice->chain, indent, why);
 }
 
-static struct icu_message *find_message(struct rendering *r, const char *key)
+static struct icu_message *find_message(struct rendering *r, const char *key, int *link)
 {
     GHashTable *const from[] = { r->t->catalogs, r->t->library->shared };
 
     for (size_t f = 0; f < G_N_ELEMENTS(from); f++)
-        for (int i = 0; i < r->chain.count; i++) {
-            GHashTable *messages = g_hash_table_lookup(from[f], r->chain.tags[i]);
+        for (*link = 0; *link < r->voice->chain.count; (*link)++) {
+            GHashTable *messages = g_hash_table_lookup(from[f], r->voice->chain.tags[*link]);
             struct icu_message *m = messages ? g_hash_table_lookup(messages, key) : NULL;
-            if (m) {
-                if (f == 0)
-                    locale_used(r, i);
+            if (m)
                 return m;
-            }
         }
     return NULL;
 }
@@ -131,14 +141,15 @@ static int on_offset(void *arg, int64_t ms)
 static char *on_message(void *arg, const char *key, const struct mustache_stack *stack, GString *out)
 {
     struct rendering *r = arg;
-    struct icu_message *m = find_message(r, key);
+    int link;
+    struct icu_message *m = find_message(r, key, &link);
 
     if (!m)
-        return g_strdup_printf("no catalog of %s has the message \"%s\" for %s", r->t->name, key, r->chain.tags[0]);
+        return g_strdup_printf("no catalog of %s has the message \"%s\" for %s", r->t->name, key,
+                               r->voice->chain.tags[0]);
     r->stack = stack;
     struct icu_env env = { r, on_argument, r->request->instant, on_offset };
-    /* numbers and dates in the reader's own locale when it is of the text's language, chain[0] */
-    char *why = icu_message_format(m, r->chain.tags[0], &env, out);
+    char *why = icu_message_format(m, r->voice->speaks[link], &env, out);
     if (!why)
         return NULL;
     char *full = g_strdup_printf("message \"%s\": %s", key, why);
@@ -150,16 +161,40 @@ static const struct mustache *find_part(struct rendering *r, const char *channel
 {
     char key[128];
 
-    for (int i = 0; i < r->chain.count; i++) {
-        g_snprintf(key, sizeof key, "%s.%s.%s", channel, part, r->chain.tags[i]);
+    for (int i = 0; i < r->voice->chain.count; i++) {
+        g_snprintf(key, sizeof key, "%s.%s.%s", channel, part, r->voice->chain.tags[i]);
         const struct mustache *m = g_hash_table_lookup(r->t->parts, key);
-        if (m) {
-            locale_used(r, i);
+        if (m)
             return m;
-        }
     }
     g_snprintf(key, sizeof key, "%s.%s", channel, part);
     return g_hash_table_lookup(r->t->parts, key);
+}
+
+static bool has_text_in(const struct template *t, const char *channel, const char *locale)
+{
+    const struct channel_parts *c = channel_parts_of(channel);
+    char key[128];
+
+    if (g_hash_table_contains(t->catalogs, locale))
+        return true;
+    for (int i = 0; c && c->part[i].name; i++) {
+        g_snprintf(key, sizeof key, "%s.%s.%s", channel, c->part[i].name, locale);
+        if (g_hash_table_contains(t->parts, key))
+            return true;
+    }
+    return false;
+}
+
+/* The language in which the reader will find the text: the first of the chain that the template has texts for. */
+static const char *text_locale(const struct rendering *r, const char *channel)
+{
+    const struct locale_chain *chain = &r->voice->chain;
+
+    for (int i = 0; i < chain->count; i++)
+        if (has_text_in(r->t, channel, chain->tags[i]))
+            return chain->tags[i];
+    return g_hash_table_size(r->t->catalogs) ? chain->tags[chain->count - 1] : chain->tags[0];
 }
 
 /* Declared variables that the message leaves out: their default, or nothing. */
@@ -175,22 +210,35 @@ static void fill_defaults(const struct template *t, json_t *context)
     }
 }
 
-static bool render_part(struct rendering *r, const struct channel_parts *c, int index)
+static void on_literal(void *arg, size_t at, const void *prepared)
 {
-    struct mustache_env env = { .strict = true,
-                                .html = c->part[index].html,
-                                .message_prefix = "t.",
-                                .arg = r,
-                                .partial = on_partial,
-                                .message = on_message };
+    const struct rendering *r = arg;
+    r->request->literal(r->request->arg, r->index, at, prepared);
+}
+
+static struct mustache_env env_of(struct rendering *r, bool html)
+{
+    return (struct mustache_env){ .strict = true,
+                                  .html = html,
+                                  .message_prefix = "t.",
+                                  .arg = r,
+                                  .partial = on_partial,
+                                  .message = on_message,
+                                  .literal = r->request->literal ? on_literal : NULL };
+}
+
+static bool render_part(struct rendering *r, const struct channel_parts *c, int index, struct rendered *out)
+{
+    struct mustache_env env = env_of(r, c->part[index].html);
     const struct mustache *m = find_part(r, c->channel, c->part[index].name);
 
     if (!m)
         return true;
     r->part = c->part[index].name;
-    r->out->part[index] = g_string_sized_new(2048);
-    r->out->why = mustache_render(m, &env, r->request->context, r->out->part[index]);
-    return r->out->why == NULL;
+    r->index = index;
+    out->part[index] = g_string_sized_new(2048);
+    out->why = mustache_render(m, &env, r->request->context, out->part[index]);
+    return out->why == NULL;
 }
 
 /* A mail without a text part gets one from its HTML. */
@@ -204,9 +252,23 @@ static void text_from_html(const struct channel_parts *c, struct rendered *out)
     html_text(out->part[HTML]->str, out->part[HTML]->len, out->part[TEXT]);
 }
 
+static void give_language(json_t *context, const char *locale)
+{
+    if (!json_object_get(context, "lang"))
+        json_object_set_new(context, "lang", json_string(locale));
+    if (!json_object_get(context, "dir"))
+        json_object_set_new(context, "dir", json_string(locale_is_rtl(locale) ? "rtl" : "ltr"));
+}
+
+static bool part_wanted(const struct render_request *request, const char *name)
+{
+    const char *only = request->only_part;
+    return !only || strcmp(only, name) == 0 || (strcmp(only, "text") == 0 && strcmp(name, "html") == 0);
+}
+
 bool template_render(struct template *t, const struct render_request *request, struct rendered *out)
 {
-    struct rendering r = { .t = t, .request = request, .out = out };
+    struct rendering r = { .t = t, .request = request, .voice = voice_for(t->library, request->locale) };
     const struct channel_parts *c = channel_parts_of(request->channel);
 
     memset(out, 0, sizeof *out);
@@ -218,21 +280,27 @@ bool template_render(struct template *t, const struct render_request *request, s
         out->why = g_strdup_printf("the template \"%s\" has no part for %s", t->name, request->channel);
         return false;
     }
-    locale_chain_make(&r.chain, request->locale, t->library->default_locale);
-    r.best = r.chain.count - 1;
+    g_strlcpy(out->locale, text_locale(&r, request->channel), sizeof out->locale);
     fill_defaults(t, request->context);
-    if (!json_object_get(request->context, "lang"))
-        json_object_set_new(request->context, "lang", json_string(r.chain.tags[0]));
-    if (!json_object_get(request->context, "dir"))
-        json_object_set_new(request->context, "dir", json_string(locale_is_rtl(r.chain.tags[0]) ? "rtl" : "ltr"));
+    give_language(request->context, out->locale);
     for (int i = 0; c->part[i].name; i++)
-        if ((!request->only_part || strcmp(request->only_part, c->part[i].name) == 0 ||
-             (strcmp(request->only_part, "text") == 0 && strcmp(c->part[i].name, "html") == 0)) &&
-            !render_part(&r, c, i))
+        if (part_wanted(request, c->part[i].name) && !render_part(&r, c, i, out))
             return false;
     text_from_html(c, out);
-    g_strlcpy(out->locale, r.chain.tags[r.best], sizeof out->locale);
     return true;
+}
+
+char *template_page(struct template *pages, const char *page, const struct render_request *request, GString *out)
+{
+    struct rendering r = { .t = pages, .request = request, .voice = voice_for(pages->library, request->locale) };
+    struct mustache_env env = env_of(&r, true);
+    const struct mustache *m = find_part(&r, page, "html");
+
+    if (!m)
+        return g_strdup_printf("there is no page \"%s\"", page);
+    r.part = "html";
+    give_language(request->context, text_locale(&r, page));
+    return mustache_render(m, &env, request->context, out);
 }
 
 void rendered_clear(struct rendered *out)

@@ -62,6 +62,9 @@ static void add_category(struct policy *p, const char *name, const json_t *from)
                : c->kind == KIND_TRANSACTIONAL ? QUIET_IGNORE
                                                : QUIET_DEFER;
     c->resend_unknown = unknown ? strcmp(unknown, "resend") == 0 : c->kind == KIND_TRANSACTIONAL;
+    c->sms_max_segments = (int)setting_int(from, "categories.*.sms_max_segments");
+    c->sms_cut = strcmp(setting_text(from, "categories.*.sms_over"), "cut") == 0;
+    c->sms_transliterate = setting_bool(from, "categories.*.sms_transliterate");
     g_hash_table_insert(p->categories, c->name, c);
 }
 

@@ -29,6 +29,8 @@ struct category {
     enum consent_rule consent;
     enum quiet_action quiet;
     bool resend_unknown;
+    int sms_max_segments;
+    bool sms_cut, sms_transliterate;
 };
 
 struct cap {

@@ -83,8 +83,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
                       .from_name = text,
                       .to = "b@example.com",
                       .subject = text,
-                      .text = text,
-                      .html = text,
+                      .text = { .text = text, .len = strlen(text) },
+                      .html = { .text = text, .len = strlen(text) },
                       .message_id = "x@example.com" };
 
     (void)address_email(address, raw);

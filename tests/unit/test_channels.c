@@ -128,13 +128,12 @@ static void a_mail_is_seven_bit_short_lined_and_takes_no_injection(void **state)
                       .from_name = "\xc5\x81ukasz, Bank",
                       .to = "b@example.com",
                       .subject = "x",
-                      .message_id = "id@example.com",
-                      .auto_generated = true };
+                      .message_id = "id@example.com" };
     g_autoptr(GString) body = g_string_new(".\r\n..\nFrom me\n\xe2\x82\xac trailing \n");
 
     for (int i = 0; i < 300; i++)
         g_string_append(body, "word\xc3\xa4");
-    m.text = m.html = body->str;
+    m.text = m.html = (struct mime_text){ .text = body->str, .len = body->len };
     m.subject = "\xd9\x85\xd8\xb1\xd8\xad\xd8\xa8\xd9\x8b\xd8\xa7 \xd9\x85\xd8\xb1\xd8\xad\xd8\xa8\xd9\x8b\xd8\xa7 "
                 "\xd9\x85\xd8\xb1\xd8\xad\xd8\xa8\xd9\x8b\xd8\xa7 and a long tail of plain words to fold it";
     g_autoptr(GString) out = g_string_new(NULL);

@@ -1,0 +1,437 @@
+#include "templates/library_own.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "templates/icu_message.h"
+#include "templates/mustache.h"
+
+/* ---------------------------------------------------------------- files */
+
+/* A plain file that lies below the folder of templates: a pipe would wait for ever, a link may lead to somebody's
+ * secrets. */
+static bool file_good(const char *path, const char *dir, char **why)
+{
+    char *file = realpath(path, NULL), *root = realpath(dir, NULL);
+    struct stat st;
+    bool inside = file && root && g_str_has_prefix(file, root) && file[strlen(root)] == '/';
+    bool good = inside && stat(file, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= MUSTACHE_MAX_SOURCE;
+
+    if (!good)
+        *why = g_strdup_printf("%s:1: %s", path,
+                               !inside ? "leads out of the folder of templates"
+                                       : "is no plain file, or larger than 256 kB");
+    free(file);
+    free(root);
+    return good;
+}
+
+static char *read_file(struct library *l, struct template *t, const char *path, gsize *len, char **why)
+{
+    GError *error = NULL;
+    char *text;
+
+    if (!file_good(path, l->dir, why))
+        return NULL;
+
+    if (!g_file_get_contents(path, &text, len, &error)) {
+        *why = g_strdup_printf("%s: %s", path, error->message);
+        g_error_free(error);
+        return NULL;
+    }
+    if (t)
+        g_checksum_update(t->hash, (guchar *)text, (gssize)*len);
+    return text;
+}
+
+static int line_of_key(const char *text, const char *key)
+{
+    g_autofree char *quoted = g_strdup_printf("\"%s\"", key);
+    const char *at = strstr(text, quoted);
+    int line = 1;
+
+    for (const char *p = text; at && p < at; p++)
+        line += *p == '\n';
+    return line;
+}
+
+/* Messages of one catalog; nested objects give dotted keys. */
+static bool add_messages(GHashTable *messages, json_t *object, const char *prefix, const char *path, const char *text,
+                         char **why)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach (object, key, value) {
+        g_autofree char *full = *prefix ? g_strconcat(prefix, ".", key, NULL) : g_strdup(key);
+        char *what = NULL;
+        if (json_is_object(value)) {
+            if (!add_messages(messages, value, full, path, text, why))
+                return false;
+            continue;
+        }
+        struct icu_message *m = json_is_string(value) ? icu_message_parse(json_string_value(value), &what) : NULL;
+        if (!m) {
+            *why = g_strdup_printf("%s:%d: \"%s\" %s", path, line_of_key(text, key), full, what ? what : "is no text");
+            g_free(what);
+            return false;
+        }
+        g_hash_table_replace(messages, g_steal_pointer(&full), m);
+    }
+    return true;
+}
+
+static void message_table_free(void *table)
+{
+    g_hash_table_unref(table);
+}
+
+GHashTable *catalogs_new(void)
+{
+    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, message_table_free);
+}
+
+/* The messages of one catalog file go to those that its locale has already. */
+static bool take_catalog(GHashTable *catalogs, const char *locale, const char *path, const char *text, size_t len,
+                         char **why)
+{
+    json_error_t error;
+    json_auto_t *object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+    GHashTable *messages = g_hash_table_lookup(catalogs, locale);
+
+    if (!json_is_object(object)) {
+        *why = g_strdup_printf("%s:%d: %s", path, object ? 1 : error.line,
+                               object ? "is no JSON object of messages" : error.text);
+        return false;
+    }
+    if (!messages) {
+        messages = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)icu_message_free);
+        g_hash_table_insert(catalogs, g_strdup(locale), messages);
+    }
+    return add_messages(messages, object, "", path, text, why);
+}
+
+static bool catalog_locale(char locale[static LOCALE_SIZE], const char *path, char **why)
+{
+    g_autofree char *file = g_path_get_basename(path), *stem = g_strndup(file, strlen(file) - strlen(".json"));
+
+    if (locale_canonical(locale, stem))
+        return true;
+    *why = g_strdup_printf("%s:1: \"%s\" is no locale; name the file like \"de.json\" or \"pt-BR.json\"", path, stem);
+    return false;
+}
+
+static bool load_catalog(struct library *l, struct template *t, GHashTable *catalogs, GHashTable *seen,
+                         const char *path, char **why)
+{
+    char locale[LOCALE_SIZE];
+    gsize len;
+
+    if (!catalog_locale(locale, path, why))
+        return false;
+    if (!g_hash_table_add(seen, g_strdup(locale))) {
+        *why = g_strdup_printf("%s:1: another file of this folder is for %s already", path, locale);
+        return false;
+    }
+    g_autofree char *text = read_file(l, t, path, &len, why);
+    return text && take_catalog(catalogs, locale, path, text, len, why);
+}
+
+static gint by_text(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Calls fn for each file of a directory, in order of name.  A missing directory has none. */
+static bool each_file(const char *dir, const char *suffix, bool (*fn)(void *, const char *, char **), void *arg,
+                      char **why)
+{
+    GDir *d = g_dir_open(dir, 0, NULL);
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    bool good = true;
+
+    for (const char *name; d && (name = g_dir_read_name(d));)
+        if (*name != '.' && g_str_has_suffix(name, suffix))
+            g_ptr_array_add(names, g_strdup(name));
+    if (d)
+        g_dir_close(d);
+    g_ptr_array_sort(names, by_text);
+    for (guint i = 0; i < names->len && good; i++)
+        good = fn(arg, names->pdata[i], why);
+    return good;
+}
+
+struct catalog_job {
+    struct library *l;
+    struct template *t;
+    GHashTable *catalogs, *seen;
+    const char *dir;
+};
+
+static bool on_catalog(void *arg, const char *file, char **why)
+{
+    struct catalog_job *job = arg;
+    g_autofree char *path = g_build_filename(job->dir, file, NULL);
+    return load_catalog(job->l, job->t, job->catalogs, job->seen, path, why);
+}
+
+static bool load_catalogs(struct library *l, struct template *t, GHashTable *catalogs, const char *dir, char **why)
+{
+    g_autofree char *locales = g_build_filename(dir, "locales", NULL);
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    return each_file(locales, ".json", on_catalog, &(struct catalog_job){ l, t, catalogs, seen, locales }, why);
+}
+
+/* "email.html.ar.mustache" → channel, part and locale; false with a sentence when it is none of ours. */
+static bool part_name_good(const char *file, char **key, const char *path, char **why)
+{
+    g_auto(GStrv) words = g_strsplit(file, ".", 5);
+    const struct channel_parts *c = channel_parts_of(words[0]);
+    int n = (int)g_strv_length(words);
+    char locale[LOCALE_SIZE];
+
+    for (int i = 0; c && n >= 3 && c->part[i].name; i++)
+        if (strcmp(c->part[i].name, words[1]) == 0) {
+            if (n == 3) {
+                *key = g_strdup_printf("%s.%s", words[0], words[1]);
+                return true;
+            }
+            if (n == 4 && locale_canonical(locale, words[2])) {
+                *key = g_strdup_printf("%s.%s.%s", words[0], words[1], locale);
+                return true;
+            }
+        }
+    *why = g_strdup_printf(
+        "%s:1: is no part; name it CHANNEL.PART.mustache or CHANNEL.PART.LOCALE.mustache (email.subject, "
+        "email.html, email.text, sms.text, in_app.title, in_app.body, in_app.url)",
+        path);
+    return false;
+}
+
+struct part_job {
+    struct template *t;
+    const char *dir;
+};
+
+static bool on_part(void *arg, const char *file, char **why)
+{
+    struct part_job *job = arg;
+    g_autofree char *path = g_build_filename(job->dir, file, NULL);
+    char *key;
+    gsize len;
+
+    if (!part_name_good(file, &key, path, why))
+        return false;
+    g_autofree char *text = read_file(job->t->library, job->t, path, &len, why);
+    bool one_line = strstr(key, ".html") == NULL && strstr(key, ".text") == NULL && strstr(key, ".body") == NULL;
+    if (text && one_line)
+        len = strlen(g_strchomp(text)); /* a subject, title or address is one line */
+    struct mustache *m = text ? mustache_compile(path, text, len, "", why) : NULL;
+    if (!m) {
+        g_free(key);
+        return false;
+    }
+    if (g_str_has_prefix(key, "email.") && !one_line)
+        mustache_prepare(m, &job->t->library->hooks->mail);
+    g_hash_table_insert(job->t->parts, key, m);
+    return true;
+}
+
+static int line_at(GHashTable *lines, const char *path)
+{
+    int line = lines ? GPOINTER_TO_INT(g_hash_table_lookup(lines, path)) : 0;
+    return line ? line : 1;
+}
+
+static const char *const variable_types[] = { "string", "integer", "number", "boolean", "date",
+                                              "array",  "object",  "any",    NULL };
+
+static bool check_variables(json_t *data, const char *path, GHashTable *lines, char **why)
+{
+    const char *name, *key;
+    json_t *spec, *value;
+
+    json_object_foreach (data, name, spec) {
+        json_object_foreach (spec, key, value) {
+            g_autofree char *where = g_strdup_printf("data.%s.%s", name, key);
+            bool type_bad = strcmp(key, "type") == 0 &&
+                            !(json_is_string(value) && g_strv_contains(variable_types, json_string_value(value)));
+            if (!type_bad && (strcmp(key, "type") == 0 || strcmp(key, "required") == 0 || strcmp(key, "sample") == 0 ||
+                              strcmp(key, "default") == 0 || strcmp(key, "description") == 0))
+                continue;
+            *why = g_strdup_printf("%s:%d: %s: %s", path, line_at(lines, where), where,
+                                   type_bad
+                                       ? "must be string, integer, number, boolean, date, array, object or any"
+                                       : "is unknown; a variable has type, required, default, sample and description");
+            return false;
+        }
+        if (!json_is_object(spec)) {
+            *why = g_strdup_printf("%s:%d: data.%s: must be an object like {type: string, required: true}", path,
+                                   line_at(lines, name), name);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool take_definition(struct template *t, json_t *d, const char *path, GHashTable *lines, char **why)
+{
+    const char *key;
+    json_t *value, *channel;
+    size_t i;
+
+    json_object_foreach (d, key, value) {
+        const char *complaint = NULL;
+        if (strcmp(key, "category") == 0)
+            complaint = json_is_string(value) ? (t->category = g_strdup(json_string_value(value)), NULL)
+                                              : "must be the name of a category";
+        else if (strcmp(key, "data") == 0)
+            complaint = json_is_object(value) ? (t->data = json_incref(value), NULL) : "must be an object of variables";
+        else if (strcmp(key, "channels") == 0) {
+            complaint =
+                json_is_array(value) && json_array_size(value) > 0 ? NULL : "must be a list such as [email, sms]";
+            t->channels = g_new0(char *, json_array_size(value) + 1);
+            json_array_foreach (value, i, channel) {
+                t->channels[i] = g_strdup(json_is_string(channel) ? json_string_value(channel) : "");
+                if (!channel_parts_of(t->channels[i]))
+                    complaint = "knows email, sms and in_app";
+                for (size_t j = 0; j < i; j++)
+                    if (strcmp(t->channels[i], t->channels[j]) == 0)
+                        complaint = "names a channel twice";
+            }
+        } else if (strcmp(key, "description") != 0)
+            complaint = "is unknown; a template has category, channels, data and description";
+        if (complaint) {
+            *why = g_strdup_printf("%s:%d: %s %s", path, line_at(lines, key), key, complaint);
+            return false;
+        }
+    }
+    return !t->data || check_variables(t->data, path, lines, why);
+}
+
+/* The channels are those that template.yaml lists, else those that have parts. */
+static bool settle_channels(struct template *t, const char *dir, char **why)
+{
+    g_autoptr(GPtrArray) have = g_ptr_array_new();
+
+    for (const struct channel_parts *c = channel_parts; c->channel; c++) {
+        bool any = false, all = true;
+        const char *missing = NULL;
+        for (int i = 0; c->part[i].name; i++) {
+            bool has = template_has_part(t, c->channel, c->part[i].name);
+            any |= has;
+            if (c->part[i].required && !has)
+                all = false, missing = c->part[i].name;
+        }
+        if (strcmp(c->channel, "email") == 0 && all && !template_has_part(t, "email", "html") &&
+            !template_has_part(t, "email", "text"))
+            all = false, missing = "html";
+        bool listed = t->channels && g_strv_contains((const char *const *)t->channels, c->channel);
+        if ((listed || any) && !all) {
+            *why = g_strdup_printf("%s:1: the channel %s needs the file %s.%s.mustache", dir, c->channel, c->channel,
+                                   missing);
+            return false;
+        }
+        if (any)
+            g_ptr_array_add(have, g_strdup(c->channel));
+    }
+    if (have->len == 0) {
+        *why = g_strdup_printf("%s:1: has no part; add a file such as email.subject.mustache", dir);
+        return false;
+    }
+    g_ptr_array_add(have, NULL);
+    char **found = (char **)g_ptr_array_steal(have, NULL);
+    if (t->channels)
+        g_strfreev(found);
+    else
+        t->channels = found;
+    return true;
+}
+
+bool template_load(struct template *t, const char *dir, char **why)
+{
+    g_autofree char *path = g_build_filename(dir, "template.yaml", NULL);
+    g_autoptr(GHashTable) lines = NULL;
+    gsize len;
+    json_auto_t *definition = NULL;
+
+    if (g_file_test(path, G_FILE_TEST_EXISTS)) {
+        g_autofree char *text = read_file(t->library, t, path, &len, why);
+        if (!text || !(definition = t->library->hooks->yaml(path, &lines, why)) ||
+            !take_definition(t, definition, path, lines, why))
+            return false;
+    }
+    return load_catalogs(t->library, t, t->catalogs, dir, why) &&
+           each_file(dir, ".mustache", on_part, &(struct part_job){ t, dir }, why) && settle_channels(t, dir, why);
+}
+
+/* ---------------------------------------------------------------- what all templates share */
+
+/* Compiled for its faults alone: the indentation with which it is included is not known yet. */
+static bool take_partial(struct library *l, const char *file, const char *path, const char *text, size_t len,
+                         char **why)
+{
+    struct mustache *m = mustache_compile(path, text, len, "", why);
+
+    if (m)
+        g_hash_table_replace(l->sources, g_strndup(file, strlen(file) - strlen(".mustache")), g_strndup(text, len));
+    mustache_free(m);
+    return m != NULL;
+}
+
+static bool on_layout(void *arg, const char *file, char **why)
+{
+    struct library *l = arg;
+    g_autofree char *path = g_build_filename(l->dir, "_layouts", file, NULL);
+    gsize len;
+    g_autofree char *text = read_file(l, NULL, path, &len, why);
+
+    return text && take_partial(l, file, path, text, len, why);
+}
+
+bool library_load_layouts(struct library *l, char **why)
+{
+    g_autofree char *dir = g_build_filename(l->dir, "_layouts", NULL);
+    return each_file(dir, ".mustache", on_layout, l, why) && load_catalogs(l, NULL, l->shared, dir, why);
+}
+
+/* ---------------------------------------------------------------- pages */
+
+static bool take_page(struct library *l, const char *file, const char *path, const char *text, size_t len, char **why)
+{
+    if (*file == '_')
+        return take_partial(l, file, path, text, len, why);
+    struct mustache *m = mustache_compile(path, text, len, "", why);
+    if (m)
+        g_hash_table_replace(l->pages->parts, g_strndup(file, strlen(file) - strlen(".mustache")), m);
+    return m != NULL;
+}
+
+static bool on_page(void *arg, const char *file, char **why)
+{
+    struct library *l = arg;
+    g_autofree char *path = g_build_filename(l->dir, PAGES, file, NULL);
+    gsize len;
+    g_autofree char *text = read_file(l, l->pages, path, &len, why);
+
+    return text && take_page(l, file, path, text, len, why);
+}
+
+/* The pages that are built in, then what the folder of templates has instead or besides. */
+bool library_load_pages(struct library *l, char **why)
+{
+    g_autofree char *dir = g_build_filename(l->dir, PAGES, NULL);
+    bool good = true;
+
+    for (const struct library_file *f = l->hooks->pages; f && f->name && good; f++) {
+        char locale[LOCALE_SIZE];
+        if (g_str_has_suffix(f->name, ".json"))
+            good = catalog_locale(locale, f->name, why) &&
+                   take_catalog(l->pages->catalogs, locale, f->name, f->text, f->len, why);
+        else
+            good = take_page(l, f->name, f->name, f->text, f->len, why);
+    }
+    return good && each_file(dir, ".mustache", on_page, l, why) &&
+           load_catalogs(l, l->pages, l->pages->catalogs, dir, why);
+}
