@@ -175,6 +175,14 @@ void header_mailbox(GString *out, const char *name, const char *display, const c
     g_string_append(out, ">\r\n");
 }
 
+/* Two digits. */
+static void append_number(GString *out, const char *before, int number)
+{
+    g_string_append(out, before);
+    g_string_append_c(out, (char)('0' + number / 10 % 10));
+    g_string_append_c(out, (char)('0' + number % 10));
+}
+
 void header_date(GString *out, int64_t ms)
 {
     static const char *const days[] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
@@ -184,8 +192,17 @@ void header_date(GString *out, int64_t ms)
     struct tm tm;
 
     gmtime_r(&seconds, &tm);
-    g_string_append_printf(out, "Date: %s, %02d %s %04d %02d:%02d:%02d +0000\r\n", days[tm.tm_wday], tm.tm_mday,
-                           months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    g_string_append(out, "Date: ");
+    g_string_append(out, days[tm.tm_wday]);
+    append_number(out, ", ", tm.tm_mday);
+    g_string_append_c(out, ' ');
+    g_string_append(out, months[tm.tm_mon]);
+    append_number(out, " ", (tm.tm_year + 1900) / 100);
+    append_number(out, "", tm.tm_year % 100);
+    append_number(out, " ", tm.tm_hour);
+    append_number(out, ":", tm.tm_min);
+    append_number(out, ":", tm.tm_sec);
+    g_string_append(out, " +0000\r\n");
 }
 
 /* RFC 2231: numbered pieces of percent-encoded UTF-8, each on its own line and whole characters. */

@@ -8,7 +8,6 @@
 #include "channels/in_app.h"
 #include "channels/mime.h"
 #include "dispatcher/base/clock.h"
-#include "dispatcher/base/settings.h"
 #include "dispatcher/base/token.h"
 #include "dispatcher/base/yaml.h"
 #include "schedules/instant.h"
@@ -29,22 +28,23 @@ static char *link_to(const struct service *s, enum token_purpose purpose, const 
     return g_strdup_printf("%s/%s/%s", s->public_url, path, token);
 }
 
-json_t *render_context(const struct service *s, const char *id, const json_t *body, const json_t *profile,
-                       const char *category)
+json_t *render_links(const struct service *s, const char *recipient, const char *category)
 {
-    const json_t *data = json_object_get(body, "data");
-    const char *recipient = json_string_value(json_object_get(body, "recipient"));
-    json_t *context = json_is_object(data) ? json_copy((json_t *)data) : json_object();
-    g_autofree char *unsubscribe = link_to(s, TOKEN_UNSUBSCRIBE, "u", recipient ? recipient : "", category);
-    g_autofree char *preferences = link_to(s, TOKEN_PREFERENCES, "p", recipient ? recipient : "", category);
+    g_autofree char *unsubscribe = link_to(s, TOKEN_UNSUBSCRIBE, "u", recipient, category);
+    g_autofree char *preferences = link_to(s, TOKEN_PREFERENCES, "p", recipient, category);
 
-    json_object_set_new(context, "recipient", json_is_object(profile) ? json_copy((json_t *)profile) : json_object());
-    json_object_set_new(context, "message",
-                        json_pack("{s:s, s:s, s:s}", "id", id, "category", category, "template",
-                                  json_string_value(json_object_get(body, "template")) ?: ""));
-    json_object_set_new(context, "links",
-                        json_pack("{s:s, s:s}", "unsubscribe", unsubscribe, "preferences", preferences));
-    return context;
+    return json_pack("{s:s, s:s}", "unsubscribe", unsubscribe, "preferences", preferences);
+}
+
+json_t *render_about(const char *id, const json_t *body, const char *category)
+{
+    const json_t *template = json_object_get(body, "template");
+    json_t *about = json_object();
+
+    json_object_set_new(about, "id", json_string(id));
+    json_object_set_new(about, "category", json_string(category));
+    json_object_set_new(about, "template", template ? json_incref((json_t *)template) : json_string(""));
+    return about;
 }
 
 /* ---------------------------------------------------------------- mail */
@@ -70,6 +70,7 @@ struct making {
     const json_t *body, *profile;
     const struct category *category;
     const struct zone *zone;
+    json_t *links, *about;
     GArray *spans[4]; /* by part: struct qp_span */
     struct rendered rendered;
     struct rendered_delivery *out;
@@ -81,8 +82,33 @@ static void on_literal(void *arg, int part, size_t at, const void *prepared)
     struct qp_span span = { at, prepared };
 
     if (!m->spans[part])
-        m->spans[part] = g_array_new(FALSE, FALSE, sizeof span);
+        m->spans[part] = g_array_sized_new(FALSE, FALSE, sizeof span, 64);
     g_array_append_val(m->spans[part], span);
+}
+
+static json_t *links_of(struct making *m)
+{
+    const char *recipient = json_string_value(json_object_get(m->profile, "id"));
+
+    if (!m->links)
+        m->links = render_links(m->service, recipient ? recipient : "", m->category->name);
+    return m->links;
+}
+
+/* What templates name besides the data; made when it is first asked for. */
+static json_t *on_given(void *arg, const char *name)
+{
+    struct making *m = arg;
+
+    if (strcmp(name, "recipient") == 0)
+        return (json_t *)m->profile;
+    if (strcmp(name, "links") == 0)
+        return links_of(m);
+    if (strcmp(name, "message") != 0)
+        return NULL;
+    if (!m->about)
+        m->about = render_about(m->id, m->body, m->category->name);
+    return m->about;
 }
 
 static int on_offset(void *arg, int64_t ms)
@@ -127,7 +153,7 @@ static char *feedback_id(const struct making *m)
 {
     const char *campaign = json_string_value(json_object_get(json_object_get(m->body, "tags"), "campaign"));
     const char *template = json_string_value(json_object_get(m->body, "template"));
-    const char *sender = setting_text(m->service->config->root, "email.feedback_id");
+    const char *sender = m->service->feedback_sender;
     GString *id;
 
     if (!sender)
@@ -168,13 +194,9 @@ static size_t take_attachments(const json_t *list, struct mime_attachment *out, 
 static char *compose_email(struct making *m)
 {
     const struct service *s = m->service;
-    const char *domain = strrchr(s->from, '@') + 1, *recipient = json_string_value(json_object_get(m->profile, "id"));
+    const char *domain = strrchr(s->from, '@') + 1;
     g_autofree char *message_id = g_strdup_printf("%s-e@%s", m->id, domain), *thread = thread_of(m, domain),
                     *feedback = feedback_id(m);
-    g_autofree char *unsubscribe =
-        m->category->kind == KIND_TRANSACTIONAL
-            ? NULL
-            : link_to(s, TOKEN_UNSUBSCRIBE, "u", recipient ? recipient : "", m->category->name);
     g_autoptr(GPtrArray) held = g_ptr_array_new_with_free_func(g_free);
     struct mime_attachment attachments[MIME_MAX_ATTACHMENTS];
     struct mail mail = {
@@ -187,7 +209,9 @@ static char *compose_email(struct making *m)
         .text = mime_text_of(m, 2),
         .message_id = message_id,
         .in_reply_to = thread,
-        .list_unsubscribe = unsubscribe,
+        .list_unsubscribe = m->category->kind == KIND_TRANSACTIONAL
+                                ? NULL
+                                : json_string_value(json_object_get(links_of(m), "unsubscribe")),
         .feedback_id = feedback,
         .language = m->rendered.locale,
         .date_ms = clock_now(),
@@ -245,14 +269,14 @@ static char *compose_card(struct making *m)
 
 static char *make(struct making *m, struct template *t, char letter)
 {
-    json_auto_t *context = render_context(m->service, m->id, m->body, m->profile, m->category->name);
     struct render_request request = {
         .channel = channel_name(letter),
         .locale = json_string_value(json_object_get(m->profile, "locale")),
-        .context = context,
+        .context = json_object_get(m->body, "data"),
         .arg = m,
         .offset = on_offset,
         .instant = instant_parse,
+        .given = on_given,
         .literal = letter == 'e' ? on_literal : NULL,
     };
 
@@ -278,6 +302,8 @@ bool render_delivery(struct service *s, const char *id, char letter, const json_
     g_strlcpy(out->version, template_version(t), sizeof out->version);
     out->why = make(&m, t, letter);
     rendered_clear(&m.rendered);
+    json_decref(m.links);
+    json_decref(m.about);
     for (size_t i = 0; i < G_N_ELEMENTS(m.spans); i++)
         if (m.spans[i])
             g_array_free(m.spans[i], TRUE);

@@ -18,9 +18,9 @@ bool render_delivery(struct service *, const char *message_id, char letter, cons
                      const struct category *, struct rendered_delivery *);
 void rendered_delivery_clear(struct rendered_delivery *);
 
-/* render_context: what templates see: data at the top, recipient, message, links. */
-json_t *render_context(const struct service *, const char *message_id, const json_t *body, const json_t *profile,
-                       const char *category);
+/* What templates see besides the data: "message" and "links". */
+json_t *render_about(const char *message_id, const json_t *body, const char *category);
+json_t *render_links(const struct service *, const char *recipient, const char *category);
 
 /* render_hooks: how the library of this service reads YAML, prepares mail and finds the built-in pages. */
 extern const struct library_hooks render_hooks;

@@ -19,7 +19,8 @@ struct service {
     struct library *library;
     struct store *store;
     char *public_url;
-    char *from_name, *from; /* name may be NULL */
+    char *from_name, *from;      /* name may be NULL */
+    const char *feedback_sender; /* NULL: no Feedback-ID */
     char *default_locale;
     const struct zone *default_zone;
 };

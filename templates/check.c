@@ -38,9 +38,20 @@ static json_t *sample_of(const char *type)
     return strcmp(type, "array") == 0 ? json_array() : json_object();
 }
 
+json_t *template_given(const struct template *t)
+{
+    const char *category = template_category(t);
+
+    return json_pack("{s:{s:s, s:s, s:s, s:s, s:{s:s}}, s:{s:s, s:s, s:s}, s:{s:s, s:s}}", "recipient", "id", "cus_1",
+                     "email", "ada@example.com", "phone", "+491701234567", "locale", "en", "attributes", "name", "Ada",
+                     "message", "id", "sample", "category", category ? category : "", "template", template_name(t),
+                     "links", "unsubscribe", "https://example.com/u/sample", "preferences",
+                     "https://example.com/p/sample");
+}
+
 json_t *template_sample(const struct template *t)
 {
-    json_t *context = json_object(), *spec;
+    json_t *context = template_given(t), *spec;
     const char *name;
 
     json_object_foreach ((json_t *)template_data(t), name, spec) {
@@ -48,15 +59,6 @@ json_t *template_sample(const struct template *t)
         json_object_set_new(context, name,
                             sample ? json_incref(sample) : sample_of(json_string_value(json_object_get(spec, "type"))));
     }
-    json_object_set_new(context, "recipient",
-                        json_pack("{s:s, s:s, s:s, s:s, s:{s:s}}", "id", "cus_1", "email", "ada@example.com", "phone",
-                                  "+491701234567", "locale", "en", "attributes", "name", "Ada"));
-    json_object_set_new(
-        context, "message",
-        json_pack("{s:s, s:s}", "id", "sample", "category", template_category(t) ? template_category(t) : ""));
-    json_object_set_new(context, "links",
-                        json_pack("{s:s, s:s}", "unsubscribe", "https://example.com/u/sample", "preferences",
-                                  "https://example.com/p/sample"));
     return context;
 }
 

@@ -24,7 +24,9 @@ struct check_options {
 };
 void library_check(const struct library *, const struct check_options *);
 
-/* template_sample: a context made from the samples that template.yaml declares. */
+/* template_sample: the samples that template.yaml declares, and template_given: a recipient, a message and links, which
+ * the first holds too. */
 json_t *template_sample(const struct template *);
+json_t *template_given(const struct template *);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <unicode/calendar.h>
 #include <unicode/decimfmt.h>
 #include <unicode/dtptngen.h>
 #include <unicode/messagepattern.h>
@@ -16,6 +17,7 @@
 #include <unicode/simpletz.h>
 #include <unicode/smpdtfmt.h>
 #include <unicode/strenum.h>
+#include <unicode/ustring.h>
 
 using icu::DateFormat;
 using icu::Locale;
@@ -79,7 +81,9 @@ struct Styled {
     std::optional<LocalizedNumberFormatter> skeleton;
     std::unique_ptr<NumberFormat> number;
     std::unique_ptr<DateFormat> date;
-    int offset = INT32_MIN; /* seconds, of the date's zone */
+    std::unique_ptr<icu::Calendar>
+        calendar;           /* the format's, in the zone of the last date; without it each use copies one */
+    int offset = INT32_MIN; /* seconds, of that zone */
 };
 
 struct Face {
@@ -109,9 +113,17 @@ std::string utf8(const UnicodeString &text)
 
 void append(GString *out, const UnicodeString &text)
 {
-    std::string bytes;
-    text.toUTF8String(bytes);
-    g_string_append_len(out, bytes.data(), static_cast<gssize>(bytes.size()));
+    char bytes[256];
+    UErrorCode status = U_ZERO_ERROR;
+    int32_t len = 0;
+
+    u_strToUTF8(bytes, sizeof bytes, &len, text.getBuffer(), text.length(), &status);
+    if (U_SUCCESS(status)) {
+        g_string_append_len(out, bytes, len);
+        return;
+    }
+    std::string more = utf8(text);
+    g_string_append_len(out, more.data(), static_cast<gssize>(more.size()));
 }
 } // namespace
 
@@ -343,6 +355,8 @@ Face *face_for(icu_message *m, const char *locale, UErrorCode &status)
         if (U_SUCCESS(status))
             node->kind == Kind::Date ? style_date(s, *node, face.language->locale, status)
                                      : style_number(s, *node, face.language->locale, status);
+        if (U_SUCCESS(status) && s.date)
+            s.calendar.reset(s.date->getCalendar()->clone());
         face.styled.push_back(std::move(s));
     }
     if (U_FAILURE(status))
@@ -565,10 +579,12 @@ class Writer
         }
         int offset = day_only ? 0 : env->offset(env->arg, ms); /* a calendar day is the same everywhere */
         if (offset != s.offset)
-            s.date->adoptTimeZone(new icu::SimpleTimeZone(offset * 1000, UnicodeString()));
+            s.calendar->adoptTimeZone(new icu::SimpleTimeZone(offset * 1000, UnicodeString()));
         s.offset = offset;
+        s.calendar->setTime(static_cast<UDate>(ms), status);
         UnicodeString text;
-        append(out, s.date->format(static_cast<UDate>(ms), text));
+        icu::FieldPosition ignored(icu::FieldPosition::DONT_CARE);
+        append(out, s.date->format(*s.calendar, text, ignored));
         return nullptr;
     }
 };

@@ -78,8 +78,9 @@ static struct library *library_new(const char *dir, const char *default_locale, 
     l->sources = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     l->partials = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)mustache_free);
     l->shared = catalogs_new();
-    l->chains = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    l->chains = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, voice_free);
     l->pages = template_new(l, PAGES);
+    l->pages->has_localized = true;
     return l;
 }
 
@@ -192,7 +193,11 @@ const char *const *template_channels(const struct template *t)
 
 bool template_has_part(const struct template *t, const char *channel, const char *part)
 {
-    g_autofree char *key = g_strdup_printf("%s.%s", channel, part);
+    char key[64];
+
+    g_strlcpy(key, channel, sizeof key);
+    g_strlcat(key, ".", sizeof key);
+    g_strlcat(key, part, sizeof key);
     return g_hash_table_contains(t->parts, key);
 }
 

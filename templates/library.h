@@ -88,10 +88,12 @@ void template_check_data(const struct template *, const json_t *data, template_c
 struct render_request {
     const char *channel, *locale;
     const char *only_part; /* NULL for all */
-    json_t *context;       /* objects at the top: data, recipient, message, links */
+    const json_t *context; /* the message's data */
     void *arg;
     int (*offset)(void *arg, int64_t instant_ms);
     const char *(*instant)(int64_t *ms, const char *text);
+    /* What templates may name besides (recipient, message, links); it wins over data.  Borrowed; NULL for nothing. */
+    json_t *(*given)(void *arg, const char *name);
     /* Where what the hook "mail" prepared stands in a part; NULL for nobody. */
     void (*literal)(void *arg, int part, size_t at, const void *prepared);
 };
@@ -102,8 +104,10 @@ struct rendered {
     char *why;                /* NULL, or the render error */
 };
 
-/* template_page: appends a page in the best locale for `wanted`.  NULL when content, else a sentence to be freed. */
-char *template_page(struct template *pages, const char *page, const struct render_request *, GString *out);
+/* template_page: appends a page; its language goes to `language` (LOCALE_SIZE, may be NULL).  NULL when content, else a
+ * sentence to be freed. */
+char *template_page(struct template *pages, const char *page, const struct render_request *, GString *out,
+                    char *language);
 
 /* template_render: false with rendered->why on a render error.  rendered_clear frees what it holds. */
 bool template_render(struct template *, const struct render_request *, struct rendered *);

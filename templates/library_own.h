@@ -25,7 +25,9 @@ struct library {
 struct voice {
     struct locale_chain chain;
     const char *speaks[LOCALE_CHAIN_MAX];
+    json_t *lang[LOCALE_CHAIN_MAX], *dir[LOCALE_CHAIN_MAX]; /* what {{lang}} and {{dir}} are */
 };
+void voice_free(void *);
 
 struct template
 {
@@ -35,6 +37,7 @@ struct template
     char **channels;
     json_t *data;
     GHashTable *parts;    /* "email.html" or "email.html.ar" → struct mustache */
+    bool has_localized;   /* some part is for a locale */
     GHashTable *catalogs; /* locale → key → icu_message */
     GChecksum *hash;
 };

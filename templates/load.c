@@ -184,7 +184,7 @@ static bool load_catalogs(struct library *l, struct template *t, GHashTable *cat
 }
 
 /* "email.html.ar.mustache" → channel, part and locale; false with a sentence when it is none of ours. */
-static bool part_name_good(const char *file, char **key, const char *path, char **why)
+static bool part_name_good(struct template *t, const char *file, char **key, const char *path, char **why)
 {
     g_auto(GStrv) words = g_strsplit(file, ".", 5);
     const struct channel_parts *c = channel_parts_of(words[0]);
@@ -198,6 +198,7 @@ static bool part_name_good(const char *file, char **key, const char *path, char 
                 return true;
             }
             if (n == 4 && locale_canonical(locale, words[2])) {
+                t->has_localized = true;
                 *key = g_strdup_printf("%s.%s.%s", words[0], words[1], locale);
                 return true;
             }
@@ -221,7 +222,7 @@ static bool on_part(void *arg, const char *file, char **why)
     char *key;
     gsize len;
 
-    if (!part_name_good(file, &key, path, why))
+    if (!part_name_good(job->t, file, &key, path, why))
         return false;
     g_autofree char *text = read_file(job->t->library, job->t, path, &len, why);
     bool one_line = strstr(key, ".html") == NULL && strstr(key, ".text") == NULL && strstr(key, ".body") == NULL;

@@ -359,17 +359,34 @@ static bool fault(struct mustache_stack *s, const struct mustache *m, const stru
     return false;
 }
 
+static json_t *lookup_outermost(const struct mustache_stack *s, const char *name)
+{
+    const struct mustache_env *env = s->env;
+    json_t *value = env->given ? env->given(env->arg, name) : NULL;
+
+    if (!value)
+        value = json_object_get(s->frames[0], name);
+    return value || !env->missing ? value : env->missing(env->arg, name);
+}
+
 static json_t *lookup(const struct mustache_stack *s, char *const *path)
 {
     json_t *value = NULL;
 
     if (!path)
         return s->frames[s->depth - 1];
-    for (int i = s->depth - 1; i >= 0 && !value; i--)
+    for (int i = s->depth - 1; i > 0 && !value; i--)
         value = json_object_get(s->frames[i], path[0]);
+    if (!value)
+        value = lookup_outermost(s, path[0]);
     for (int i = 1; path[i] && value; i++)
         value = json_object_get(value, path[i]);
     return value;
+}
+
+bool mustache_at_top(const struct mustache_stack *s)
+{
+    return s->depth == 1;
 }
 
 const json_t *mustache_lookup(const struct mustache_stack *s, const char *name)
@@ -380,6 +397,18 @@ const json_t *mustache_lookup(const struct mustache_stack *s, const char *name)
         return lookup(s, one);
     g_auto(GStrv) path = split_path(NULL, name);
     return lookup(s, path);
+}
+
+/* g_string_append_len() without its checks: this is where most of the time goes. */
+static void append(GString *out, const char *text, size_t len)
+{
+    if (out->len + len >= out->allocated_len) {
+        g_string_append_len(out, text, (gssize)len);
+        return;
+    }
+    memcpy(out->str + out->len, text, len);
+    out->len += len;
+    out->str[out->len] = '\0';
 }
 
 static const char *entity_of(char c)
@@ -394,15 +423,16 @@ static const char *entity_of(char c)
     }
 }
 
+/* By how much an entity is longer than its character. */
+static const unsigned char extra_bytes[256] = { ['&'] = 4, ['<'] = 3, ['>'] = 3, ['"'] = 5, ['\''] = 4 };
+
 /* Escapes what stands at the end of the output, from `from` on, where it stands. */
 static void escape_tail(GString *out, size_t from)
 {
     size_t read = out->len, extra = 0;
 
-    for (size_t i = from; i < out->len; i++) {
-        const char *entity = entity_of(out->str[i]);
-        extra += entity ? strlen(entity) - 1 : 0;
-    }
+    for (size_t i = from; i < out->len; i++)
+        extra += extra_bytes[(unsigned char)out->str[i]];
     if (!extra)
         return;
     g_string_set_size(out, out->len + extra);
@@ -430,9 +460,7 @@ static void append_real(double real, GString *out)
 bool mustache_scalar(const json_t *value, GString *out)
 {
     switch (json_typeof(value)) {
-    case JSON_STRING:
-        g_string_append_len(out, json_string_value(value), (gssize)json_string_length(value));
-        return true;
+    case JSON_STRING: append(out, json_string_value(value), json_string_length(value)); return true;
     case JSON_INTEGER: g_string_append_printf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value)); return true;
     case JSON_REAL: append_real(json_real_value(value), out); return true;
     case JSON_TRUE: g_string_append(out, "true"); return true;
@@ -570,7 +598,7 @@ static void append_literal(struct mustache_stack *s, const struct op *op)
 {
     if (op->prepared && s->env->literal)
         s->env->literal(s->env->arg, s->out->len, op->prepared);
-    g_string_append_len(s->out, op->name, (gssize)op->len);
+    append(s->out, op->name, op->len);
 }
 
 static bool run(struct mustache_stack *s, const struct mustache *m, int from, int to, const struct overrides *over)
@@ -597,9 +625,9 @@ static bool run(struct mustache_stack *s, const struct mustache *m, int from, in
     return good;
 }
 
-char *mustache_render(const struct mustache *m, const struct mustache_env *env, json_t *context, GString *out)
+char *mustache_render(const struct mustache *m, const struct mustache_env *env, const json_t *context, GString *out)
 {
-    struct mustache_stack s = { .env = env, .out = out, .frames = { context }, .depth = 1 };
+    struct mustache_stack s = { .env = env, .out = out, .frames = { (json_t *)context }, .depth = 1 };
 
     run(&s, m, 0, (int)m->ops->len, NULL);
     return s.why;

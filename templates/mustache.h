@@ -48,6 +48,9 @@ struct mustache_env {
     const struct mustache *(*partial)(void *arg, const char *name, const char *indent, char **why);
     /* Appends the catalog message to out (not escaped).  NULL when content, else a sentence to be freed. */
     char *(*message)(void *arg, const char *key, const struct mustache_stack *context, GString *out);
+    /* Names of the outermost context that are not data: given ones win over it, missing ones stand in for it. Borrowed;
+     * NULL for none. */
+    json_t *(*given)(void *arg, const char *name), *(*missing)(void *arg, const char *name);
     /* Hears where a prepared literal begins in the output; NULL for nobody. */
     void (*literal)(void *arg, size_t at, const void *prepared);
 };
@@ -60,10 +63,13 @@ void mustache_free(struct mustache *);
 void mustache_prepare(struct mustache *, const struct mustache_literals *);
 
 /* mustache_render: appends to out.  NULL when content, else "NAME:LINE: what" (to be freed). */
-char *mustache_render(const struct mustache *, const struct mustache_env *, json_t *context, GString *out);
+char *mustache_render(const struct mustache *, const struct mustache_env *, const json_t *context, GString *out);
 
 /* mustache_lookup: a dotted name in the context as it stands during env->message(), or NULL. */
 const json_t *mustache_lookup(const struct mustache_stack *, const char *name);
+
+/* mustache_at_top: no section has been entered: names mean what they mean everywhere at the top. */
+bool mustache_at_top(const struct mustache_stack *);
 
 /* mustache_scalar: appends a JSON value as Mustache prints it; false for objects and arrays. */
 bool mustache_scalar(const json_t *, GString *out);

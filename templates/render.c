@@ -50,16 +50,36 @@ void template_check_data(const struct template *t, const json_t *data, template_
 
 /* ---------------------------------------------------------------- rendering */
 
+#define SAID_MAX 16
+
 struct rendering {
     struct template *t;
     const struct render_request *request;
     const struct voice *voice;
+    int language;     /* of the texts: an index into the chain */
     const char *part; /* "html": which layouts and partials fit */
     int index;        /* of the part in its channel */
     const struct mustache_stack *stack;
+    struct said {
+        const char *key;
+        char *text;
+        size_t len;
+    } said[SAID_MAX]; /* messages formatted already with the outermost context, which the parts of a mail share */
+    int said_count;
 };
 
 #define VOICES_MAX 1024 /* locales come from outside: what is kept for them is bounded */
+
+void voice_free(void *p)
+{
+    struct voice *v = p;
+
+    for (int i = 0; i < v->chain.count; i++) {
+        json_decref(v->lang[i]);
+        json_decref(v->dir[i]);
+    }
+    g_free(v);
+}
 
 static const struct voice *voice_for(struct library *l, const char *wanted)
 {
@@ -71,8 +91,11 @@ static const struct voice *voice_for(struct library *l, const char *wanted)
         g_hash_table_remove_all(l->chains);
     v = g_new0(struct voice, 1);
     locale_chain_make(&v->chain, wanted, l->default_locale);
-    for (int i = 0; i < v->chain.count; i++)
+    for (int i = 0; i < v->chain.count; i++) {
         v->speaks[i] = v->chain.tags[locale_same_language(v->chain.tags[0], v->chain.tags[i]) ? 0 : i];
+        v->lang[i] = json_string(v->chain.tags[i]);
+        v->dir[i] = json_string(locale_is_rtl(v->chain.tags[i]) ? "rtl" : "ltr");
+    }
     g_hash_table_insert(l->chains, g_strdup(wanted ? wanted : ""), v);
     return v;
 }
@@ -138,16 +161,34 @@ static int on_offset(void *arg, int64_t ms)
     return r->request->offset(r->request->arg, ms);
 }
 
-static char *on_message(void *arg, const char *key, const struct mustache_stack *stack, GString *out)
+static const struct said *said_before(const struct rendering *r, const char *key)
 {
-    struct rendering *r = arg;
+    for (int i = 0; i < r->said_count; i++)
+        if (strcmp(r->said[i].key, key) == 0)
+            return &r->said[i];
+    return NULL;
+}
+
+static void remember(struct rendering *r, const char *key, const char *text, size_t len)
+{
+    if (r->said_count < SAID_MAX)
+        r->said[r->said_count++] = (struct said){ key, g_strndup(text, len), len };
+}
+
+static void forget(struct rendering *r)
+{
+    while (r->said_count)
+        g_free(r->said[--r->said_count].text);
+}
+
+static char *format_message(struct rendering *r, const char *key, GString *out)
+{
     int link;
     struct icu_message *m = find_message(r, key, &link);
 
     if (!m)
         return g_strdup_printf("no catalog of %s has the message \"%s\" for %s", r->t->name, key,
                                r->voice->chain.tags[0]);
-    r->stack = stack;
     struct icu_env env = { r, on_argument, r->request->instant, on_offset };
     char *why = icu_message_format(m, r->voice->speaks[link], &env, out);
     if (!why)
@@ -157,17 +198,38 @@ static char *on_message(void *arg, const char *key, const struct mustache_stack 
     return full;
 }
 
+/* The keys live as long as the compiled templates. */
+static char *on_message(void *arg, const char *key, const struct mustache_stack *stack, GString *out)
+{
+    struct rendering *r = arg;
+    bool top = mustache_at_top(stack);
+    const struct said *said = top ? said_before(r, key) : NULL;
+    size_t from = out->len;
+
+    if (said) {
+        g_string_append_len(out, said->text, (gssize)said->len);
+        return NULL;
+    }
+    r->stack = stack;
+    char *why = format_message(r, key, out);
+    if (!why && top)
+        remember(r, key, out->str + from, out->len - from);
+    return why;
+}
+
 static const struct mustache *find_part(struct rendering *r, const char *channel, const char *part)
 {
     char key[128];
 
-    for (int i = 0; i < r->voice->chain.count; i++) {
+    for (int i = 0; r->t->has_localized && i < r->voice->chain.count; i++) {
         g_snprintf(key, sizeof key, "%s.%s.%s", channel, part, r->voice->chain.tags[i]);
         const struct mustache *m = g_hash_table_lookup(r->t->parts, key);
         if (m)
             return m;
     }
-    g_snprintf(key, sizeof key, "%s.%s", channel, part);
+    g_strlcpy(key, channel, sizeof key);
+    g_strlcat(key, ".", sizeof key);
+    g_strlcat(key, part, sizeof key);
     return g_hash_table_lookup(r->t->parts, key);
 }
 
@@ -178,7 +240,7 @@ static bool has_text_in(const struct template *t, const char *channel, const cha
 
     if (g_hash_table_contains(t->catalogs, locale))
         return true;
-    for (int i = 0; c && c->part[i].name; i++) {
+    for (int i = 0; t->has_localized && c && c->part[i].name; i++) {
         g_snprintf(key, sizeof key, "%s.%s.%s", channel, c->part[i].name, locale);
         if (g_hash_table_contains(t->parts, key))
             return true;
@@ -187,27 +249,35 @@ static bool has_text_in(const struct template *t, const char *channel, const cha
 }
 
 /* The language in which the reader will find the text: the first of the chain that the template has texts for. */
-static const char *text_locale(const struct rendering *r, const char *channel)
+static int text_language(const struct rendering *r, const char *channel)
 {
     const struct locale_chain *chain = &r->voice->chain;
 
     for (int i = 0; i < chain->count; i++)
         if (has_text_in(r->t, channel, chain->tags[i]))
-            return chain->tags[i];
-    return g_hash_table_size(r->t->catalogs) ? chain->tags[chain->count - 1] : chain->tags[0];
+            return i;
+    return g_hash_table_size(r->t->catalogs) ? chain->count - 1 : 0;
 }
 
-/* Declared variables that the message leaves out: their default, or nothing. */
-static void fill_defaults(const struct template *t, json_t *context)
+static json_t *on_given(void *arg, const char *name)
 {
-    const char *name;
-    json_t *spec;
+    const struct rendering *r = arg;
 
-    json_object_foreach (t->data, name, spec) {
-        json_t *fallback = json_object_get(spec, "default");
-        if (!json_object_get(context, name) && !json_is_true(json_object_get(spec, "required")))
-            json_object_set_new(context, name, fallback ? json_incref(fallback) : json_null());
-    }
+    if (*name == 'l' && strcmp(name, "lang") == 0)
+        return r->voice->lang[r->language];
+    if (*name == 'd' && strcmp(name, "dir") == 0)
+        return r->voice->dir[r->language];
+    return r->request->given ? r->request->given(r->request->arg, name) : NULL;
+}
+
+/* A declared variable that the message leaves out: its default, or nothing. */
+static json_t *on_missing(void *arg, const char *name)
+{
+    const struct rendering *r = arg;
+    const json_t *spec = json_object_get(r->t->data, name);
+    json_t *fallback = json_object_get(spec, "default");
+
+    return !spec || json_is_true(json_object_get(spec, "required")) ? NULL : fallback ? fallback : json_null();
 }
 
 static void on_literal(void *arg, size_t at, const void *prepared)
@@ -224,6 +294,8 @@ static struct mustache_env env_of(struct rendering *r, bool html)
                                   .arg = r,
                                   .partial = on_partial,
                                   .message = on_message,
+                                  .given = on_given,
+                                  .missing = on_missing,
                                   .literal = r->request->literal ? on_literal : NULL };
 }
 
@@ -252,14 +324,6 @@ static void text_from_html(const struct channel_parts *c, struct rendered *out)
     html_text(out->part[HTML]->str, out->part[HTML]->len, out->part[TEXT]);
 }
 
-static void give_language(json_t *context, const char *locale)
-{
-    if (!json_object_get(context, "lang"))
-        json_object_set_new(context, "lang", json_string(locale));
-    if (!json_object_get(context, "dir"))
-        json_object_set_new(context, "dir", json_string(locale_is_rtl(locale) ? "rtl" : "ltr"));
-}
-
 static bool part_wanted(const struct render_request *request, const char *name)
 {
     const char *only = request->only_part;
@@ -276,21 +340,24 @@ bool template_render(struct template *t, const struct render_request *request, s
         out->why = g_strdup(t->fault);
         return false;
     }
-    if (!template_has_channel(t, request->channel)) {
+    if (!c || !template_has_channel(t, request->channel)) {
         out->why = g_strdup_printf("the template \"%s\" has no part for %s", t->name, request->channel);
         return false;
     }
-    g_strlcpy(out->locale, text_locale(&r, request->channel), sizeof out->locale);
-    fill_defaults(t, request->context);
-    give_language(request->context, out->locale);
-    for (int i = 0; c->part[i].name; i++)
-        if (part_wanted(request, c->part[i].name) && !render_part(&r, c, i, out))
-            return false;
-    text_from_html(c, out);
-    return true;
+    r.language = text_language(&r, request->channel);
+    g_strlcpy(out->locale, r.voice->chain.tags[r.language], sizeof out->locale);
+    bool good = true;
+    for (int i = 0; c->part[i].name && good; i++)
+        if (part_wanted(request, c->part[i].name))
+            good = render_part(&r, c, i, out);
+    forget(&r);
+    if (good)
+        text_from_html(c, out);
+    return good;
 }
 
-char *template_page(struct template *pages, const char *page, const struct render_request *request, GString *out)
+char *template_page(struct template *pages, const char *page, const struct render_request *request, GString *out,
+                    char *language)
 {
     struct rendering r = { .t = pages, .request = request, .voice = voice_for(pages->library, request->locale) };
     struct mustache_env env = env_of(&r, true);
@@ -299,8 +366,12 @@ char *template_page(struct template *pages, const char *page, const struct rende
     if (!m)
         return g_strdup_printf("there is no page \"%s\"", page);
     r.part = "html";
-    give_language(request->context, text_locale(&r, page));
-    return mustache_render(m, &env, request->context, out);
+    r.language = text_language(&r, page);
+    if (language)
+        g_strlcpy(language, r.voice->chain.tags[r.language], LOCALE_SIZE);
+    char *why = mustache_render(m, &env, request->context, out);
+    forget(&r);
+    return why;
 }
 
 void rendered_clear(struct rendered *out)

@@ -1,10 +1,7 @@
 /*
- * Signed tokens for links and inboxes.
- *
- * A token is base64url(payload) "." base64url(first 16 bytes of HMAC-SHA256 over
- * purpose and payload): bound to a recipient, a category and a purpose, so that
- * one made for unsubscribing cannot open an inbox; nothing in it is personal but
- * the recipient's id.  Only the canonical spelling is accepted.
+ * Tokens for links and inboxes: sealed, so that nobody can read, guess or alter
+ * them, and bound to a recipient, a category and a purpose, so that one made for
+ * unsubscribing cannot open an inbox.  The same meaning has one spelling.
  */
 #ifndef DISPATCHER_BASE_TOKEN_H
 #define DISPATCHER_BASE_TOKEN_H

@@ -101,25 +101,21 @@ static int template_check(struct cli *c, const char *only)
 static json_t *context_of(struct cli *c, struct template *t, char **why)
 {
     json_error_t error;
-    json_t *context = template_sample(t);
 
-    json_object_del(context, "links");
     if (!opt_data)
-        return context;
-    json_auto_t *data = strcmp(opt_data, "-") == 0 ? json_loadf(stdin, JSON_REJECT_DUPLICATES, &error)
-                                                   : json_load_file(opt_data, JSON_REJECT_DUPLICATES, &error);
+        return template_sample(t);
+    json_t *data = strcmp(opt_data, "-") == 0 ? json_loadf(stdin, JSON_REJECT_DUPLICATES, &error)
+                                              : json_load_file(opt_data, JSON_REJECT_DUPLICATES, &error);
     if (!json_is_object(data)) {
         *why =
             g_strdup_printf("%s:%d: %s", opt_data, data ? 1 : error.line, data ? "must be a JSON object" : error.text);
-        json_decref(context);
+        json_decref(data);
         return NULL;
     }
-    json_auto_t *body = json_pack("{s:O, s:s, s:s}", "data", data, "recipient", "cus_1", "template", template_name(t));
-    json_auto_t *profile = json_incref(json_object_get(context, "recipient"));
-    json_decref(context);
-    return render_context(c->service, "preview", body,
-                          json_object_get(data, "recipient") ? json_object_get(data, "recipient") : profile,
-                          template_category(t) ? template_category(t) : "");
+    json_auto_t *given = template_given(t), *links = render_links(c->service, "cus_1", template_category(t) ?: "");
+    json_object_set(given, "links", links);
+    json_object_update_missing(data, given);
+    return data;
 }
 
 static void print_part(const char *name, const GString *part)
@@ -160,10 +156,6 @@ static int template_render_command(struct cli *c, const char *name)
         g_free(why);
         return status;
     }
-    if (!json_object_get(context, "links"))
-        json_object_set_new(context, "links",
-                            json_pack("{s:s+, s:s+}", "unsubscribe", c->service->public_url, "/u/preview",
-                                      "preferences", c->service->public_url, "/p/preview"));
     struct render_request request = { .channel = channel,
                                       .locale = opt_locale,
                                       .only_part = opt_part,

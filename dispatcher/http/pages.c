@@ -33,8 +33,9 @@ static void answer_page(struct request *r, int status, const char *locale, const
     struct render_request request = {
         .locale = locale, .context = context, .arg = s, .offset = offset_here, .instant = instant_parse
     };
+    char language[LOCALE_SIZE] = "";
     g_autoptr(GString) out = g_string_new(NULL);
-    g_autofree char *why = s->library ? template_page(library_pages(s->library), page, &request, out)
+    g_autofree char *why = s->library ? template_page(library_pages(s->library), page, &request, out, language)
                                       : g_strdup("there is no folder of templates");
 
     if (why) {
@@ -44,7 +45,7 @@ static void answer_page(struct request *r, int status, const char *locale, const
         answer_header(r, "Content-Security-Policy",
                       "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
                       "frame-ancestors 'none'");
-        answer_header(r, "Content-Language", json_string_value(json_object_get(context, "lang")));
+        answer_header(r, "Content-Language", language);
         answer_text(r, status, "text/html; charset=utf-8", out->str, out->len);
     }
     json_decref(context);
