@@ -274,13 +274,35 @@ static void html_becomes_readable_text(void **state)
 {
     static const struct {
         const char *html, *text;
-    } rows[] = { { "<p>One &amp; <b>two</b></p><p>three", "One & two\n\nthree\n" },
-                 { "<ul><li>a<li>b</ul>", "- a\n- b\n" },
-                 { "<a href='https://x.example/'>here</a>", "here (https://x.example/)\n" },
-                 { "<style>p{}</style><div style='display: none'>hidden</div>seen<br>below", "seen\nbelow\n" },
-                 { "<img alt='logo'>", "logo\n" },
-                 { "a\xe7", "a\xef\xbf\xbd\n" }, /* found by fuzzing */
-                 { "", "" } };
+    } rows[] = {
+        { "<p>One &amp; <b>two</b></p><p>three", "One & two\n\nthree\n" },
+        { "<ul><li>a<li>b</ul>", "- a\n- b\n" },
+        { "<a href='https://x.example/'>here</a>", "here (https://x.example/)\n" },
+        { "<style>p{}</style><div style='display: none'>hidden</div>seen<br>below", "seen\nbelow\n" },
+        { "<img alt='logo'>", "logo\n" },
+        { "<ol><li>a<li>b<ul><li>c</ul></ol>", "1. a\n2. b\n   - c\n" },
+        { "<table><tr><th>Item<th>Price<tr><td>Tea<td>3 &euro;</table>", "Item Price\nTea 3 \xe2\x82\xac\n" },
+        { "<blockquote>one<br>two</blockquote>", "> one\n> two\n" },
+        { "<p>a</p><hr><p>b", "a\n\n----------------------------------------\n\nb\n" },
+        { "<pre>x  y\n z</pre>", "x  y\n z\n" },
+        { "<a href='mailto:a@b.c'>write</a> <a href='https://x.y'>https://x.y</a> <a href='#top'>up</a>",
+          "write (a@b.c) https://x.y up\n" },
+        { "<p hidden>no</p><DIV STYLE='Display : None'>no</DIV>yes", "yes\n" },
+        { "aaaaaaaaa aaaaaaaaa aaaaaaaaa aaaaaaaaa aaaaaaaaa aaaaaaaaa aaaaaaaaa aaaaaa bbb",
+          "aaaaaaaaa aaaaaaaaa aaaaaaaaa aaaaaaaaa aaaaaaaaa aaaaaaaaa aaaaaaaaa aaaaaa\nbbb\n" },
+        { "\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6"
+          "\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2"
+          "\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc"
+          "\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6"
+          "\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe5\xad\x97\xe3\x80\x82",
+          "\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6"
+          "\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2"
+          "\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc"
+          "\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\xe6"
+          "\xbc\xa2\xe6\xbc\xa2\xe6\xbc\xa2\n\xe5\xad\x97\xe3\x80\x82\n" }, /* 37 wide ones, then two kept together */
+        { "a\xe7", "a\xef\xbf\xbd\n" },                                     /* found by fuzzing */
+        { "", "" }
+    };
 
     for (size_t i = 0; i < COUNT(rows); i++) {
         g_autoptr(GString) out = g_string_new(NULL);
