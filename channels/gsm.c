@@ -85,7 +85,7 @@ static void append_latin(GString *out, const char *from, size_t len)
         g_string_append_len(out, from, (gssize)len);
 }
 
-void sms_transliterate(GString *text)
+static void transliterate_all(GString *text)
 {
     g_autofree char *composed =
         text->len > 10 * SEGMENT_BYTES ? NULL : g_utf8_normalize(text->str, -1, G_NORMALIZE_NFC);
@@ -106,13 +106,11 @@ void sms_transliterate(GString *text)
 
 /* ---------------------------------------------------------------- too long */
 
-bool sms_cut(GString *text, int segments)
+static void cut(GString *text, int segments)
 {
     static const char dots[] = "...";
     size_t most = (size_t)segments * SEGMENT_BYTES;
 
-    if (sms_measure(text->str).segments <= segments)
-        return false;
     if (text->len > most)
         g_string_truncate(text, (size_t)(g_utf8_find_prev_char(text->str, text->str + most) - text->str));
     for (size_t end = text->len; end > 0;) {
@@ -123,8 +121,19 @@ bool sms_cut(GString *text, int segments)
         g_string_truncate(text, end);
         g_string_append(text, dots);
         if (sms_measure(text->str).segments <= segments)
-            return true;
+            return;
         g_string_truncate(text, end);
     }
-    return true;
+}
+
+void sms_prepare(GString *text, bool transliterate, int cut_to)
+{
+    g_string_replace(text, "\xe2\x80\xaf", " ", 0);
+    g_string_replace(text, "\xc2\xa0", " ", 0);
+    g_strstrip(text->str);
+    g_string_truncate(text, strlen(text->str));
+    if (transliterate)
+        transliterate_all(text);
+    if (cut_to && sms_measure(text->str).segments > cut_to)
+        cut(text, cut_to);
 }

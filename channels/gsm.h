@@ -19,12 +19,17 @@ struct sms_size {
 /* sms_measure: of valid UTF-8 text. */
 struct sms_size sms_measure(const char *text);
 
-/* sms_transliterate: writes characters without a place in GSM 03.38 as Latin letters and plain signs ("ą" as "a", curly
- * quotes straight), when that is enough to leave UCS-2; else the text stays as it is. */
-void sms_transliterate(GString *text);
-
-/* sms_cut: shortens to at most `segments` at the end of a word, with "..." behind it.  False when it was short enough.
+/*
+ * sms_prepare: what is done to a text before it is measured:
+ *
+ *   - blanks around it go, and those that ICU puts into numbers become plain
+ *     (they would make the message twice as dear);
+ *   - transliterate: characters without a place in GSM 03.38 become Latin
+ *     letters and plain signs ("ą" as "a", curly quotes straight) when that is
+ *     enough to leave UCS-2; else the text stays as it is;
+ *   - cut_to: longer than so many segments, it ends with "..." at the end of a
+ *     word; 0: it stays as long as it is.
  */
-bool sms_cut(GString *text, int segments);
+void sms_prepare(GString *text, bool transliterate, int cut_to);
 
 #endif

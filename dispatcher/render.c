@@ -224,26 +224,15 @@ static char *compose_email(struct making *m)
 
 /* ---------------------------------------------------------------- the other channels */
 
-/* Blanks that ICU puts into numbers have no place in GSM 03.38 and would double the price of the message. */
-static void plain_blanks(GString *text)
-{
-    g_string_replace(text, "\xe2\x80\xaf", " ", 0);
-    g_string_replace(text, "\xc2\xa0", " ", 0);
-}
-
 static char *compose_sms(struct making *m)
 {
     GString *out = m->out->bytes;
     const struct category *c = m->category;
 
-    g_string_append(out, g_strstrip(m->rendered.part[0]->str));
-    plain_blanks(out);
+    g_string_append_len(out, m->rendered.part[0]->str, (gssize)m->rendered.part[0]->len);
+    sms_prepare(out, c->sms_transliterate, c->sms_cut ? c->sms_max_segments : 0);
     if (out->len == 0)
         return g_strdup("the text is empty");
-    if (c->sms_transliterate)
-        sms_transliterate(out);
-    if (c->sms_cut)
-        sms_cut(out, c->sms_max_segments);
     m->out->segments = sms_measure(out->str).segments;
     return m->out->segments > c->sms_max_segments ? g_strdup_printf("sms_too_long: %d segments, at most %d are sent",
                                                                     m->out->segments, c->sms_max_segments)

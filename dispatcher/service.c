@@ -6,6 +6,7 @@
 #include "channels/address.h"
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/settings.h"
+#include "dispatcher/lint.h"
 #include "dispatcher/render.h"
 
 static struct library *open_library(const struct config *config, char **why)
@@ -14,10 +15,15 @@ static struct library *open_library(const struct config *config, char **why)
     return library_open(dir, setting_text(config->root, "defaults.locale"), &render_hooks, why);
 }
 
-static void log_fault(void *arg, struct template *t)
+static void log_finding(void *arg, bool error, const char *place, const char *what)
 {
-    if (template_fault(t))
-        log_error("template.broken", "{s:s, s:s}", "template", template_name(t), "fault", template_fault(t));
+    if (error)
+        log_error("template.broken", "{s:s, s:s}", "place", place, "what", what);
+}
+
+void service_lint(const struct service *s, struct library *library)
+{
+    lint_templates(s, library, NULL, log_finding, NULL);
 }
 
 static char *take_config(struct service *s, struct config *config)
@@ -92,7 +98,7 @@ static void reload_templates(struct service *s)
         g_free(why);
         return;
     }
-    library_each(fresh, log_fault, NULL);
+    service_lint(s, fresh);
     if (s->library)
         library_adopt(fresh, s->library);
     s->library = fresh;

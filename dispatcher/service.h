@@ -31,6 +31,10 @@ struct service *service_open(struct ev_loop *, const char *config_file, bool nee
 bool service_connect(struct service *, double clock_rate, double timeout_s, char **why);
 void service_close(struct service *);
 
+/* service_lint: says in the log what a check finds wrong in templates, and marks them, so that a reload keeps good
+ * ones. */
+void service_lint(const struct service *, struct library *);
+
 /* service_reload: policy and templates anew; what is broken keeps what it was, and the log says so. */
 void service_reload(struct service *);
 

@@ -1,25 +1,25 @@
 /*
  * Looking for what would go wrong before a message does: `tidings template check`.
  *
- * Every finding names a file, a line and what to do.  An error would become a
- * render error or an unlawful mail; a warning would only be poor.
+ * Every locale, channel and part is rendered with the samples of template.yaml.
+ * A finding names a file, a line and what to do; each is told once.  An error
+ * would become a render error, an unlawful mail or a broken page; a warning
+ * would only be poor.
  */
 #ifndef TEMPLATES_CHECK_H
 #define TEMPLATES_CHECK_H
 
 #include "templates/library.h"
 
-typedef void check_finding_fn(void *arg, bool error, const char *place, const char *what);
-
-/* library_check: all findings of one template (NULL: of all); `marketing` says whether a category needs an unsubscribe
- * link. */
 struct check_options {
-    const char *only;
+    const char *only; /* the name of one template; NULL: all, with layouts and pages */
     bool (*marketing)(void *arg, const char *category);
     int (*offset)(void *arg, int64_t ms);
     const char *(*instant)(int64_t *ms, const char *text);
-    int (*sms_segments)(const char *text);
-    check_finding_fn *finding;
+    /* What is wrong with an SMS of a category; NULL when content, else a sentence to be freed. */
+    char *(*sms)(void *arg, const char *category, const char *text);
+    /* `t` is NULL for what layouts and pages have in common. */
+    void (*finding)(void *arg, struct template *t, bool error, const char *place, const char *what);
     void *arg;
 };
 void library_check(const struct library *, const struct check_options *);
@@ -28,5 +28,8 @@ void library_check(const struct library *, const struct check_options *);
  * the first holds too. */
 json_t *template_sample(const struct template *);
 json_t *template_given(const struct template *);
+
+/* template_locales: all that it has texts for, and the default one; sorted.  g_strfreev. */
+char **template_locales(const struct template *);
 
 #endif

@@ -46,6 +46,7 @@ static void template_free(void *p)
     g_free(t->name);
     g_free(t->category);
     g_free(t->fault);
+    g_free(t->flaw);
     g_free(t);
 }
 
@@ -145,7 +146,8 @@ void library_adopt(struct library *fresh, struct library *old)
     g_hash_table_iter_init(&i, old->templates);
     while (g_hash_table_iter_next(&i, NULL, (void **)&was)) {
         now = g_hash_table_lookup(fresh->templates, was->name);
-        if (!now || !now->fault || was->fault)
+        bool worse = now && (now->fault ? !was->fault : now->flaw && !was->fault && !was->flaw);
+        if (!worse)
             continue;
         g_hash_table_iter_steal(&i);
         if (!was->adopted)
@@ -174,6 +176,17 @@ void library_each(const struct library *l, void (*fn)(void *, struct template *)
 const char *template_fault(const struct template *t)
 {
     return t->fault;
+}
+
+const char *template_flaw(const struct template *t)
+{
+    return t->flaw;
+}
+
+void template_set_flaw(struct template *t, const char *what)
+{
+    g_free(t->flaw);
+    t->flaw = g_strdup(what);
 }
 
 const char *template_name(const struct template *t)

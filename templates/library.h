@@ -57,8 +57,8 @@ const struct channel_parts *channel_parts_of(const char *channel);
 struct library *library_open(const char *dir, const char *default_locale, const struct library_hooks *, char **why);
 void library_free(struct library *);
 
-/* library_adopt: every template that is broken in `fresh` but was good in `old` is taken over from there; `old` is
- * freed. */
+/* library_adopt: every template that is broken or flawed in `fresh` but was good in `old` is taken over from there;
+ * `old` is freed. */
 void library_adopt(struct library *fresh, struct library *old);
 
 /* library_find: by name, or NULL.  library_each: all, by name. */
@@ -71,6 +71,9 @@ struct template *library_pages(const struct library *);
 
 /* template_fault: NULL for a good one, else "FILE:LINE: what". */
 const char *template_fault(const struct template *);
+/* template_flaw: what a check found wrong with one that can be used nevertheless; NULL for nothing. */
+const char *template_flaw(const struct template *);
+void template_set_flaw(struct template *, const char *what);
 const char *template_name(const struct template *);
 const char *template_category(const struct template *); /* NULL when it names none */
 /* template_channels: the channels it has parts for, NULL at the end. */
@@ -96,6 +99,8 @@ struct render_request {
     json_t *(*given)(void *arg, const char *name);
     /* Where what the hook "mail" prepared stands in a part; NULL for nobody. */
     void (*literal)(void *arg, int part, size_t at, const void *prepared);
+    /* From which line of which file a part comes from here on; NULL for nobody. */
+    void (*place)(void *arg, int part, size_t at, const char *file, int line);
 };
 
 struct rendered {

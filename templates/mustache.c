@@ -317,22 +317,28 @@ void mustache_prepare(struct mustache *m, const struct mustache_literals *litera
     }
 }
 
-void mustache_mentions(const struct mustache *m, mustache_mention_fn *on_mention, void *arg)
+static void mention(const struct mustache *m, int from, int to, mustache_mention_fn *on_mention, void *arg,
+                    const struct mustache_scope *scope)
 {
-    for (guint i = 0; i < m->ops->len; i++) {
+    for (int i = from; i < to; i++) {
         const struct op *op = &g_array_index(m->ops, struct op, i);
-        switch (op->kind) {
-        case OP_VALUE: on_mention(arg, op->raw ? '&' : 'v', op->name, op->line); break;
-        case OP_SECTION:
-        case OP_INVERTED: on_mention(arg, 's', op->name, op->line); break;
-        case OP_PARTIAL:
-        case OP_PARENT:
-            if (!op->dynamic)
-                on_mention(arg, 'p', op->name, op->line);
-            break;
-        default: break;
-        }
+        struct mustache_scope inner = { op->name, scope };
+        if (op->kind == OP_VALUE)
+            on_mention(arg, op->raw ? '&' : 'v', op->name, op->line, scope);
+        if (op->kind == OP_SECTION || op->kind == OP_INVERTED)
+            on_mention(arg, 's', op->name, op->line, scope);
+        if ((op->kind == OP_PARTIAL || op->kind == OP_PARENT) && !op->dynamic)
+            on_mention(arg, 'p', op->name, op->line, scope);
+        if (op->end)
+            mention(m, i + 1, op->end, on_mention, arg, op->kind == OP_SECTION ? &inner : scope);
+        i = op->end ? op->end : i;
     }
+}
+
+void mustache_mentions(const struct mustache *m, mustache_mention_fn *on_mention, void *arg,
+                       const struct mustache_scope *scope)
+{
+    mention(m, 0, (int)m->ops->len, on_mention, arg, scope);
 }
 
 /* ---------------------------------------------------------------- rendering */
@@ -607,6 +613,8 @@ static bool run(struct mustache_stack *s, const struct mustache *m, int from, in
 
     for (int i = from; i < to && good; i++) {
         const struct op *op = &g_array_index(m->ops, struct op, i);
+        if (s->env->place && (op->kind == OP_TEXT || op->kind == OP_VALUE))
+            s->env->place(s->env->arg, s->out->len, m->name, op->line);
         switch (op->kind) {
         case OP_TEXT: append_literal(s, op); break;
         case OP_VALUE: good = append_value(s, m, op); break;

@@ -53,6 +53,8 @@ struct mustache_env {
     json_t *(*given)(void *arg, const char *name), *(*missing)(void *arg, const char *name);
     /* Hears where a prepared literal begins in the output; NULL for nobody. */
     void (*literal)(void *arg, size_t at, const void *prepared);
+    /* Hears from which line of which file the output comes from here on; NULL for nobody. */
+    void (*place)(void *arg, size_t at, const char *file, int line);
 };
 
 /* mustache_compile: NULL on a fault, with *why = "NAME:LINE:COLUMN: what" (to be freed). */
@@ -74,9 +76,13 @@ bool mustache_at_top(const struct mustache_stack *);
 /* mustache_scalar: appends a JSON value as Mustache prints it; false for objects and arrays. */
 bool mustache_scalar(const json_t *, GString *out);
 
-/* What a program mentions, for the checks: kind is 'v' variable, 's' section, 'p' partial or parent, '&' raw variable.
- */
-typedef void mustache_mention_fn(void *arg, char kind, const char *name, int line);
-void mustache_mentions(const struct mustache *, mustache_mention_fn *, void *arg);
+/* What a program mentions, for the checks: kind is 'v' variable, 's' section, 'p' partial or parent, '&' raw variable;
+ * scope: the sections around it, from the innermost. */
+struct mustache_scope {
+    const char *name;
+    const struct mustache_scope *outer;
+};
+typedef void mustache_mention_fn(void *arg, char kind, const char *name, int line, const struct mustache_scope *);
+void mustache_mentions(const struct mustache *, mustache_mention_fn *, void *arg, const struct mustache_scope *);
 
 #endif

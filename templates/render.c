@@ -286,6 +286,12 @@ static void on_literal(void *arg, size_t at, const void *prepared)
     r->request->literal(r->request->arg, r->index, at, prepared);
 }
 
+static void on_place(void *arg, size_t at, const char *file, int line)
+{
+    const struct rendering *r = arg;
+    r->request->place(r->request->arg, r->index, at, file, line);
+}
+
 static struct mustache_env env_of(struct rendering *r, bool html)
 {
     return (struct mustache_env){ .strict = true,
@@ -296,7 +302,8 @@ static struct mustache_env env_of(struct rendering *r, bool html)
                                   .message = on_message,
                                   .given = on_given,
                                   .missing = on_missing,
-                                  .literal = r->request->literal ? on_literal : NULL };
+                                  .literal = r->request->literal ? on_literal : NULL,
+                                  .place = r->request->place ? on_place : NULL };
 }
 
 static bool render_part(struct rendering *r, const struct channel_parts *c, int index, struct rendered *out)

@@ -96,20 +96,13 @@ static void watch(struct serving *s, ev_signal *w, void (*fn)(struct ev_loop *, 
     ev_signal_start(s->cli->loop, w);
 }
 
-/* A broken template is said aloud at the start; its messages are kept until it is mended. */
-static void say_fault(void *arg, struct template *t)
-{
-    if (template_fault(t))
-        log_error("template.broken", "{s:s, s:s}", "template", template_name(t), "fault", template_fault(t));
-}
-
 static bool start(struct serving *s, char **why)
 {
     struct cli *c = s->cli;
     bool api = !opt_role || strcmp(opt_role, "worker") != 0, worker = !opt_role || strcmp(opt_role, "api") != 0;
 
     if (c->service->library)
-        library_each(c->service->library, say_fault, NULL);
+        service_lint(c->service, c->service->library);
     else
         log_warn("templates.none", "{s:s}", "why",
                  "the folder of templates cannot be read; no message will be accepted");

@@ -3,13 +3,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "channels/gsm.h"
 #include "dispatcher/base/clock.h"
 #include "dispatcher/cli/cli.h"
+#include "dispatcher/lint.h"
 #include "dispatcher/render.h"
 #include "schedules/instant.h"
 #include "templates/check.h"
 
+static gboolean opt_strict;
 static char *opt_channel, *opt_locale, *opt_data, *opt_part;
 const GOptionEntry template_options[] = {
     { "channel", 0, 0, G_OPTION_ARG_STRING, &opt_channel, "email, sms or in_app (default: the template's first)",
@@ -17,6 +18,7 @@ const GOptionEntry template_options[] = {
     { "locale", 0, 0, G_OPTION_ARG_STRING, &opt_locale, "BCP 47 tag (default: defaults.locale)", "TAG" },
     { "data", 0, 0, G_OPTION_ARG_FILENAME, &opt_data, "JSON with the message's data (default: the samples)", "FILE" },
     { "part", 0, 0, G_OPTION_ARG_STRING, &opt_part, "just this part, byte for byte", "PART" },
+    { "strict", 0, 0, G_OPTION_ARG_NONE, &opt_strict, "check: warnings count as errors", NULL },
     { 0 },
 };
 
@@ -46,54 +48,21 @@ static void on_finding(void *arg, bool error, const char *place, const char *wha
         printf("%s: %s: %s\n", place, error ? "error" : "warning", what);
 }
 
-static bool is_marketing(void *arg, const char *category)
-{
-    struct findings *f = arg;
-    const struct category *c = policy_category(f->cli->service->policy, category);
-    return c && c->kind == KIND_MARKETING;
-}
-
-static int finding_offset(void *arg, int64_t ms)
-{
-    struct findings *f = arg;
-    return zone_offset(f->cli->service->default_zone, ms);
-}
-
-static int segments_of(const char *text)
-{
-    return sms_measure(text).segments;
-}
-
-static void check_category(void *arg, struct template *t)
-{
-    struct findings *f = arg;
-    const char *name = template_category(t);
-
-    if (name && !template_fault(t) && !policy_category(f->cli->service->policy, name)) {
-        g_autofree char *place =
-            g_strdup_printf("%s/%s/template.yaml:1", library_view(template_library(t)).dir, template_name(t));
-        g_autofree char *what = g_strdup_printf("the category \"%s\" is not in the configuration", name);
-        on_finding(f, true, place, what);
-    }
-}
-
 static int template_check(struct cli *c, const char *only)
 {
     struct findings f = { c, json_array(), 0, 0 };
-    struct check_options o = { only, is_marketing, finding_offset, instant_parse, segments_of, on_finding, &f };
 
     if (only && !library_find(c->service->library, only)) {
         json_decref(f.list);
         return cli_fail("there is no template %s", only);
     }
-    library_check(c->service->library, &o);
-    library_each(c->service->library, check_category, &f);
+    lint_templates(c->service, c->service->library, only, on_finding, &f);
     if (c->json)
         cli_print(f.list);
     else
         printf("%d error(s), %d warning(s)\n", f.errors, f.warnings);
     json_decref(f.list);
-    return f.errors ? 1 : 0;
+    return f.errors || (opt_strict && f.warnings) ? 1 : 0;
 }
 
 /* ---------------------------------------------------------------- render */
