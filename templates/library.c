@@ -44,6 +44,7 @@ static void template_free(void *p)
     g_strfreev(t->channels);
     json_decref(t->data);
     g_free(t->name);
+    g_free(t->description);
     g_free(t->category);
     g_free(t->fault);
     g_free(t->flaw);
@@ -192,6 +193,11 @@ void template_set_flaw(struct template *t, const char *what)
 const char *template_name(const struct template *t)
 {
     return t->name;
+}
+
+const char *template_description(const struct template *t)
+{
+    return t->description;
 }
 
 const char *template_category(const struct template *t)

@@ -75,6 +75,7 @@ const char *template_fault(const struct template *);
 const char *template_flaw(const struct template *);
 void template_set_flaw(struct template *, const char *what);
 const char *template_name(const struct template *);
+const char *template_description(const struct template *);
 const char *template_category(const struct template *); /* NULL when it names none */
 /* template_channels: the channels it has parts for, NULL at the end. */
 const char *const *template_channels(const struct template *);
@@ -92,6 +93,7 @@ struct render_request {
     const char *channel, *locale;
     const char *only_part; /* NULL for all */
     const json_t *context; /* the message's data */
+    size_t max_output;     /* 0: MUSTACHE_MAX_OUTPUT */
     void *arg;
     int (*offset)(void *arg, int64_t instant_ms);
     const char *(*instant)(int64_t *ms, const char *text);

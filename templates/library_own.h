@@ -33,7 +33,7 @@ struct template
 {
     struct library *library; /* whose partials and shared catalogs it uses */
     bool adopted;            /* lives in a later library, and keeps its own alive */
-    char *name, *category, *fault, *flaw, version[17];
+    char *name, *description, *category, *fault, *flaw, version[17];
     char **channels;
     json_t *data;
     GHashTable *parts;    /* "email.html" or "email.html.ar" → struct mustache */

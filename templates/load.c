@@ -301,7 +301,10 @@ static bool take_definition(struct template *t, json_t *d, const char *path, GHa
                     if (strcmp(t->channels[i], t->channels[j]) == 0)
                         complaint = "names a channel twice";
             }
-        } else if (strcmp(key, "description") != 0)
+        } else if (strcmp(key, "description") == 0)
+            complaint =
+                json_is_string(value) ? (t->description = g_strdup(json_string_value(value)), NULL) : "must be a text";
+        else
             complaint = "is unknown; a template has category, channels, data and description";
         if (complaint) {
             *why = g_strdup_printf("%s:%d: %s %s", path, line_at(lines, key), key, complaint);

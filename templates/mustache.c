@@ -355,6 +355,7 @@ struct mustache_stack {
     GString *out;
     json_t *frames[MUSTACHE_MAX_DEPTH];
     int depth, calls;
+    size_t max_output;
     char *why;
 };
 
@@ -625,8 +626,9 @@ static bool run(struct mustache_stack *s, const struct mustache *m, int from, in
         case OP_PARENT: good = run_partial(s, m, op, &(struct overrides){ m, i + 1, op->end, over }); break;
         case OP_END: break;
         }
-        if (s->out->len > MUSTACHE_MAX_OUTPUT)
-            return good ? fault(s, m, op, g_strdup("the output is larger than 512 kB")) : false;
+        if (s->out->len > s->max_output)
+            return good ? fault(s, m, op, g_strdup_printf("the output is larger than %zu kB", s->max_output / 1024))
+                        : false;
         if (op->end)
             i = op->end;
     }
@@ -636,6 +638,8 @@ static bool run(struct mustache_stack *s, const struct mustache *m, int from, in
 char *mustache_render(const struct mustache *m, const struct mustache_env *env, const json_t *context, GString *out)
 {
     struct mustache_stack s = { .env = env, .out = out, .frames = { (json_t *)context }, .depth = 1 };
+
+    s.max_output = env->max_output ? env->max_output : MUSTACHE_MAX_OUTPUT;
 
     run(&s, m, 0, (int)m->ops->len, NULL);
     return s.why;

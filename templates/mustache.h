@@ -43,6 +43,7 @@ struct mustache_env {
     bool strict; /* a missing variable is a fault */
     bool html;   /* {{x}} escapes; otherwise it is {{{x}}} */
     const char *message_prefix;
+    size_t max_output; /* 0: MUSTACHE_MAX_OUTPUT */
     void *arg;
     /* The compiled partial, or NULL when there is none (*why may say more).  Borrowed. */
     const struct mustache *(*partial)(void *arg, const char *name, const char *indent, char **why);

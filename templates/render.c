@@ -297,6 +297,7 @@ static struct mustache_env env_of(struct rendering *r, bool html)
     return (struct mustache_env){ .strict = true,
                                   .html = html,
                                   .message_prefix = "t.",
+                                  .max_output = r->request->max_output,
                                   .arg = r,
                                   .partial = on_partial,
                                   .message = on_message,

@@ -6,18 +6,20 @@
 #include "dispatcher/base/clock.h"
 #include "dispatcher/cli/cli.h"
 #include "dispatcher/lint.h"
+#include "dispatcher/preview.h"
 #include "dispatcher/render.h"
 #include "schedules/instant.h"
 #include "templates/check.h"
 
 static gboolean opt_strict;
-static char *opt_channel, *opt_locale, *opt_data, *opt_part;
+static char *opt_out, *opt_channel, *opt_locale, *opt_data, *opt_part;
 const GOptionEntry template_options[] = {
     { "channel", 0, 0, G_OPTION_ARG_STRING, &opt_channel, "email, sms or in_app (default: the template's first)",
       "CH" },
     { "locale", 0, 0, G_OPTION_ARG_STRING, &opt_locale, "BCP 47 tag (default: defaults.locale)", "TAG" },
     { "data", 0, 0, G_OPTION_ARG_FILENAME, &opt_data, "JSON with the message's data (default: the samples)", "FILE" },
     { "part", 0, 0, G_OPTION_ARG_STRING, &opt_part, "just this part, byte for byte", "PART" },
+    { "out", 0, 0, G_OPTION_ARG_FILENAME, &opt_out, "preview: where the page goes (default: standard output)", "FILE" },
     { "strict", 0, 0, G_OPTION_ARG_NONE, &opt_strict, "check: warnings count as errors", NULL },
     { 0 },
 };
@@ -137,6 +139,25 @@ static int template_render_command(struct cli *c, const char *name)
     return status;
 }
 
+/* ---------------------------------------------------------------- preview */
+
+static int template_preview(struct cli *c)
+{
+    g_autoptr(GString) page = g_string_new(NULL);
+    g_autofree char *why = preview_page(c->service, page);
+    GError *error = NULL;
+
+    if (why)
+        return cli_fail("%s", why);
+    if (!opt_out)
+        return fwrite(page->str, 1, page->len, stdout) == page->len ? 0 : cli_fail("standard output is closed");
+    if (g_file_set_contents(opt_out, page->str, (gssize)page->len, &error))
+        return 0;
+    int status = cli_fail("%s", error->message);
+    g_error_free(error);
+    return status;
+}
+
 int cmd_template(struct cli *c)
 {
     const char *what = c->argc ? c->argv[0] : "";
@@ -152,5 +173,7 @@ int cmd_template(struct cli *c)
         return template_check(c, c->argc == 2 ? c->argv[1] : NULL);
     if (strcmp(what, "render") == 0 && c->argc == 2)
         return template_render_command(c, c->argv[1]);
-    return cli_usage(c, "needs check [NAME] or render NAME");
+    if (strcmp(what, "preview") == 0 && c->argc == 1)
+        return template_preview(c);
+    return cli_usage(c, "needs check [NAME], render NAME or preview");
 }
