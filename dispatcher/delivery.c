@@ -314,7 +314,7 @@ static void render_failed(struct delivery *d)
                 report_quoted(json_string_value(json_object_get(d->body, "template"))), d->made.version,
                 report_quoted(d->made.why));
     log_warn("delivery.render_error", "{s:s, s:s}", "message", d->message, "why", d->made.why);
-    end_unsent(d, 'F', "render_error", false);
+    end_unsent(d, 'F', "render_error", true); /* another channel has other parts */
 }
 
 static void transmit(struct delivery *d);

@@ -422,7 +422,7 @@ void append_plain(const Language &l, const Number &n, GString *out, UErrorCode &
 class Writer
 {
   public:
-    Writer(icu_message *m, Face *face, const icu_env *env, GString *out) : m(m), face(face), env(env), out(out)
+    Writer(Face *face, const icu_env *env, GString *out) : face(face), env(env), out(out)
     {
     }
 
@@ -446,7 +446,6 @@ class Writer
     UErrorCode status = U_ZERO_ERROR;
 
   private:
-    icu_message *m;
     Face *face;
     const icu_env *env;
     GString *out;
@@ -661,7 +660,7 @@ extern "C" char *icu_message_format(icu_message *m, const char *locale, const ic
     Face *face = face_for(m, locale, status);
     if (!face)
         return g_strdup_printf("cannot be used in %s (%s)", locale, u_errorName(status));
-    Writer writer(m, face, env, out);
+    Writer writer(face, env, out);
     char *why = writer.run(nodes, nullptr);
     if (!why && U_FAILURE(writer.status))
         why = g_strdup_printf("cannot be formatted (%s)", u_errorName(writer.status));

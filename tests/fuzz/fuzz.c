@@ -13,16 +13,30 @@ int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 #if defined FUZZ_mustache
 #include "templates/mustache.h"
 
+static void *on_prepare(const char *text, size_t len)
+{
+    return g_strndup(text, len);
+}
+
+static void on_literal(void *arg, size_t at, const void *prepared)
+{
+    GString *out = arg;
+    g_assert(at == out->len && prepared);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     char *why = NULL;
     struct mustache *m = mustache_compile("fuzz", (const char *)data, len, "  ", &why);
-    struct mustache_env env = { .html = true };
+    static const struct mustache_literals literals = { on_prepare, g_free };
+    struct mustache_env env = { .html = true, .literal = on_literal };
 
     if (m) {
+        mustache_prepare(m, &literals);
         json_auto_t *context =
             json_pack("{s:s, s:[{s:i}, {s:i}], s:{s:f}}", "a", "<x>", "l", "n", 1, "n", 2, "o", "r", 1.5);
         g_autoptr(GString) out = g_string_new(NULL);
+        env.arg = out;
         why = mustache_render(m, &env, context, out);
     }
     mustache_free(m);
@@ -60,45 +74,101 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     return 0;
 }
 #elif defined FUZZ_html
+#include "templates/html_check.h"
 #include "templates/html_text.h"
+
+static void on_finding(void *arg, bool error, int line, const char *what)
+{
+    g_assert(line >= 0 && *what);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     g_autoptr(GString) out = g_string_new(NULL);
 
     html_text((const char *)data, len, out);
+    g_assert(g_utf8_validate_len(out->str, out->len, NULL));
+    html_check((const char *)data, len, on_finding, NULL);
+    return 0;
+}
+#elif defined FUZZ_sms
+#include "channels/gsm.h"
+
+/* The first byte chooses what is done. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    g_autofree char *raw = g_strndup((const char *)data + (len > 0), len - (len > 0)),
+                    *text = g_utf8_make_valid(raw, -1);
+    g_autoptr(GString) sms = g_string_new(text);
+    int cut = len ? data[0] & 7 : 0;
+
+    sms_prepare(sms, len && data[0] & 8, cut);
+    g_assert(g_utf8_validate(sms->str, (gssize)sms->len, NULL));
+    struct sms_size size = sms_measure(sms->str);
+    g_assert(size.segments >= 1 && (!cut || size.segments <= cut));
     return 0;
 }
 #elif defined FUZZ_mail
 #include "channels/address.h"
-#include "channels/gsm.h"
 #include "channels/mime.h"
+
+static void check_wire(const GString *out)
+{
+    for (size_t i = 0, column = 0; i < out->len;
+         i++) { /* 7 bit, short lines, no bare line ends, no dot that ends the mail */
+        g_assert((unsigned char)out->str[i] < 0x80 && out->str[i]);
+        g_assert(out->str[i] != '\n' || (i && out->str[i - 1] == '\r'));
+        g_assert(column || out->str[i] != '.');
+        column = out->str[i] == '\n' ? 0 : column + 1;
+        g_assert(column <= 998);
+    }
+}
+
+/* The text in two pieces, the first of them encoded beforehand. */
+static void check_literals(const char *text, size_t len, size_t cut)
+{
+    g_autoptr(GString) whole = g_string_new(NULL), pieces = g_string_new(NULL);
+    struct qp_literal *literal = qp_literal_new(text, cut);
+    struct qp_span span = { 0, literal };
+
+    transfer_qp(whole, text, len, NULL, 0);
+    transfer_qp(pieces, text, len, &span, 1);
+    g_assert_cmpstr(whole->str, ==, pieces->str);
+    qp_literal_free(literal);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     g_autofree char *raw = g_strndup((const char *)data, len), *text = g_utf8_make_valid(raw, -1);
     char address[ADDRESS_SIZE];
     g_autoptr(GString) out = g_string_new(NULL);
+    struct mime_text body = { .text = text, .len = strlen(text) };
+    struct mime_attachment files[] = { { text, "text/plain", NULL, data, len }, { "x.png", text, "x", data, len } };
     struct mail m = { .from = "a@example.com",
                       .from_name = text,
                       .to = "b@example.com",
                       .subject = text,
-                      .text = { .text = text, .len = strlen(text) },
-                      .html = { .text = text, .len = strlen(text) },
+                      .text = body,
+                      .html = body,
                       .message_id = "x@example.com" };
 
     (void)address_email(address, raw);
     (void)address_phone(address, raw);
-    sms_measure(text);
+    check_literals(text, body.len, len ? data[0] % (body.len + 1) : 0);
     if (mime_compose(&m, out) == NULL)
-        for (size_t i = 0, column = 0; i < out->len;
-             i++) { /* 7 bit, short lines, no bare line ends, no dot that ends the mail */
-            g_assert((unsigned char)out->str[i] < 0x80 && out->str[i]);
-            g_assert(out->str[i] != '\n' || (i && out->str[i - 1] == '\r'));
-            g_assert(column || out->str[i] != '.');
-            column = out->str[i] == '\n' ? 0 : column + 1;
-            g_assert(column <= 998);
-        }
+        check_wire(out);
+    m.subject = "x";
+    m.from_name = NULL;
+    m.in_reply_to = m.feedback_id = mime_id_good(text) ? text : NULL;
+    m.attachments = files;
+    m.attachment_count = 2;
+    if (mime_type_check(text))
+        files[1].content_type = "image/png";
+    if (mime_filename_check(text))
+        files[0].filename = "x";
+    g_string_truncate(out, 0);
+    g_assert(mime_compose(&m, out) == NULL);
+    check_wire(out);
     return 0;
 }
 #elif defined FUZZ_yaml
