@@ -25,12 +25,15 @@ static const char *check_local(const char *local, size_t len)
     }
     for (size_t i = 0; i < len; i++) {
         if (local[i] & 0x80)
-            return "has letters before the @ that are not ASCII; our mail path has no SMTPUTF8";
+            continue; /* RFC 6531; looked at below */
         if (!isalnum((unsigned char)local[i]) && !strchr(ATEXT, local[i]))
             return "has a character before the @ that may not stand there";
     }
     if (local[0] == '.' || local[len - 1] == '.' || g_strstr_len(local, (gssize)len, ".."))
         return "has a dot before the @ at a place where none may stand";
+    for (const char *p = local; p < local + len; p = g_utf8_next_char(p))
+        if (!g_unichar_isgraph(g_utf8_get_char(p)))
+            return "has a character before the @ that may not stand there";
     return NULL;
 }
 
@@ -87,6 +90,10 @@ const char *address_email(char out[static ADDRESS_SIZE], const char *text)
     clean[len] = '\0';
     if (!g_utf8_validate(clean, -1, NULL))
         return "is not UTF-8";
+    g_autofree char *composed = g_utf8_normalize(clean, -1, G_NORMALIZE_NFC);
+    if (strlen(composed) >= sizeof clean)
+        return "is longer than an address may be (254 characters)";
+    strcpy(clean, composed);
     for (const char *p = clean; *p; p++)
         if ((unsigned char)*p < ' ' || *p == 0x7f)
             return "holds a control character";
@@ -139,7 +146,9 @@ const char *address_key(char out[static ADDRESS_SIZE], const char *text)
     if (!strchr(text, '@'))
         return address_phone(out, text);
     const char *why = address_email(out, text);
-    for (char *p = out; !why && *p; p++)
-        *p = (char)g_ascii_tolower(*p);
-    return why;
+    if (why)
+        return why;
+    g_autofree char *lower = g_utf8_strdown(out, -1);
+    g_strlcpy(out, lower, ADDRESS_SIZE);
+    return NULL;
 }

@@ -37,6 +37,7 @@
 
 #include "channels/channel.h"
 #include "channels/email.h"
+#include "channels/smtp_utf8.h"
 #include "channels/smtp_wire.h"
 
 #define SESSION_MAILS 100
@@ -54,13 +55,14 @@ struct job {
 };
 
 static struct {
-    char *host, *user, *password, *hello;
+    char *host, *user, *password, *hello, *ca_file;
     int port;
     enum email_tls tls;
     SSL_CTX *ctx;
     auth_context_t auth;
 
     struct job job;
+    bool carried; /* the job in hand came within a session that cannot send it */
     int dialled;  /* the port that libesmtp was given: the server's, or the local relay's */
     int mails;    /* in this session */
     int smtp_fd;  /* libesmtp hides it; found among our descriptors */
@@ -187,6 +189,11 @@ static void add_mail(smtp_session_t session)
     a.mails++;
 }
 
+static bool needs_utf8(void)
+{
+    return smtp_utf8_needed(a.job.to) || smtp_utf8_needed(a.job.from);
+}
+
 /* No further mail in this session: QUIT follows, whose answer libesmtp awaits as long as that to a final dot. */
 static void leave(smtp_session_t session)
 {
@@ -206,6 +213,11 @@ static void feed_next(smtp_session_t session)
         return;
     }
     take_job();
+    if (needs_utf8()) {
+        a.carried = true;
+        leave(session);
+        return;
+    }
     add_mail(session);
 }
 
@@ -569,7 +581,7 @@ static void report_leftover(void)
 {
     char text[160], line[256];
 
-    if (a.job.done)
+    if (a.job.done || a.carried)
         return;
     smtp_strerror(smtp_errno(), text, sizeof text);
     if (a.job.go && a.last_code == 250) /* accepted, in a form that libesmtp's parser refuses */
@@ -603,6 +615,28 @@ static void run_session(void)
     smtp_start_session(session); /* what it returns says nothing */
     report_leftover();
     smtp_destroy_session(session);
+}
+
+static void on_utf8_mail(void)
+{
+    put_stage(STAGE_MAIL);
+}
+
+static void run_utf8(void)
+{
+    struct utf8_server at = { .host = a.host,
+                              .user = a.user,
+                              .password = a.password,
+                              .hello = a.hello,
+                              .ca_file = a.ca_file,
+                              .port = a.port,
+                              .tls = a.tls };
+    struct utf8_mail mail = { a.job.from, a.job.to, a.job.mail, a.job.len, on_utf8_mail, ask };
+    struct outcome outcome;
+
+    put_stage(STAGE_CONNECT);
+    smtp_utf8_send(&at, &mail, &outcome);
+    put_result(outcome.kind, outcome.code, outcome.detail);
 }
 
 /* No SNI is sent otherwise. */
@@ -655,8 +689,9 @@ static void take_settings(void)
     a.hello = copy_of(settings, "hello");
     a.port = (int)json_integer_value(json_object_get(settings, "port"));
     a.tls = (enum email_tls)json_integer_value(json_object_get(settings, "tls"));
+    a.ca_file = copy_of(settings, "ca_file");
     if (a.tls != EMAIL_TLS_NONE)
-        make_tls(json_string_value(json_object_get(settings, "ca_file")));
+        make_tls(a.ca_file);
     if (a.user) {
         auth_client_init();
         a.auth = auth_create_context();
@@ -680,7 +715,12 @@ int smtp_agent_main(int parent)
     setenv("HOME", "/nonexistent", 1);
     take_settings();
     for (;;) {
-        take_job();
-        run_session();
+        if (!a.carried)
+            take_job();
+        a.carried = false;
+        if (needs_utf8())
+            run_utf8();
+        else
+            run_session();
     }
 }

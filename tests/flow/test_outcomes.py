@@ -114,7 +114,7 @@ class Outcomes(FlowTest):
 
     def test_starttls_is_required_verified_and_carries_the_login(self):
         context, ca = certificate('localhost')
-        smtp = SmtpServer(tls=context, users={'joe': 's3cret: /@'})
+        smtp = SmtpServer(tls=context, users={'joe': 's3cret: /@'}, extensions=('SMTPUTF8',))
         h = self.house(smtp=smtp)
         provider = {'name': 'tls', 'url': 'smtp://joe:s3cret%%3A%%20%%2F%%40@localhost:%d' % smtp.port, 'tls': 'required', 'ca_file': ca}
         h.settings['email']['providers'] = [provider]
@@ -122,10 +122,12 @@ class Outcomes(FlowTest):
         h.start()
         self.assertEqual(h.settled(h.send(person('t'), channels=['email']))['status'], 'sent')
         self.assertEqual((smtp.accepted[0].session.authed, smtp.accepted[0].session.tls), ('joe', True))
+        self.assertEqual(h.settled(h.send(person('u', email='ü@example.com'), channels=['email']))['status'], 'sent')
+        self.assertEqual((smtp.accepted[1].session.authed, smtp.accepted[1].session.tls), ('joe', True))
         ids = [h.send(person('t%d' % i), channels=['email']) for i in range(10)]
         for id in ids:
             h.settled(id)
-        self.assertLessEqual(smtp.connections, 9)
+        self.assertLessEqual(smtp.connections, 10)
         h.stop()
         for change in ({'url': 'smtp://joe:wrong@localhost:%d' % smtp.port}, {'ca_file': certificate('localhost')[1]},
                        {'url': 'smtp://joe:s3cret%%3A%%20%%2F%%40@127.0.0.1:%d' % smtp.port}):
@@ -134,10 +136,11 @@ class Outcomes(FlowTest):
                 h.settings['email']['providers'] = [{**provider, **change}]
                 h.write()
                 p = h.start()
-                id = h.send(person('bad'), channels=['email'])
-                self.assertEqual(h.reason(id, 'provider_unavailable')['attempts'], 0)
-                self.assertEqual(len(smtp.received), before)
-                h.http('DELETE', '/v1/messages/' + id)
+                for email in ('bad@example.com', 'bäd@example.com'):
+                    id = h.send(person('bad', email=email), channels=['email'])
+                    self.assertEqual(h.reason(id, 'provider_unavailable')['attempts'], 0)
+                    self.assertEqual(len(smtp.received), before)
+                    h.http('DELETE', '/v1/messages/' + id)
                 h.stop(p)
         smtp.tls = None  # a server, or somebody between, that does not offer STARTTLS
         h.settings['email']['providers'] = [provider]
@@ -284,6 +287,42 @@ class Outcomes(FlowTest):
         r = h.gateway.requests[0]
         self.assertEqual(urllib.parse.parse_qs(r['body'].decode()), {'To': ['+491701234567'], 'Body': ['Order a&To=x: one parcel is on the way.'], 'n': ['1']})
         self.assertEqual(r['headers']['X-Api-Key'], 'k')
+
+
+    def test_an_address_beyond_ascii_goes_by_smtputf8_and_only_that(self):
+        smtp = SmtpServer(extensions=('8BITMIME', 'SMTPUTF8'))
+        h = self.start(smtp=smtp)
+        ids = [h.send(person('p%d' % i, email='jürgen%d@bücher.example' % i if i % 2 else 'jurgen%d@bücher.example' % i), channels=['email']) for i in range(6)]
+        self.assertEqual({h.settled(id)['status'] for id in ids}, {'sent'})
+        self.assertEqual(h.delivery(ids[1])['provider_ref'][:3], '250')
+        mails = {m.recipient.encode('latin1').decode(): m for m in smtp.accepted}
+        self.assertEqual(sorted(mails), sorted(['jürgen%d@xn--bcher-kva.example' % i if i % 2 else 'jurgen%d@xn--bcher-kva.example' % i for i in range(6)]))
+        self.assertEqual(mails['jürgen1@xn--bcher-kva.example'].parse()['To'], 'jürgen1@xn--bcher-kva.example')
+        announced = [line for line in smtp.log if line.startswith('MAIL')]
+        self.assertEqual((len(announced), sum('SMTPUTF8' in line for line in announced)), (6, 3))
+
+    def test_a_server_without_smtputf8_gets_no_mail_that_needs_it(self):
+        h = self.start()
+        d = h.settled(h.send(person('j', email='jürgen@example.com'), channels=['email']))['deliveries'][0]
+        self.assertEqual((d['status'], d['reason']), ('failed', 'provider_rejected'))
+        self.assertEqual(h.smtp.received, [])
+
+    def test_refusals_and_lost_answers_mean_the_same_beyond_ascii(self):
+        replies = {'r': ('RCPT', '550 5.1.1 nobody'), 't': ('RCPT', '450 4.2.0 later'), 'b': ('BODY', '554 5.6.0 no'), 'd': ('BODY', DROP)}
+        current = {}
+
+        def script(verb, arg, session):
+            return current['reply'] if verb == current.get('verb') else None
+        h = self.start(smtp=SmtpServer(script=script, extensions=('SMTPUTF8',)))
+        for who, status in (('r', 'failed'), ('b', 'failed'), ('d', 'unknown')):
+            current['verb'], current['reply'] = replies[who]
+            d = h.settled(h.send(person(who, email='ü%s@example.com' % who), channels=['email']))['deliveries'][0]
+            self.assertEqual((who, d['status']), (who, status))
+        current['verb'], current['reply'] = replies['t']
+        id = h.send(person('t', email='üt@example.com'), channels=['email'])
+        h.until(lambda: h.delivery(id)['attempts'] >= 1, what=lambda: h.message(id))
+        current.clear()
+        self.assertEqual(h.settled(id)['status'], 'sent')
 
 
 if __name__ == '__main__':

@@ -41,7 +41,12 @@ static void mail_addresses_come_to_one_form_or_are_refused(void **state)
                  { "a@b_c.example", NULL },
                  { "a@[127.0.0.1]", NULL },
                  { "a@127.0.0.1", NULL },
-                 { "\xc3\xa4@b.example", NULL },
+                 { "\xc3\xa4@b.example", "\xc3\xa4@b.example" },  /* RFC 6531 */
+                 { "a\xcc\x88@b.example", "\xc3\xa4@b.example" }, /* composed */
+                 { "a\xe2\x80\xae"
+                   "b@b.example",
+                   NULL }, /* turns what follows around */
+                 { "a\xc2\xa0@b.example", NULL },
                  { "a@b..example", NULL },
                  { "Name <a@b.example>", NULL },
                  { "a@b.example, c@d.example", NULL },
@@ -60,6 +65,8 @@ static void mail_addresses_come_to_one_form_or_are_refused(void **state)
     }
     assert_null(address_key(out, "Ada@Example.COM"));
     assert_string_equal(out, "ada@example.com");
+    assert_null(address_key(out, "\xc3\x84@Example.COM"));
+    assert_string_equal(out, "\xc3\xa4@example.com");
 }
 
 static void phone_numbers_come_to_e164_or_are_refused(void **state)

@@ -1,0 +1,31 @@
+/*
+ * A mail to an address with letters before the @ that are not ASCII (RFC 6531).
+ * libesmtp cannot announce SMTPUTF8, so the agent sends these by libcurl, one
+ * connection each; all other mail goes its way.
+ */
+#ifndef CHANNELS_SMTP_UTF8_H
+#define CHANNELS_SMTP_UTF8_H
+
+#include "channels/channel.h"
+#include "channels/email.h"
+
+struct utf8_server {
+    const char *host, *user, *password, *hello, *ca_file; /* all but the host may be NULL */
+    int port;
+    enum email_tls tls;
+};
+
+struct utf8_mail {
+    const char *from, *to, *mail;
+    size_t len;
+    void (*on_mail)(void); /* MAIL FROM is on its way */
+    bool (*ask)(void);     /* all but the final dot is out: go on? */
+};
+
+/* smtp_utf8_needed: an envelope address is not ASCII. */
+bool smtp_utf8_needed(const char *address);
+
+/* smtp_utf8_send: blocks; whoever is afraid of that kills the process.  Fills kind, code and detail. */
+void smtp_utf8_send(const struct utf8_server *, const struct utf8_mail *, struct outcome *);
+
+#endif
