@@ -20,6 +20,7 @@
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
+#include "dispatcher/policy/times.h"
 #include "dispatcher/worker.h"
 #include "schedules/instant.h"
 
@@ -131,14 +132,11 @@ static bool preferred(const struct delivery *d)
     return false;
 }
 
-static int64_t quiet_end(const struct delivery *d, bool *holiday)
+/* The instant from which the person may be reached, 0 for now. */
+static int64_t quiet_end(const struct delivery *d, const char **cause)
 {
-    const struct policy *p = service_of(d)->policy;
-
-    *holiday = false;
-    if (!p->has_quiet || d->category.quiet == QUIET_IGNORE || !(p->quiet_channels >> d->channel & 1))
-        return 0;
-    return quiet_until(&p->quiet, service_zone(service_of(d), d->profile), clock_now(), holiday);
+    struct reach r = { &d->category, d->channel, service_zone(service_of(d), d->profile), service_region(d->profile) };
+    return policy_reach(service_of(d)->policy, &r, clock_now(), cause);
 }
 
 static void add_rules(const struct delivery *d, struct admission *a)
@@ -193,7 +191,7 @@ void delivery_admit(struct delivery *d)
 
 void delivery_admission(struct delivery *d, struct batch *batch)
 {
-    bool holiday;
+    const char *cause;
     struct admission a = {
         .message = d->message,
         .recipient = d->recipient,
@@ -202,9 +200,9 @@ void delivery_admission(struct delivery *d, struct batch *batch)
         .kind = "tsm"[d->category.kind],
         .fence = d->fence,
         .consent = d->category.consent,
-        .later = !preferred(d)            ? 'p'
-                 : quiet_end(d, &holiday) ? 'q'
-                                          : 0,
+        .later = !preferred(d)          ? 'p'
+                 : quiet_end(d, &cause) ? 'q'
+                                        : 0,
         .render_failed = d->made.why != NULL,
     };
 
@@ -277,8 +275,8 @@ static void over_cap(struct delivery *d)
 
 static void not_now(struct delivery *d)
 {
+    const char *zone = zone_name(service_zone(service_of(d), d->profile)), *cause;
     char at[32];
-    bool holiday;
 
     if (!preferred(d)) {
         report_fact(&d->report, "preference", "suppressed", "{\"detail\":\"the person's channels do not name %s\"}",
@@ -286,21 +284,24 @@ static void not_now(struct delivery *d)
         end_unsent(d, 'P', "preference", true);
         return;
     }
-    int64_t until = quiet_end(d, &holiday);
-    const char *zone = zone_name(service_zone(service_of(d), d->profile));
+    int64_t until = quiet_end(d, &cause);
     report_fact(&d->report, "preference", "pass", NULL);
-    report_fact(&d->report, "quiet_hours", d->category.quiet == QUIET_DROP ? "suppressed" : "deferred",
-                "{\"zone\":\"%s\",\"until\":\"%s\",\"cause\":\"%s\"}", zone, instant_format(at, until),
-                holiday ? "holiday" : "hours");
-    if (d->category.quiet == QUIET_DROP)
+    if (until < 0 || d->category.quiet == QUIET_DROP) {
+        report_fact(&d->report, "quiet_hours", "suppressed", "{\"zone\":\"%s\",\"cause\":\"%s\"}", zone, cause);
         end_unsent(d, 'P', "quiet_hours", false);
-    else /* the clock may have passed the end of it since the script ran */
-        put_off(d, "quiet_hours", until ? until : clock_now(), false);
+        return;
+    }
+    if (!until) /* the clock has passed the end of it since the script ran */
+        until = clock_now(), cause = "hours";
+    report_fact(&d->report, "quiet_hours", "deferred", "{\"zone\":\"%s\",\"until\":\"%s\",\"cause\":\"%s\"}", zone,
+                instant_format(at, until), cause);
+    put_off(d, "quiet_hours", until + policy_spread(service_of(d)->policy, d->lane, d->message), false);
 }
 
 static void facts_until_cap(struct delivery *d)
 {
-    bool applies = service_of(d)->policy->has_quiet && d->category.quiet != QUIET_IGNORE;
+    const struct policy *p = service_of(d)->policy;
+    bool applies = (p->has_quiet || p->n_windows) && d->category.quiet != QUIET_IGNORE;
 
     fact_consent(d, "pass");
     report_fact(&d->report, "preference", "pass", NULL);

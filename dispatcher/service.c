@@ -127,6 +127,15 @@ void service_reload(struct service *s)
 const struct zone *service_zone(const struct service *s, const json_t *profile)
 {
     const char *name = json_string_value(json_object_get(profile, "timezone"));
+    const char *account = json_string_value(json_object_get(profile, "account"));
     const struct zone *zone = name ? zone_open(name) : NULL;
+
+    if (!zone && account)
+        zone = g_hash_table_lookup(s->policy->accounts, account);
     return zone ? zone : s->default_zone;
+}
+
+const char *service_region(const json_t *profile)
+{
+    return json_string_value(json_object_get(json_object_get(profile, "attributes"), "region"));
 }

@@ -38,7 +38,9 @@ void service_lint(const struct service *, struct library *);
 /* service_reload: policy and templates anew; what is broken keeps what it was, and the log says so. */
 void service_reload(struct service *);
 
-/* service_zone: a recipient's zone, else the default.  A name that is none counts as none. */
+/* service_zone: a recipient's zone, else their account's, else the default.  A name that is none counts as none. */
 const struct zone *service_zone(const struct service *, const json_t *profile);
+/* service_region: whose holidays hold for a recipient: attributes.region, or NULL. */
+const char *service_region(const json_t *profile);
 
 #endif

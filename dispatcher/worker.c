@@ -217,9 +217,11 @@ static struct delivery *delivery_new(struct worker *w, int partition, const stru
     name = json_string_value(json_object_get(d->body, "category"));
     category = name ? policy_category(w->service->policy, name) : NULL;
     /* a category that has left the configuration is treated with care: consent can be withdrawn, nights are quiet */
-    d->category = category
-                      ? *category
-                      : (struct category){ .kind = KIND_SERVICE, .consent = CONSENT_OPT_OUT, .quiet = QUIET_DEFER };
+    d->category = category ? *category
+                           : (struct category){ .kind = KIND_SERVICE,
+                                                .consent = CONSENT_OPT_OUT,
+                                                .quiet = QUIET_DEFER,
+                                                .sms_max_segments = 10 };
     d->category.name = (char *)(name ? name : "");
     priority = json_string_value(json_object_get(d->body, "priority"));
     d->lane = d->category.kind == KIND_TRANSACTIONAL || (priority && strcmp(priority, "high") == 0) ? LANE_HIGH

@@ -22,14 +22,14 @@ static int date_compare(const void *key, const void *element)
     return strcmp(key, *(const char *const *)element);
 }
 
-static bool is_holiday(const struct quiet *q, const struct civil *c)
+static bool has_day(const struct day_list *list, const struct civil *c)
 {
     char date[48];
 
-    if (q->n_holidays == 0)
+    if (list->count == 0)
         return false;
     snprintf(date, sizeof date, "%04d-%02d-%02d", c->year, c->month, c->day);
-    return bsearch(date, q->holidays, (size_t)q->n_holidays, sizeof *q->holidays, date_compare) != NULL;
+    return bsearch(date, list->dates, (size_t)list->count, sizeof *list->dates, date_compare) != NULL;
 }
 
 /* The day `offset` days from c, at midnight plus `minutes`; normalised. */
@@ -46,42 +46,43 @@ static bool day_chosen(const struct quiet *q, const struct civil *c, int offset)
     return q->days >> civil_weekday(&day) & 1;
 }
 
-/* One step: the end of the span or the holiday that holds this wall clock time, or false. */
-static bool quiet_step(const struct quiet *q, const struct civil *c, struct civil *end, bool *holiday)
+/* One step: what holds this wall clock time, and when that ends. */
+static enum quiet_cause quiet_step(const struct quiet *q, const struct civil *c, struct civil *end)
 {
     int minute = c->hour * 60 + c->minute;
     bool over_midnight = q->from > q->to;
 
-    if (is_holiday(q, c)) {
-        *holiday = true;
+    if (has_day(&q->blackout, c) || has_day(&q->holidays, c)) {
         *end = day_at(c, 1, 0);
-        return true;
+        return has_day(&q->blackout, c) ? QUIET_BLACKOUT : QUIET_HOLIDAY;
     }
     if (!over_midnight && minute >= q->from && minute < q->to && day_chosen(q, c, 0)) {
         *end = day_at(c, 0, q->to);
-        return true;
+        return QUIET_HOURS;
     }
     if (over_midnight && minute >= q->from && day_chosen(q, c, 0)) {
         *end = day_at(c, 1, q->to);
-        return true;
+        return QUIET_HOURS;
     }
     if (over_midnight && minute < q->to && day_chosen(q, c, -1)) {
         *end = day_at(c, 0, q->to);
-        return true;
+        return QUIET_HOURS;
     }
-    return false;
+    return QUIET_NONE;
 }
 
-int64_t quiet_until(const struct quiet *q, const struct zone *zone, int64_t now, bool *holiday)
+int64_t quiet_until(const struct quiet *q, const struct zone *zone, int64_t now, enum quiet_cause *cause)
 {
     struct civil local, end;
     int64_t at = now;
 
-    *holiday = false;
+    *cause = QUIET_NONE;
     for (int steps = 0; steps < 400; steps++) {
         zone_local(zone, at, &local);
-        if (!quiet_step(q, &local, &end, holiday))
+        enum quiet_cause here = quiet_step(q, &local, &end);
+        if (!here)
             break;
+        *cause = *cause ? *cause : here;
         int64_t next = zone_instant(zone, &end);
         at = next > at ? next : at + 60000;
     }

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "dispatcher/base/yaml.h"
+#include "dispatcher/policy/times.h"
 
 const char channel_letters[] = "esi";
 
@@ -37,6 +37,16 @@ static unsigned bits_of(const char *const *names, unsigned count, const json_t *
     json_array_foreach ((json_t *)list, i, item)
         bits |= 1u << index_of(names, count, json_string_value(item));
     return bits;
+}
+
+unsigned policy_kind_bits(const json_t *list)
+{
+    return bits_of(kinds, 3, list, 1u << KIND_SERVICE | 1u << KIND_MARKETING);
+}
+
+unsigned policy_channel_bits(const json_t *list)
+{
+    return bits_of(channels, 3, list, 1u << CHANNEL_EMAIL | 1u << CHANNEL_SMS);
 }
 
 /* ---------------------------------------------------------------- categories */
@@ -140,71 +150,7 @@ static char *add_caps(struct policy *p, const struct config *config)
     return why;
 }
 
-/* ---------------------------------------------------------------- quiet hours */
-
-static gint by_text(gconstpointer a, gconstpointer b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static char *add_holidays(struct policy *p, const struct config *config)
-{
-    const char *region = setting_text(config->root, "quiet_hours.holidays.region");
-    g_autofree char *file = config_path(config, config->root, "quiet_hours.holidays.file");
-    char *why = NULL;
-    json_t *item;
-    size_t i;
-
-    if (!setting_json(config->root, "quiet_hours.holidays"))
-        return NULL;
-    if (!region || !file)
-        return config_complaint(config, "quiet_hours.holidays", "needs \"region\" and \"file\"");
-    json_auto_t *all = yaml_read(file, NULL, &why);
-    const json_t *dates = json_object_get(all, region);
-    if (!all)
-        return why;
-    if (!json_is_array(dates))
-        return g_strdup_printf("%s:1: has no list of holidays for %s", file, region);
-    json_array_foreach ((json_t *)dates, i, item) {
-        const char *date = json_string_value(json_is_object(item) ? json_object_get(item, "date") : item);
-        struct civil civil;
-        g_autofree char *midnight = g_strconcat(date ? date : "", "T00:00", NULL);
-        if (civil_parse(&civil, midnight) != NULL)
-            return g_strdup_printf("%s:1: %s[%zu] is no date; write it like \"2026-01-01\"", file, region, i);
-        g_ptr_array_add(p->holidays, g_strdup(date));
-    }
-    g_ptr_array_sort(p->holidays, by_text);
-    return NULL;
-}
-
-static char *add_quiet(struct policy *p, const struct config *config)
-{
-    const json_t *section = setting_json(config->root, "quiet_hours"), *root = config->root;
-    const json_t *days = setting_json(root, "quiet_hours.days");
-    const char *from = setting_text(root, "quiet_hours.from"), *to = setting_text(root, "quiet_hours.to");
-
-    if (!section)
-        return NULL;
-    if (!from != !to)
-        return config_complaint(config, "quiet_hours", "needs both \"from\" and \"to\"");
-    if (from) {
-        quiet_clock(&p->quiet.from, from);
-        quiet_clock(&p->quiet.to, to);
-        if (p->quiet.from == p->quiet.to)
-            return config_complaint(config, "quiet_hours.to",
-                                    "is the same as \"from\": nobody would ever be reached, or always");
-    }
-    p->has_quiet = true;
-    p->quiet.days = 0x7f;
-    if (days)
-        setting_days_parse(&p->quiet.days, days);
-    p->quiet_channels =
-        bits_of(channels, 3, setting_json(root, "quiet_hours.channels"), 1u << CHANNEL_EMAIL | 1u << CHANNEL_SMS);
-    char *why = add_holidays(p, config);
-    p->quiet.holidays = (const char **)p->holidays->pdata;
-    p->quiet.n_holidays = (int)p->holidays->len;
-    return why;
-}
+/* ---------------------------------------------------------------- all of it */
 
 struct policy *policy_new(const struct config *config, char **why)
 {
@@ -212,7 +158,6 @@ struct policy *policy_new(const struct config *config, char **why)
     const json_t *root = config->root;
 
     p->categories = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, category_free);
-    p->holidays = g_ptr_array_new_with_free_func(g_free);
     add_categories(p, root);
     p->retry = (struct retry){ (int)setting_int(root, "retry.max_attempts"), setting_ms(root, "retry.first"),
                                setting_ms(root, "retry.max"), setting_real(root, "retry.factor"),
@@ -223,7 +168,7 @@ struct policy *policy_new(const struct config *config, char **why)
     p->inbox_max = (int)setting_int(root, "in_app.max_per_recipient");
     *why = add_caps(p, config);
     if (!*why)
-        *why = add_quiet(p, config);
+        *why = times_new(p, config);
     if (!*why)
         return p;
     policy_free(p);
@@ -240,6 +185,6 @@ void policy_free(struct policy *p)
     }
     g_free(p->caps);
     g_hash_table_unref(p->categories);
-    g_ptr_array_unref(p->holidays);
+    times_free(p);
     g_free(p);
 }

@@ -12,6 +12,7 @@
 #include "dispatcher/base/config.h"
 #include "dispatcher/base/settings.h"
 #include "schedules/quiet.h"
+#include "schedules/window.h"
 
 enum kind { KIND_TRANSACTIONAL, KIND_SERVICE, KIND_MARKETING };
 enum consent_rule { CONSENT_NONE, CONSENT_OPT_OUT, CONSENT_OPT_IN };
@@ -42,6 +43,11 @@ struct cap {
     enum over over;
 };
 
+struct window_rule {
+    unsigned kinds, channels; /* bits by enum */
+    struct window window;
+};
+
 struct retry {
     int max_attempts;
     int64_t first_ms, max_ms;
@@ -55,7 +61,12 @@ struct policy {
     bool has_quiet;
     struct quiet quiet;
     unsigned quiet_channels;
-    GPtrArray *holidays;
+    GHashTable *holidays; /* region → GPtrArray of sorted dates */
+    GPtrArray *blackout;
+    int64_t spread_ms;
+    struct window_rule *windows;
+    int n_windows;
+    GHashTable *accounts; /* account → const struct zone */
     struct retry retry;
     int64_t retain_messages_ms, retain_events_ms;
     int64_t inbox_keep_ms;
@@ -67,6 +78,10 @@ struct policy *policy_new(const struct config *, char **why);
 void policy_free(struct policy *);
 
 const struct category *policy_category(const struct policy *, const char *name);
+
+/* Lists of kinds and of channels as bits; a missing one stands for service and marketing, and for email and sms. */
+unsigned policy_kind_bits(const json_t *list);
+unsigned policy_channel_bits(const json_t *list);
 
 /* cap_selects: whether a cap counts a delivery of this kind, channel and category. */
 bool cap_selects(const struct cap *, const struct category *, enum channel);

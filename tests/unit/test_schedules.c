@@ -9,6 +9,7 @@
 
 #include "schedules/duration.h"
 #include "schedules/quiet.h"
+#include "schedules/window.h"
 #include "schedules/zone.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
@@ -121,8 +122,9 @@ static void local_times_follow_the_stated_rule(void **state)
 static void quiet_hours_end_at_the_right_wall_clock(void **state)
 {
     static const char *holidays[] = { "2026-12-25", "2026-12-26" };
-    struct quiet night = { 21 * 60, 8 * 60, 0x7f, holidays, 2 }, noon = { 12 * 60, 14 * 60, 0x7f, NULL, 0 },
-                 friday = { 22 * 60, 6 * 60, 1 << 4, NULL, 0 };
+    struct quiet night = { 21 * 60, 8 * 60, 0x7f, { holidays, 2 }, { NULL, 0 } },
+                 noon = { 12 * 60, 14 * 60, 0x7f, { NULL, 0 }, { NULL, 0 } },
+                 friday = { 22 * 60, 6 * 60, 1 << 4, { NULL, 0 }, { NULL, 0 } };
     const struct {
         struct quiet *quiet;
         const char *zone, *now, *until; /* NULL: not quiet */
@@ -140,10 +142,41 @@ static void quiet_hours_end_at_the_right_wall_clock(void **state)
                  { &friday, "UTC", "2026-06-06T05:00:00Z", "2026-06-06T06:00:00Z" }, /* begun on Friday */
                  { &friday, "UTC", "2026-06-06T23:00:00Z", NULL } };
     for (size_t i = 0; i < COUNT(rows); i++) {
-        bool holiday;
-        assert_int_equal(quiet_until(rows[i].quiet, zone_open(rows[i].zone), utc(rows[i].now), &holiday),
+        enum quiet_cause cause;
+        assert_int_equal(quiet_until(rows[i].quiet, zone_open(rows[i].zone), utc(rows[i].now), &cause),
                          rows[i].until ? utc(rows[i].until) : 0);
+        assert_int_equal(cause != QUIET_NONE, rows[i].until != NULL);
     }
+}
+
+static void windows_open_at_the_right_wall_clock(void **state)
+{
+    static const struct window day[] = { { 9 * 60, 12 * 60, 0x1f }, { 14 * 60, 18 * 60, 0x1f } },
+                               night[] = { { 22 * 60, 2 * 60, 1 << 4 } }, gap[] = { { 150, 240, 0x7f } },
+                               never[] = { { 60, 120, 0 } };
+    const struct {
+        const struct window *list;
+        int count;
+        const char *zone, *now, *opens; /* NULL: open */
+    } rows[] = { { day, 2, "UTC", "2026-06-01T09:00:00Z", NULL },
+                 { day, 2, "UTC", "2026-06-01T11:59:59Z", NULL },
+                 { day, 2, "UTC", "2026-06-01T12:00:00Z", "2026-06-01T14:00:00Z" },
+                 { day, 2, "UTC", "2026-06-05T18:00:00Z", "2026-06-08T09:00:00Z" }, /* over the weekend */
+                 { day, 2, "Asia/Kathmandu", "2026-06-01T00:00:00Z", "2026-06-01T03:15:00Z" },
+                 { day, 2, "Australia/Eucla", "2026-06-01T00:00:00Z", "2026-06-01T00:15:00Z" },
+                 { day, 2, "Pacific/Apia", "2011-12-30T04:00:00Z",
+                   "2011-12-30T19:00:00Z" },                        /* Friday the 30th was skipped; Monday */
+                 { night, 1, "UTC", "2026-06-06T01:59:00Z", NULL }, /* opened on Friday */
+                 { night, 1, "UTC", "2026-06-06T02:00:00Z", "2026-06-12T22:00:00Z" },
+                 { gap, 1, "Europe/Berlin", "2026-03-28T23:30:00Z", "2026-03-29T01:00:00Z" },
+                 /* 02:30 does not exist */ };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char got[32];
+        int64_t opens = window_opens(rows[i].list, rows[i].count, zone_open(rows[i].zone), utc(rows[i].now));
+        if (opens != (rows[i].opens ? utc(rows[i].opens) : 0))
+            fail_msg("row %zu: %s", i, instant_format(got, opens));
+    }
+    assert_int_equal(window_opens(never, 1, zone_open("UTC"), 0), -1);
 }
 
 int main(void)
@@ -153,6 +186,7 @@ int main(void)
         cmocka_unit_test(instants_are_rfc_3339_with_a_zone),
         cmocka_unit_test(local_times_follow_the_stated_rule),
         cmocka_unit_test(quiet_hours_end_at_the_right_wall_clock),
+        cmocka_unit_test(windows_open_at_the_right_wall_clock),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     zone_forget();
