@@ -1,7 +1,9 @@
 #include "channels/gsm.h"
 
 #include <string.h>
+#include <unicode/ubrk.h>
 #include <unicode/ustring.h>
+#include <unicode/utext.h>
 #include <unicode/utrans.h>
 
 /* 3GPP TS 23.038, 6.2.1: the characters beside ASCII letters and digits. */
@@ -14,6 +16,8 @@ static const gunichar basic[] = {
 static const gunichar extended[] = { '\f', '^', '{', '}', '\\', '[', '~', ']', '|', 0x20ac };
 
 #define SEGMENT_BYTES 480 /* more than the UTF-8 of any segment */
+#define NEAR_BYTES    30  /* a word this long is rather cut than lost */
+#define DOTS          "..."
 
 /* Septets of a character: 1, 2 with the escape, 0 when it has no place. */
 static int septets(gunichar c)
@@ -106,24 +110,56 @@ static void transliterate_all(GString *text)
 
 /* ---------------------------------------------------------------- too long */
 
+/* The boundaries of a kind in a text, as byte offsets, the first 0 and the last its length. */
+static GArray *boundaries(const char *text, UBreakIteratorType type)
+{
+    GArray *list = g_array_new(FALSE, FALSE, sizeof(int32_t));
+    UErrorCode status = U_ZERO_ERROR;
+    UText *utf8 = utext_openUTF8(NULL, text, -1, &status);
+    UBreakIterator *i = ubrk_open(type, "", NULL, 0, &status);
+
+    ubrk_setUText(i, utf8, &status);
+    for (int32_t at = U_SUCCESS(status) ? ubrk_first(i) : UBRK_DONE; at != UBRK_DONE; at = ubrk_next(i))
+        g_array_append_val(list, at);
+    ubrk_close(i);
+    utext_close(utf8);
+    return list;
+}
+
+static bool fits(const char *text, int32_t len, int segments)
+{
+    g_autoptr(GString) whole = g_string_new_len(text, len);
+
+    g_strchomp(whole->str);
+    g_string_truncate(whole, strlen(whole->str));
+    g_string_append(whole, DOTS);
+    return sms_measure(whole->str).segments <= segments;
+}
+
+/* As much as fits, up to the end of a word when that is near, and never within what is read as one character. */
 static void cut(GString *text, int segments)
 {
-    static const char dots[] = "...";
-    size_t most = (size_t)segments * SEGMENT_BYTES;
+    g_autoptr(GArray) characters = boundaries(text->str, UBRK_CHARACTER), lines = boundaries(text->str, UBRK_LINE);
+    guint low = 0, high = characters->len ? characters->len - 1 : 0;
 
-    if (text->len > most)
-        g_string_truncate(text, (size_t)(g_utf8_find_prev_char(text->str, text->str + most) - text->str));
-    for (size_t end = text->len; end > 0;) {
-        char *before = g_utf8_find_prev_char(text->str, text->str + end);
-        char *blank = memrchr(text->str, ' ', (size_t)(before - text->str));
-        /* at a word, unless a single one fills the message */
-        end = (size_t)((blank && blank > text->str ? blank : before) - text->str);
-        g_string_truncate(text, end);
-        g_string_append(text, dots);
-        if (sms_measure(text->str).segments <= segments)
-            return;
-        g_string_truncate(text, end);
+    while (low < high) { /* the longest beginning that fits */
+        guint middle = (low + high + 1) / 2;
+        if (fits(text->str, g_array_index(characters, int32_t, middle), segments))
+            low = middle;
+        else
+            high = middle - 1;
     }
+    int32_t end = characters->len ? g_array_index(characters, int32_t, low) : 0;
+    for (guint i = lines->len; i > 0; i--) {
+        int32_t line = g_array_index(lines, int32_t, i - 1);
+        if (line <= end) {
+            end = end - line <= NEAR_BYTES ? line : end;
+            break;
+        }
+    }
+    g_string_truncate(text, (gsize)end);
+    g_string_truncate(text, strlen(g_strchomp(text->str)));
+    g_string_append(text, DOTS);
 }
 
 void sms_prepare(GString *text, bool transliterate, int cut_to)
@@ -132,6 +168,9 @@ void sms_prepare(GString *text, bool transliterate, int cut_to)
     g_string_replace(text, "\xc2\xa0", " ", 0);
     g_strstrip(text->str);
     g_string_truncate(text, strlen(text->str));
+    size_t most = (size_t)cut_to * SEGMENT_BYTES; /* what lies beyond is cut in any case */
+    if (most && text->len > most)
+        g_string_truncate(text, (size_t)(g_utf8_find_prev_char(text->str, text->str + most) - text->str));
     if (transliterate)
         transliterate_all(text);
     if (cut_to && sms_measure(text->str).segments > cut_to)

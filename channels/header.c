@@ -163,7 +163,8 @@ void header_mailbox(GString *out, const char *name, const char *display, const c
     }
     if (is_phrase(display)) {
         append_folded(out, display, strlen(name) + 1);
-    } else if (is_ascii(display) && strlen(display) <= 60) {
+    } else if (is_ascii(display) && strlen(display) <= 60 &&
+               !strstr(display, "=?")) { /* some decode even what is quoted */
         g_string_append_c(out, ' ');
         append_quoted(out, display);
     } else {

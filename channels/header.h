@@ -3,8 +3,8 @@
  * (parameters).  Each call appends one whole field with its CRLF, 7 bit, folded
  * at 76 columns and cut between characters.
  *
- * Values with a control character are refused by header_clean(); nothing is
- * written unchecked, so nothing can be injected.
+ * Values with a control character are found by header_clean(), which mime.c asks
+ * of everything before anything is written: nothing can be injected.
  */
 #ifndef CHANNELS_HEADER_H
 #define CHANNELS_HEADER_H

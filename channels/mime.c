@@ -22,6 +22,10 @@ const char *mime_filename_check(const char *name)
         return "must have 1 to 200 bytes";
     if (!header_clean(name))
         return "must be UTF-8 without control characters";
+    for (const char *p = name; *p; p = g_utf8_next_char(p))
+        if (g_unichar_type(g_utf8_get_char(p)) == G_UNICODE_CONTROL ||
+            g_unichar_type(g_utf8_get_char(p)) == G_UNICODE_FORMAT)
+            return "must have no characters that are not seen, or that turn others around";
     if (strpbrk(name, "/\\:*?\"<>|"))
         return "must be a plain file name, without any of / \\ : * ? \" < > |";
     return *name == '.' || g_str_has_suffix(name, ".") || g_str_has_suffix(name, " ") || *name == ' '
@@ -52,8 +56,30 @@ bool mime_id_good(const char *id)
     return at && at > id && at[1] && !strchr(at + 1, '@') && all_of(id, "!#$%&'*+-/=?^_`{|}~.@[]:", 250);
 }
 
+/* An address as it is written: no blank and no bracket that could end it. */
+static bool address_good(const char *address)
+{
+    return address && header_clean(address) && strchr(address, '@') && !strpbrk(address, " <>,;") &&
+           strlen(address) <= 320;
+}
+
+static const char *envelope_fault(const struct mail *m)
+{
+    if (!address_good(m->from) || !address_good(m->to))
+        return "an address is none";
+    if (!m->message_id || !mime_id_good(m->message_id))
+        return "the Message-ID is none";
+    if (m->feedback_id && !all_of(m->feedback_id, ":._-", 160))
+        return "the Feedback-ID holds other signs than letters, digits and : . _ -";
+    return m->language && !all_of(m->language, "-", 64) ? "the language is no BCP 47 tag" : NULL;
+}
+
 static const char *mail_fault(const struct mail *m)
 {
+    const char *why = envelope_fault(m);
+
+    if (why)
+        return why;
     if (!header_clean(m->subject))
         return "the subject holds a line break or a control character";
     if (!*m->subject)
@@ -244,7 +270,7 @@ static void append_header(const struct mail *m, GString *out)
         header_raw(out, "List-Unsubscribe-Post", "List-Unsubscribe=One-Click");
     }
     if (m->feedback_id)
-        header_text(out, "Feedback-ID", m->feedback_id);
+        header_raw(out, "Feedback-ID", m->feedback_id);
 }
 
 const char *mime_compose(const struct mail *m, GString *out)

@@ -15,9 +15,9 @@ static const bool is_plain[256] = { ['\t'] = true, [' ' ... '<'] = true, ['>' ..
 
 static const char *line_end(const char *p, const char *end)
 {
-    const char *lf = memchr(p, '\n', (size_t)(end - p)), *stop = lf ? lf : end;
-    const char *cr = memchr(p, '\r', (size_t)(stop - p));
-    return cr ? cr : stop;
+    while (p < end && *p != '\n' && *p != '\r')
+        p++;
+    return p;
 }
 
 static const char *after_line_end(const char *p, const char *end)
@@ -45,7 +45,7 @@ static bool start_is_unsafe(const char *p, const char *end)
     return *p == '.' || (*p == 'F' && end - p > 4 && memcmp(p, "From ", 5) == 0);
 }
 
-/* One line without its end; `to` has room for six bytes of each of its bytes, and more. */
+/* One line without its end; `to` has room for four bytes of each of its bytes, and more. */
 static char *put_line(char *to, const char *p, const char *end)
 {
     bool blank_last = p < end && (end[-1] == ' ' || end[-1] == '\t'); /* it would be lost */

@@ -1,8 +1,10 @@
 #include "dispatcher/lint.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "channels/gsm.h"
+#include "channels/in_app.h"
 #include "dispatcher/render.h"
 #include "schedules/instant.h"
 #include "templates/check.h"
@@ -22,7 +24,7 @@ static bool is_marketing(void *arg, const char *category)
 
 static int offset_here(void *arg, int64_t ms)
 {
-    return zone_offset(((struct linting *)arg)->s->default_zone, ms);
+    return render_offset((void *)((struct linting *)arg)->s->default_zone, ms);
 }
 
 static char *check_sms(void *arg, const char *category, const char *text)
@@ -33,19 +35,26 @@ static char *check_sms(void *arg, const char *category, const char *text)
     if (!c)
         return NULL;
     sms_prepare(sms, c->sms_transliterate, c->sms_cut ? c->sms_max_segments : 0);
+    if (!sms->len)
+        return g_strdup("is empty");
     int segments = sms_measure(sms->str).segments;
     return segments > c->sms_max_segments ? g_strdup_printf("needs %d segments; at most %d are sent in \"%s\"",
                                                             segments, c->sms_max_segments, category)
                                           : NULL;
 }
 
-static void on_finding(void *arg, struct template *t, bool error, const char *place, const char *what)
+static char *check_card(void *arg, const char *title, const char *body, const char *url)
+{
+    g_autofree char *plain = g_strchomp(g_strdup(title)), *address = url ? g_strchomp(g_strdup(url)) : NULL;
+    const char *why = NULL;
+
+    free(in_app_card(plain, body, address, &why));
+    return why ? g_strdup(why) : NULL;
+}
+
+static void on_finding(void *arg, bool error, const char *place, const char *what)
 {
     const struct linting *l = arg;
-    g_autofree char *flaw = g_strconcat(place, ": ", what, NULL);
-
-    if (t && error && !template_flaw(t))
-        template_set_flaw(t, flaw);
     l->finding(l->arg, error, place, what);
 }
 
@@ -60,7 +69,9 @@ static void check_category(void *arg, struct template *t)
     g_autofree char *place =
         g_strdup_printf("%s/%s/template.yaml:1", library_view(template_library(t)).dir, template_name(t));
     g_autofree char *what = g_strdup_printf("the category \"%s\" is not in the configuration", name);
-    on_finding(arg, t, true, place, what);
+    g_autofree char *flaw = g_strconcat(place, ": ", what, NULL);
+    template_set_flaw(t, flaw);
+    on_finding(arg, true, place, what);
 }
 
 void lint_templates(const struct service *s, struct library *library, const char *only, lint_finding_fn *finding,
@@ -72,6 +83,7 @@ void lint_templates(const struct service *s, struct library *library, const char
                                .offset = offset_here,
                                .instant = instant_parse,
                                .sms = check_sms,
+                               .card = check_card,
                                .finding = on_finding,
                                .arg = &l };
 

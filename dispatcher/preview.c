@@ -17,7 +17,7 @@ struct previewing {
 
 static int offset_here(void *arg, int64_t ms)
 {
-    return zone_offset(((const struct previewing *)arg)->s->default_zone, ms);
+    return render_offset((void *)((const struct previewing *)arg)->s->default_zone, ms);
 }
 
 static json_t *text_of(const GString *part)

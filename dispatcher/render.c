@@ -59,9 +59,9 @@ static void release_mail_text(void *literal)
     qp_literal_free(literal);
 }
 
-const struct library_hooks render_hooks = { .yaml = yaml_read,
-                                            .mail = { prepare_mail_text, release_mail_text },
-                                            .pages = page_files };
+const struct library_hooks render_hooks = {
+    .yaml = yaml_read, .instant = instant_parse, .mail = { prepare_mail_text, release_mail_text }, .pages = page_files
+};
 
 /* What belongs to one delivery while it is rendered. */
 struct making {

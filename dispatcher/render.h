@@ -24,9 +24,8 @@ json_t *render_links(const struct service *, const char *recipient, const char *
 
 /* render_hooks: how the library of this service reads YAML, prepares mail and finds the built-in pages. */
 extern const struct library_hooks render_hooks;
-extern const struct library_file page_files[]; /* templates/_pages, embedded */
 
-/* render_offset, render_instant: the callbacks of struct render_request; arg of the first is a struct zone. */
+/* render_offset: the callback of struct render_request; its argument is a struct zone. */
 int render_offset(void *zone, int64_t instant_ms);
 
 #endif

@@ -61,8 +61,10 @@ struct service *service_open(struct ev_loop *loop, const char *file, bool need_t
         *why = take_config(s, s->config);
     if (!*why && !(s->library = open_library(s->config, why)) && !need_templates)
         g_clear_pointer(why, g_free);
-    if (!*why)
+    if (!*why) {
+        s->built_in = library_built_in(s->default_locale, &render_hooks);
         return s;
+    }
     service_close(s);
     return NULL;
 }
@@ -79,6 +81,7 @@ void service_close(struct service *s)
         return;
     store_close(s->store);
     library_free(s->library);
+    library_free(s->built_in);
     policy_free(s->policy);
     config_free(s->config);
     g_free(s->public_url);

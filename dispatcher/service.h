@@ -17,6 +17,7 @@ struct service {
     struct config *config;
     struct policy *policy;
     struct library *library;
+    struct library *built_in; /* the pages that never fail */
     struct store *store;
     char *public_url;
     char *from_name, *from;      /* name may be NULL */

@@ -18,10 +18,12 @@ struct check_options {
     const char *(*instant)(int64_t *ms, const char *text);
     /* What is wrong with an SMS of a category; NULL when content, else a sentence to be freed. */
     char *(*sms)(void *arg, const char *category, const char *text);
-    /* `t` is NULL for what layouts and pages have in common. */
-    void (*finding)(void *arg, struct template *t, bool error, const char *place, const char *what);
+    /* The same of a card. */
+    char *(*card)(void *arg, const char *title, const char *body, const char *url);
+    void (*finding)(void *arg, bool error, const char *place, const char *what);
     void *arg;
 };
+/* library_check: templates with an error are marked as flawed (template_flaw). */
 void library_check(const struct library *, const struct check_options *);
 
 /* template_sample: the samples that template.yaml declares, and template_given: a recipient, a message and links, which

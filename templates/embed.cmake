@@ -2,7 +2,7 @@
 cmake_minimum_required(VERSION 3.25)
 file(GLOB pages ${DIR}/_pages/*.mustache)
 file(GLOB catalogs ${DIR}/_pages/locales/*.json)
-set(text "#include \"dispatcher/render.h\"\n\n")
+set(text "#include \"templates/library.h\"\n\n")
 set(rows "")
 set(n 0)
 foreach(path ${pages} ${catalogs})

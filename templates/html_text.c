@@ -2,6 +2,7 @@
 
 #include <libxml/HTMLparser.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define COLUMNS   76
@@ -163,9 +164,10 @@ static void walk_link(struct writer *w, xmlNode *node, int depth)
     const char *to = href ? (char *)href : "";
 
     walk(w, node->children, depth + 1);
+    to += g_str_has_prefix(to, "mailto:") ? 7 : 0;
     bool worth_telling = *to && *to != '#' && strcmp(w->line->str + MIN(before, w->line->len), to) != 0;
     if (worth_telling && w->line->len > before)
-        g_string_append_printf(w->line, " (%s)", g_str_has_prefix(to, "mailto:") ? to + 7 : to);
+        g_string_append_printf(w->line, " (%s)", to);
     else if (worth_telling && g_str_has_prefix(to, "http"))
         text_add(w, to);
     xmlFree(href);
@@ -195,7 +197,10 @@ static void walk_list(struct writer *w, xmlNode *node, int depth)
     struct list outer = w->list;
     bool inner = w->margin->len > 0;
 
-    w->list = (struct list){ strcmp((char *)node->name, "ol") == 0 };
+    xmlChar *start = xmlGetProp(node, BAD_CAST "start");
+    bool numbered = strcmp((char *)node->name, "ol") == 0;
+    w->list = (struct list){ !numbered ? 0 : start ? CLAMP(atoi((char *)start), 1, 9999) : 1 };
+    xmlFree(start);
     walk_block(w, node, !inner, depth);
     w->list = outer;
 }
@@ -269,7 +274,7 @@ static void walk_element(struct writer *w, xmlNode *node, int depth)
     case CELL:
         walk(w, node->children, depth + 1);
         if (w->line->len)
-            text_add(w, "  ");
+            text_add(w, " ");
         break;
     default: walk(w, node->children, depth + 1);
     }

@@ -1,9 +1,11 @@
 #include "templates/icu_message.h"
 
 #include <array>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,8 +45,10 @@ using icu::number::Precision;
  */
 namespace
 {
-constexpr size_t max_faces = 64, max_languages = 512; /* locales come from outside: what is kept for them is bounded */
+constexpr size_t max_faces = 1024,
+                 max_languages = 512; /* locales come from outside: what is kept for them is bounded */
 constexpr int max_decimals = 6;
+constexpr json_int_t last_second = INT64_C(253402300799); /* of the year 9999 */
 
 enum class Kind { Text, Plain, Number, Date, Plural, Ordinal, Select, Pound };
 
@@ -131,8 +135,27 @@ struct icu_message {
     std::vector<std::unique_ptr<Nodes>> bodies; /* [0] is the message, the others are branches */
     std::vector<const Node *> styled;           /* by slot; set when all nodes have their place */
     size_t slots = 0;
+    bool quotes_argument = false;
     std::map<std::string, Face> faces;
+
+    icu_message();
+    ~icu_message();
 };
+
+/* All messages there are: what they keep for locales is bounded together, at some 50 kB for a styled one. */
+static std::set<icu_message *> all_messages;
+static size_t all_faces;
+
+icu_message::icu_message()
+{
+    all_messages.insert(this);
+}
+
+icu_message::~icu_message()
+{
+    all_faces -= faces.size();
+    all_messages.erase(this);
+}
 
 /* ---------------------------------------------------------------- parsing */
 
@@ -208,6 +231,8 @@ class Parser
         node.simple = utf8(parsed.getSubstring(parsed.getPart(start + 2)));
         if (parsed.getPart(start + 3).getType() == UMSGPAT_PART_TYPE_ARG_STYLE)
             node.style = UnicodeString::fromUTF8(utf8(parsed.getSubstring(parsed.getPart(start + 3)))).trim();
+        if (node.simple == "number" && node.style == UnicodeString("currency"))
+            return complaint = "does not say which currency; write {price, number, ::currency/EUR}", false;
         for (const char *type : types)
             if (node.simple == type) {
                 node.kind = node.simple == "date" || node.simple == "time" ? Kind::Date : Kind::Number;
@@ -227,6 +252,8 @@ class Parser
                                                       : Kind::Ordinal;
         if (MessagePattern::Part::hasNumericValue(parsed.getPart(i).getType()))
             node.offset = parsed.getNumericValue(parsed.getPart(i++));
+        if (std::abs(node.offset) > 1e9 || node.offset != static_cast<int64_t>(node.offset))
+            return complaint = "has an offset that is no whole number, or out of reach", false;
         while (i < limit) {
             Branch b;
             b.selector = utf8(parsed.getSubstring(parsed.getPart(i++)));
@@ -328,8 +355,6 @@ void style_number(Styled &s, const Node &node, const Locale &locale, UErrorCode 
     } else if (node.style.startsWith(u"::")) {
         UParseError place;
         s.skeleton = NumberFormatter::forSkeleton(node.style.tempSubString(2).trim(), place, status).locale(locale);
-    } else if (node.style == UnicodeString("currency")) {
-        s.number.reset(NumberFormat::createCurrencyInstance(locale, status));
     } else if (node.style == UnicodeString("percent")) {
         s.number.reset(NumberFormat::createPercentInstance(locale, status));
     } else {
@@ -361,8 +386,12 @@ Face *face_for(icu_message *m, const char *locale, UErrorCode &status)
     }
     if (U_FAILURE(status))
         return nullptr;
-    if (m->faces.size() >= max_faces)
-        m->faces.clear();
+    if (all_faces >= max_faces) {
+        for (icu_message *other : all_messages)
+            other->faces.clear();
+        all_faces = 0;
+    }
+    all_faces++;
     return &(m->faces[locale] = std::move(face));
 }
 
@@ -515,6 +544,10 @@ class Writer
                             .toString(status));
             return nullptr;
         }
+        if (n.kind == Number::Decimal && node.simple == "number" && node.style.isEmpty()) {
+            append_plain(*face->language, n, out, status); /* with its zeros */
+            return nullptr;
+        }
         UnicodeString text;
         icu::FieldPosition ignored(icu::FieldPosition::DONT_CARE);
         if (n.kind == Number::Whole)
@@ -553,10 +586,9 @@ class Writer
         Number rest = n;
         if (offset == 0)
             return rest;
-        if (rest.kind == Number::Decimal)
+        if (rest.kind != Number::Whole || __builtin_sub_overflow(n.whole, static_cast<int64_t>(offset), &rest.whole))
             rest.kind = Number::Real;
-        rest.whole -= static_cast<int64_t>(offset);
-        rest.real -= offset;
+        rest.real = n.value() - offset;
         return rest;
     }
 
@@ -566,7 +598,7 @@ class Writer
         int64_t ms;
         bool day_only = false;
 
-        if (json_is_integer(value)) {
+        if (json_is_integer(value) && std::abs(json_integer_value(value)) <= last_second) {
             ms = json_integer_value(value) * 1000;
         } else if (json_is_string(value)) {
             day_only = json_string_length(value) == 10;
@@ -621,6 +653,8 @@ extern "C" icu_message *icu_message_parse(const char *pattern, char **why)
     }
     auto m = std::make_unique<icu_message>();
     UnicodeString text = UnicodeString::fromUTF8(pattern);
+    for (int i = 1; i + 1 < text.length(); i++)
+        m->quotes_argument |= text[i] == u'\'' && text[i + 1] == u'{' && u_isalpha(text[i - 1]);
     MessagePattern parsed(UMSGPAT_APOS_DOUBLE_OPTIONAL, status);
     parsed.parse(text, &place, status);
     if (U_FAILURE(status)) {
@@ -642,6 +676,11 @@ extern "C" icu_message *icu_message_parse(const char *pattern, char **why)
     if ((*why = try_styles(m.get())))
         return nullptr;
     return m.release();
+}
+
+extern "C" bool icu_message_quotes_argument(const icu_message *m)
+{
+    return m->quotes_argument;
 }
 
 extern "C" void icu_message_free(icu_message *m)
@@ -691,6 +730,23 @@ extern "C" void icu_message_arguments(const icu_message *m, icu_argument_fn *on_
             selectors.push_back(nullptr);
             on_argument(arg, node.text.c_str(), type_name(node), selectors.data());
         }
+}
+
+extern "C" bool icu_plural_needs(const char *locale, bool ordinal, const char *category, const char *const *selectors)
+{
+    UErrorCode status = U_ZERO_ERROR;
+    auto language = language_of(locale, status);
+    bool any = false;
+
+    for (int32_t n = 0; language && n <= 200; n++) {
+        g_autofree char *exact = g_strdup_printf("=%d", n);
+        if ((ordinal ? *language->ordinal : *language->cardinal).select(n) != UnicodeString::fromUTF8(category))
+            continue;
+        any = true;
+        if (!g_strv_contains(selectors, exact))
+            return true;
+    }
+    return !any;
 }
 
 extern "C" char **icu_plural_categories(const char *locale, bool ordinal)

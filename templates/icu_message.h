@@ -42,8 +42,16 @@ char *icu_message_format(struct icu_message *, const char *locale, const struct 
 typedef void icu_argument_fn(void *arg, const char *name, const char *type, const char *const *selectors);
 void icu_message_arguments(const struct icu_message *, icu_argument_fn *, void *arg);
 
+/* icu_message_quotes_argument: an apostrophe stands between a letter and a brace, as in "L'{name}", and so quotes what
+ * was meant to be an argument. */
+bool icu_message_quotes_argument(const struct icu_message *);
+
 /* icu_plural_categories: those that CLDR has for a locale ("one", "few" …), NULL at the end; g_strfreev. */
 char **icu_plural_categories(const char *locale, bool ordinal);
+
+/* icu_plural_needs: whether a plural must have a category: false when its "=n" selectors say it for every whole number.
+ */
+bool icu_plural_needs(const char *locale, bool ordinal, const char *category, const char *const *selectors);
 
 G_END_DECLS
 

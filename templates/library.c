@@ -36,6 +36,8 @@ static struct template *template_new(struct library *l, const char *name)
 static void template_free(void *p)
 {
     struct template *t = p;
+    if (!t)
+        return;
     if (t->adopted)
         library_free(t->library);
     g_hash_table_unref(t->parts);
@@ -82,7 +84,7 @@ static struct library *library_new(const char *dir, const char *default_locale, 
     l->shared = catalogs_new();
     l->chains = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, voice_free);
     l->pages = template_new(l, PAGES);
-    l->pages->has_localized = true;
+    l->pages->is_pages = l->pages->has_localized = true;
     return l;
 }
 
@@ -123,6 +125,14 @@ struct library *library_open(const char *dir, const char *default_locale, const 
     return l;
 }
 
+struct library *library_built_in(const char *default_locale, const struct library_hooks *hooks)
+{
+    struct library *l = library_new(NULL, default_locale, hooks);
+
+    library_load_pages(l, &l->pages->fault);
+    return l;
+}
+
 void library_free(struct library *l)
 {
     if (!l || --l->refs > 0)
@@ -138,7 +148,20 @@ void library_free(struct library *l)
     g_free(l);
 }
 
+static bool is_worse(const struct template *now, const struct template *was)
+{
+    return now->fault ? !was->fault : now->flaw && !was->fault && !was->flaw;
+}
+
 /* A template of before keeps the layouts of before: its library lives on behind it. */
+static struct template *adopt(struct template *was, struct library *old)
+{
+    if (!was->adopted)
+        old->refs++;
+    was->adopted = true;
+    return was;
+}
+
 void library_adopt(struct library *fresh, struct library *old)
 {
     GHashTableIter i;
@@ -147,14 +170,14 @@ void library_adopt(struct library *fresh, struct library *old)
     g_hash_table_iter_init(&i, old->templates);
     while (g_hash_table_iter_next(&i, NULL, (void **)&was)) {
         now = g_hash_table_lookup(fresh->templates, was->name);
-        bool worse = now && (now->fault ? !was->fault : now->flaw && !was->fault && !was->flaw);
-        if (!worse)
+        if (!now || !is_worse(now, was))
             continue;
         g_hash_table_iter_steal(&i);
-        if (!was->adopted)
-            old->refs++;
-        was->adopted = true;
-        g_hash_table_replace(fresh->templates, was->name, was);
+        g_hash_table_replace(fresh->templates, was->name, adopt(was, old));
+    }
+    if (is_worse(fresh->pages, old->pages)) {
+        template_free(fresh->pages);
+        fresh->pages = adopt(g_steal_pointer(&old->pages), old);
     }
     library_free(old);
 }
@@ -230,6 +253,11 @@ bool template_has_channel(const struct template *t, const char *channel)
     return false;
 }
 
+bool template_is_pages(const struct template *t)
+{
+    return t->is_pages;
+}
+
 const char *template_version(const struct template *t)
 {
     return t->version;
@@ -271,7 +299,18 @@ void template_each_part(const struct template *t, template_part_fn *fn, void *ar
 
     for (GList *k = keys; k; k = k->next) {
         g_auto(GStrv) words = g_strsplit(k->data, ".", 3);
-        g_autofree char *file = g_strdup_printf("%s/%s/%s.mustache", t->library->dir, t->name, (char *)k->data);
-        fn(arg, file, words[0], words[1], words[2], g_hash_table_lookup(t->parts, k->data));
+        const struct mustache *m = g_hash_table_lookup(t->parts, k->data);
+        fn(arg, mustache_name(m), words[0], words[1], words[2], m);
     }
+}
+
+bool template_part_is_for(const struct template *t, const char *channel, const char *part, const char *locale,
+                          const struct locale_chain *chain)
+{
+    for (int i = 0; i < chain->count; i++) {
+        g_autofree char *key = g_strdup_printf("%s.%s.%s", channel, part, chain->tags[i]);
+        if (g_hash_table_contains(t->parts, key))
+            return locale && strcmp(locale, chain->tags[i]) == 0;
+    }
+    return !locale;
 }

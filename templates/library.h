@@ -31,14 +31,18 @@ struct template;
 /* Reads a YAML file into JSON; *lines gets a table from path ("data.name") to line. */
 typedef json_t *library_yaml_fn(const char *path, GHashTable **lines, char **why);
 
+struct library_file {
+    const char *name, *text; /* name NULL at the end of a list */
+    size_t len;
+};
+extern const struct library_file page_files[]; /* templates/_pages, embedded in the program */
+
 /* What is handed in from above; it outlives every library. */
 struct library_hooks {
     library_yaml_fn *yaml;
-    struct mustache_literals mail; /* what is made, once, of the constant texts of mail parts */
-    const struct library_file {
-        const char *name, *text;
-        size_t len;
-    } * pages; /* built-in pages and their catalogs; name NULL at the end; NULL for none */
+    const char *(*instant)(int64_t *ms, const char *text); /* RFC 3339; NULL when content, else a sentence */
+    struct mustache_literals mail;                         /* what is made, once, of the constant texts of mail parts */
+    const struct library_file *pages;                      /* the built-in pages and their catalogs; NULL for none */
 };
 
 /* The parts a channel is made of, in the order in which they are rendered. */
@@ -65,6 +69,9 @@ void library_adopt(struct library *fresh, struct library *old);
 struct template *library_find(const struct library *, const char *name);
 void library_each(const struct library *, void (*fn)(void *arg, struct template *), void *arg);
 
+/* library_built_in: a library of the built-in pages alone. */
+struct library *library_built_in(const char *default_locale, const struct library_hooks *);
+
 /* library_pages: the pages as a template.  A page that is broken in the folder stays as it was built in; the fault
  * tells. */
 struct template *library_pages(const struct library *);
@@ -80,6 +87,7 @@ const char *template_category(const struct template *); /* NULL when it names no
 /* template_channels: the channels it has parts for, NULL at the end. */
 const char *const *template_channels(const struct template *);
 bool template_has_channel(const struct template *, const char *channel);
+bool template_is_pages(const struct template *);
 /* template_version: short hash of all its files, for traces. */
 const char *template_version(const struct template *);
 /* template_data: the declared variables, an object of name → {type, required, sample, default}. */
@@ -101,6 +109,10 @@ struct render_request {
     json_t *(*given)(void *arg, const char *name);
     /* Where what the hook "mail" prepared stands in a part; NULL for nobody. */
     void (*literal)(void *arg, int part, size_t at, const void *prepared);
+    /* For checks; NULL for nobody.  lack: what is missing ("FILE:LINE: what"), and rendering goes on; borrowed: a
+     * message that only another language has. */
+    void (*lack)(void *arg, const char *what);
+    void (*borrowed)(void *arg, const char *key, const char *locale);
     /* From which line of which file a part comes from here on; NULL for nobody. */
     void (*place)(void *arg, int part, size_t at, const char *file, int line);
 };
@@ -131,7 +143,14 @@ GHashTable *library_shared_catalogs(const struct library *);
 typedef void template_part_fn(void *arg, const char *file, const char *channel, const char *part, const char *locale,
                               const struct mustache *);
 void template_each_part(const struct template *, template_part_fn *, void *arg);
-const struct mustache *library_partial(const struct library *, const char *name, const char *part,
+/* template_part_is_for: whether a reader with this chain (without the default's) gets this part: the most exact of its
+ * own language, else the general one (locale NULL). */
+bool template_part_is_for(const struct template *, const char *channel, const char *part, const char *locale,
+                          const struct locale_chain *);
+/* library_partial: from a folder ("_layouts", "_pages"). */
+const struct mustache *library_partial(const struct library *, const char *folder, const char *name, const char *part,
                                        const struct locale_chain *, const char *indent, char **why);
+/* catalog_line: the line of a key in the text of a catalog. */
+int catalog_line(const char *text, const char *key);
 
 #endif

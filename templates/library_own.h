@@ -9,15 +9,15 @@
 #include "templates/library.h"
 
 struct library {
-    int refs; /* the owner's, and one for each of its templates that a later library has adopted */
-    char *dir, *default_locale;
+    int refs;                   /* the owner's, and one for each of its templates that a later library has adopted */
+    char *dir, *default_locale; /* dir NULL: only the built-in pages */
     const struct library_hooks *hooks;
-    GHashTable *templates;  /* name → struct template */
-    GHashTable *sources;    /* "base.html" or "base.html.ar" → text of a shared partial */
-    GHashTable *partials;   /* source key + indent → struct mustache, compiled when first used */
-    GHashTable *shared;     /* locale → key → icu_message, of the layouts */
-    GHashTable *chains;     /* wanted locale → struct voice */
-    struct template *pages; /* what is broken there leaves the built-in page in place; its fault is only told */
+    GHashTable *templates; /* name → struct template */
+    GHashTable *sources;   /* "base.html" or "base.html.ar" → text of a shared partial */
+    GHashTable *partials;  /* source key + indent → struct mustache, compiled when first used */
+    GHashTable *shared;    /* locale → key → icu_message, of the layouts */
+    GHashTable *chains;    /* wanted locale → struct voice */
+    struct template *pages;
 };
 
 /* A wanted locale's chain, and the locale whose numbers, dates and plurals go with a text of each of its links: the
@@ -32,7 +32,8 @@ void voice_free(void *);
 struct template
 {
     struct library *library; /* whose partials and shared catalogs it uses */
-    bool adopted;            /* lives in a later library, and keeps its own alive */
+    bool is_pages;
+    bool adopted; /* lives in a later library, and keeps its own alive */
     char *name, *description, *category, *fault, *flaw, version[17];
     char **channels;
     json_t *data;
@@ -42,14 +43,16 @@ struct template
     GChecksum *hash;
 };
 
-#define PAGES "_pages"
+#define PAGES   "_pages"
+#define LAYOUTS "_layouts"
 
 GHashTable *catalogs_new(void);
 
 /* load.c: false with *why.  A template keeps what was read before the fault. */
 bool template_load(struct template *, const char *dir, char **why);
 bool library_load_layouts(struct library *, char **why);
-bool library_load_pages(struct library *, char **why);
+/* Pages built in, then what the folder has instead or besides; a broken file leaves the built-in one in place. */
+void library_load_pages(struct library *, char **fault);
 
 bool template_has_part(const struct template *, const char *channel, const char *part);
 

@@ -42,15 +42,22 @@ static char *read_file(struct library *l, struct template *t, const char *path, 
     }
     if (t)
         g_checksum_update(t->hash, (guchar *)text, (gssize)*len);
+    if (g_str_has_prefix(text, "\xef\xbb\xbf")) { /* some editors begin with one; no reader should see it */
+        memmove(text, text + 3, *len - 2);
+        *len -= 3;
+    }
     return text;
 }
 
-static int line_of_key(const char *text, const char *key)
+int catalog_line(const char *text, const char *key)
 {
-    g_autofree char *quoted = g_strdup_printf("\"%s\"", key);
-    const char *at = strstr(text, quoted);
+    const char *dot = strrchr(key, '.');
+    g_autofree char *quoted = g_strdup_printf("\"%s\"", dot ? dot + 1 : key);
+    const char *at = text;
     int line = 1;
 
+    while ((at = strstr(at, quoted)) && at[strlen(quoted) + strspn(at + strlen(quoted), " \t")] != ':')
+        at++; /* a value that looks like it */
     for (const char *p = text; at && p < at; p++)
         line += *p == '\n';
     return line;
@@ -73,7 +80,7 @@ static bool add_messages(GHashTable *messages, json_t *object, const char *prefi
         }
         struct icu_message *m = json_is_string(value) ? icu_message_parse(json_string_value(value), &what) : NULL;
         if (!m) {
-            *why = g_strdup_printf("%s:%d: \"%s\" %s", path, line_of_key(text, key), full, what ? what : "is no text");
+            *why = g_strdup_printf("%s:%d: \"%s\" %s", path, catalog_line(text, key), full, what ? what : "is no text");
             g_free(what);
             return false;
         }
@@ -116,24 +123,22 @@ static bool catalog_locale(char locale[static LOCALE_SIZE], const char *path, ch
 {
     g_autofree char *file = g_path_get_basename(path), *stem = g_strndup(file, strlen(file) - strlen(".json"));
 
-    if (locale_canonical(locale, stem))
-        return true;
-    *why = g_strdup_printf("%s:1: \"%s\" is no locale; name the file like \"de.json\" or \"pt-BR.json\"", path, stem);
-    return false;
+    if (!locale_canonical(locale, stem))
+        *why =
+            g_strdup_printf("%s:1: \"%s\" is no locale; name the file like \"de.json\" or \"pt-BR.json\"", path, stem);
+    else if (strcmp(locale, stem) != 0) /* one spelling, so that no two files are for the same locale */
+        *why =
+            g_strdup_printf("%s:1: the locale is written \"%s\"; rename the file to \"%s.json\"", path, locale, locale);
+    return !*why;
 }
 
-static bool load_catalog(struct library *l, struct template *t, GHashTable *catalogs, GHashTable *seen,
-                         const char *path, char **why)
+static bool load_catalog(struct library *l, struct template *t, GHashTable *catalogs, const char *path, char **why)
 {
     char locale[LOCALE_SIZE];
     gsize len;
 
     if (!catalog_locale(locale, path, why))
         return false;
-    if (!g_hash_table_add(seen, g_strdup(locale))) {
-        *why = g_strdup_printf("%s:1: another file of this folder is for %s already", path, locale);
-        return false;
-    }
     g_autofree char *text = read_file(l, t, path, &len, why);
     return text && take_catalog(catalogs, locale, path, text, len, why);
 }
@@ -165,7 +170,7 @@ static bool each_file(const char *dir, const char *suffix, bool (*fn)(void *, co
 struct catalog_job {
     struct library *l;
     struct template *t;
-    GHashTable *catalogs, *seen;
+    GHashTable *catalogs;
     const char *dir;
 };
 
@@ -173,14 +178,13 @@ static bool on_catalog(void *arg, const char *file, char **why)
 {
     struct catalog_job *job = arg;
     g_autofree char *path = g_build_filename(job->dir, file, NULL);
-    return load_catalog(job->l, job->t, job->catalogs, job->seen, path, why);
+    return load_catalog(job->l, job->t, job->catalogs, path, why);
 }
 
 static bool load_catalogs(struct library *l, struct template *t, GHashTable *catalogs, const char *dir, char **why)
 {
     g_autofree char *locales = g_build_filename(dir, "locales", NULL);
-    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    return each_file(locales, ".json", on_catalog, &(struct catalog_job){ l, t, catalogs, seen, locales }, why);
+    return each_file(locales, ".json", on_catalog, &(struct catalog_job){ l, t, catalogs, locales }, why);
 }
 
 /* "email.html.ar.mustache" → channel, part and locale; false with a sentence when it is none of ours. */
@@ -197,16 +201,16 @@ static bool part_name_good(struct template *t, const char *file, char **key, con
                 *key = g_strdup_printf("%s.%s", words[0], words[1]);
                 return true;
             }
-            if (n == 4 && locale_canonical(locale, words[2])) {
+            if (n == 4 && locale_canonical(locale, words[2]) && strcmp(locale, words[2]) == 0) {
                 t->has_localized = true;
                 *key = g_strdup_printf("%s.%s.%s", words[0], words[1], locale);
                 return true;
             }
         }
-    *why = g_strdup_printf(
-        "%s:1: is no part; name it CHANNEL.PART.mustache or CHANNEL.PART.LOCALE.mustache (email.subject, "
-        "email.html, email.text, sms.text, in_app.title, in_app.body, in_app.url)",
-        path);
+    *why = g_strdup_printf("%s:1: is no part; name it CHANNEL.PART.mustache or CHANNEL.PART.LOCALE.mustache, the "
+                           "locale like \"pt-BR\" (email.subject, "
+                           "email.html, email.text, sms.text, in_app.title, in_app.body, in_app.url)",
+                           path);
     return false;
 }
 
@@ -250,10 +254,17 @@ static const char *const variable_types[] = { "string", "integer", "number", "bo
 
 static bool check_variables(json_t *data, const char *path, GHashTable *lines, char **why)
 {
+    static const char *const given[] = { "recipient", "message", "links", "lang", "dir", NULL };
     const char *name, *key;
     json_t *spec, *value;
 
     json_object_foreach (data, name, spec) {
+        if (g_strv_contains(given, name)) {
+            g_autofree char *where = g_strdup_printf("data.%s", name);
+            *why = g_strdup_printf("%s:%d: %s: is given to every template; take another name", path,
+                                   line_at(lines, where), where);
+            return false;
+        }
         json_object_foreach (spec, key, value) {
             g_autofree char *where = g_strdup_printf("data.%s.%s", name, key);
             bool type_bad = strcmp(key, "type") == 0 &&
@@ -372,14 +383,17 @@ bool template_load(struct template *t, const char *dir, char **why)
 
 /* ---------------------------------------------------------------- what all templates share */
 
-/* Compiled for its faults alone: the indentation with which it is included is not known yet. */
-static bool take_partial(struct library *l, const char *file, const char *path, const char *text, size_t len,
-                         char **why)
+/* Compiled for its faults alone: the indentation with which it is included is not known yet.  file:
+ * "base.html.mustache" of a folder. */
+static bool take_partial(struct library *l, const char *folder, const char *file, const char *path, const char *text,
+                         size_t len, char **why)
 {
     struct mustache *m = mustache_compile(path, text, len, "", why);
 
     if (m)
-        g_hash_table_replace(l->sources, g_strndup(file, strlen(file) - strlen(".mustache")), g_strndup(text, len));
+        g_hash_table_replace(l->sources,
+                             g_strdup_printf("%s/%.*s", folder, (int)(strlen(file) - strlen(".mustache")), file),
+                             g_strndup(text, len));
     mustache_free(m);
     return m != NULL;
 }
@@ -387,16 +401,16 @@ static bool take_partial(struct library *l, const char *file, const char *path, 
 static bool on_layout(void *arg, const char *file, char **why)
 {
     struct library *l = arg;
-    g_autofree char *path = g_build_filename(l->dir, "_layouts", file, NULL);
+    g_autofree char *path = g_build_filename(l->dir, LAYOUTS, file, NULL);
     gsize len;
     g_autofree char *text = read_file(l, NULL, path, &len, why);
 
-    return text && take_partial(l, file, path, text, len, why);
+    return text && take_partial(l, LAYOUTS, file, path, text, len, why);
 }
 
 bool library_load_layouts(struct library *l, char **why)
 {
-    g_autofree char *dir = g_build_filename(l->dir, "_layouts", NULL);
+    g_autofree char *dir = g_build_filename(l->dir, LAYOUTS, NULL);
     return each_file(dir, ".mustache", on_layout, l, why) && load_catalogs(l, NULL, l->shared, dir, why);
 }
 
@@ -405,37 +419,51 @@ bool library_load_layouts(struct library *l, char **why)
 static bool take_page(struct library *l, const char *file, const char *path, const char *text, size_t len, char **why)
 {
     if (*file == '_')
-        return take_partial(l, file, path, text, len, why);
+        return take_partial(l, PAGES, file, path, text, len, why);
     struct mustache *m = mustache_compile(path, text, len, "", why);
     if (m)
         g_hash_table_replace(l->pages->parts, g_strndup(file, strlen(file) - strlen(".mustache")), m);
     return m != NULL;
 }
 
-static bool on_page(void *arg, const char *file, char **why)
+/* One broken file must not take the others away: the first fault is kept, and reading goes on. */
+static bool on_page(void *arg, const char *file, char **fault)
 {
     struct library *l = arg;
     g_autofree char *path = g_build_filename(l->dir, PAGES, file, NULL);
+    char *why = NULL;
     gsize len;
-    g_autofree char *text = read_file(l, l->pages, path, &len, why);
+    g_autofree char *text = read_file(l, l->pages, path, &len, &why);
 
-    return text && take_page(l, file, path, text, len, why);
+    if (!text || !take_page(l, file, path, text, len, &why)) {
+        if (*fault)
+            g_free(why);
+        else
+            *fault = why;
+    }
+    return true;
 }
 
-/* The pages that are built in, then what the folder of templates has instead or besides. */
-bool library_load_pages(struct library *l, char **why)
+static void take_built_in(struct library *l, char **why)
 {
-    g_autofree char *dir = g_build_filename(l->dir, PAGES, NULL);
-    bool good = true;
+    char locale[LOCALE_SIZE];
 
-    for (const struct library_file *f = l->hooks->pages; f && f->name && good; f++) {
-        char locale[LOCALE_SIZE];
-        if (g_str_has_suffix(f->name, ".json"))
-            good = catalog_locale(locale, f->name, why) &&
-                   take_catalog(l->pages->catalogs, locale, f->name, f->text, f->len, why);
-        else
-            good = take_page(l, f->name, f->name, f->text, f->len, why);
-    }
-    return good && each_file(dir, ".mustache", on_page, l, why) &&
-           load_catalogs(l, l->pages, l->pages->catalogs, dir, why);
+    for (const struct library_file *f = l->hooks->pages; f && f->name && !*why; f++)
+        if (!g_str_has_suffix(f->name, ".json"))
+            take_page(l, f->name, f->name, f->text, f->len, why);
+        else if (catalog_locale(locale, f->name, why))
+            take_catalog(l->pages->catalogs, locale, f->name, f->text, f->len, why);
+}
+
+void library_load_pages(struct library *l, char **fault)
+{
+    g_autofree char *dir = l->dir ? g_build_filename(l->dir, PAGES, NULL) : NULL;
+    g_autofree char *why = NULL;
+
+    take_built_in(l, fault);
+    if (!dir)
+        return;
+    each_file(dir, ".mustache", on_page, l, fault);
+    if (!load_catalogs(l, l->pages, l->pages->catalogs, dir, &why) && !*fault)
+        *fault = g_steal_pointer(&why);
 }

@@ -16,6 +16,16 @@ static bool language_usable(const char *language)
     return strlen(language) <= 3;
 }
 
+/* POSIX writes "sr_RS@latin" for what is "sr-Latn-RS". */
+static bool add_script(char plain[static LOCALE_SIZE], const char *script)
+{
+    g_autofree char *rest = g_strdup(plain + strcspn(plain, "_-"));
+
+    plain[strcspn(plain, "_-")] = '\0';
+    return g_strlcat(plain, "-", LOCALE_SIZE) < LOCALE_SIZE && g_strlcat(plain, script, LOCALE_SIZE) < LOCALE_SIZE &&
+           g_strlcat(plain, rest, LOCALE_SIZE) < LOCALE_SIZE;
+}
+
 bool locale_canonical(char tag[static LOCALE_SIZE], const char *text)
 {
     UErrorCode status = U_ZERO_ERROR;
@@ -27,6 +37,11 @@ bool locale_canonical(char tag[static LOCALE_SIZE], const char *text)
         return false;
     memcpy(plain, text, len);
     plain[len] = '\0';
+    const char *script = g_str_has_suffix(text, "@latin")      ? "Latn"
+                         : g_str_has_suffix(text, "@cyrillic") ? "Cyrl"
+                                                               : NULL;
+    if (script && !add_script(plain, script))
+        return false;
     g_strdelimit(plain, "_", '-');
     int32_t parsed = 0;
     uloc_forLanguageTag(plain, id, sizeof id, &parsed, &status);
@@ -133,26 +148,52 @@ static void spell_out(char tag[static LOCALE_SIZE])
     uloc_toLanguageTag(full, tag, LOCALE_SIZE, false, &status);
 }
 
-/* A parent in another script is none: zh-TW is followed by zh-Hant-TW and zh-Hant, never by zh. */
-static void chain_add_all(struct locale_chain *chain, const char *tag)
+/* Chinese, Serbian and others that CLDR knows in a second script without a common parent. */
+static bool has_scripts(const char *tag)
 {
-    char own[LOCALE_SIZE], script[LOCALE_SIZE], parent[LOCALE_SIZE];
-    bool spelled_out = false;
+    size_t len = strcspn(tag, "-");
+    GHashTableIter i;
+    const char *child, *parent;
 
-    script_of(tag, own);
+    g_hash_table_iter_init(&i, cldr_parents());
+    while (g_hash_table_iter_next(&i, (void **)&child, (void **)&parent))
+        if (strcmp(parent, "root") == 0 && strncmp(child, tag, len) == 0 && child[len] == '-')
+            return true;
+    return false;
+}
+
+/* A parent in another script is none; false when that is where it ended. */
+static bool chain_add_parents(struct locale_chain *chain, const char *tag, const char *own)
+{
+    char script[LOCALE_SIZE], parent[LOCALE_SIZE];
+
     g_strlcpy(parent, tag, sizeof parent);
     do {
         script_of(parent, script);
-        if (strcmp(own, script) != 0) {
-            if (spelled_out)
-                return;
-            spelled_out = true;
-            g_strlcpy(parent, tag, sizeof parent);
-            spell_out(parent);
-        }
+        if (strcmp(own, script) != 0)
+            return false;
         chain_add(chain, parent);
         add_without_script(chain, parent, own);
     } while (parent_of(parent));
+    return true;
+}
+
+/* zh-TW is followed by zh-Hant-TW and zh-Hant, never by zh; zh-CN by zh-Hans-CN, zh-Hans and zh. */
+static void chain_add_all(struct locale_chain *chain, const char *tag)
+{
+    char own[LOCALE_SIZE], full[LOCALE_SIZE];
+
+    script_of(tag, own);
+    g_strlcpy(full, tag, sizeof full);
+    spell_out(full);
+    if (strcmp(own, "Latn") != 0 && has_scripts(tag)) {
+        chain_add(chain, tag);
+        chain_add_parents(chain, full, own);
+    }
+    if (!chain_add_parents(chain, tag, own))
+        chain_add_parents(chain, full, own);
+    if (strcmp(tag, "no") == 0) /* what says no more than Norwegian is Bokmal */
+        chain_add(chain, "nb");
 }
 
 void locale_chain_make(struct locale_chain *chain, const char *wanted, const char *fallback)

@@ -14,7 +14,7 @@
 #include <stdbool.h>
 
 #define LOCALE_SIZE      64
-#define LOCALE_CHAIN_MAX 10
+#define LOCALE_CHAIN_MAX 12
 
 struct locale_chain {
     char tags[LOCALE_CHAIN_MAX][LOCALE_SIZE]; /* from the most exact; the default's own chain comes last */

@@ -1,347 +1,6 @@
-#include "templates/mustache.h"
+#include "templates/mustache_own.h"
 
-#include <ctype.h>
 #include <string.h>
-
-/*
- *  text ──scan──▶ tags ──▶ flat operations; a block operation knows where it ends
- *
- *      TEXT "Hello "   VALUE name   SECTION items ─┐  TEXT ...  END ◀┘
- */
-enum op_kind { OP_TEXT, OP_VALUE, OP_SECTION, OP_INVERTED, OP_PARTIAL, OP_PARENT, OP_BLOCK, OP_END };
-
-struct op {
-    enum op_kind kind;
-    bool raw;         /* VALUE: not escaped */
-    bool dynamic;     /* PARTIAL, PARENT: the name is looked up */
-    int line, end;    /* end: index of the matching END */
-    const char *name; /* as written; TEXT: the bytes */
-    size_t len;       /* TEXT: how many */
-    char **path;      /* name split at dots; NULL for "." */
-    void *prepared;   /* TEXT: what mustache_prepare() made of it */
-    const char *indent;
-};
-
-struct mustache {
-    char *name;
-    GArray *ops;
-    GStringChunk *strings;
-    const struct mustache_literals *literals;
-};
-
-/* ---------------------------------------------------------------- compiling */
-
-struct scan {
-    struct mustache *m;
-    const char *text, *p, *end;
-    char open[16], close[16];
-    const char *indent;
-    int line;
-    const char *line_start;
-    GArray *blocks; /* indices of open block operations */
-    char *why;
-};
-
-static bool complain(struct scan *s, const char *at, const char *what)
-{
-    int line = 1;
-    const char *start = s->text;
-
-    for (const char *p = s->text; p < at; p++)
-        if (*p == '\n')
-            line++, start = p + 1;
-    s->why = g_strdup_printf("%s:%d:%d: %s", s->m->name, line, (int)(at - start) + 1, what);
-    return false;
-}
-
-static void push_op(struct scan *s, struct op op)
-{
-    op.line = s->line;
-    g_array_append_val(s->m->ops, op);
-}
-
-/* Text, with the indentation of a standalone partial put before each of its lines. */
-static void push_text(struct scan *s, const char *from, const char *to)
-{
-    g_autoptr(GString) text = g_string_new(NULL);
-
-    for (const char *p = from; p < to;) {
-        const char *eol = memchr(p, '\n', (size_t)(to - p));
-        const char *next = eol ? eol + 1 : to;
-        if (*s->indent && (p == s->text || p[-1] == '\n'))
-            g_string_append(text, s->indent);
-        g_string_append_len(text, p, next - p);
-        p = next;
-    }
-    if (text->len)
-        push_op(s, (struct op){ .kind = OP_TEXT,
-                                .name = g_string_chunk_insert_len(s->m->strings, text->str, (gssize)text->len),
-                                .len = text->len });
-    for (const char *p = from; p < to; p++)
-        s->line += *p == '\n';
-}
-
-static char **split_path(struct mustache *m, const char *name)
-{
-    if (strcmp(name, ".") == 0)
-        return NULL;
-    return g_strsplit(name, ".", 32);
-}
-
-static bool is_blank(const char *from, const char *to)
-{
-    while (from < to && (*from == ' ' || *from == '\t'))
-        from++;
-    return from == to;
-}
-
-struct tag {
-    char sigil;                /* one of "#^/>!=&{<$", or 'v' for a plain variable */
-    const char *start, *after; /* of the whole tag in the source */
-    const char *name;
-    bool dynamic;
-};
-
-static bool set_delimiters(struct scan *s, const struct tag *tag, const char *body, size_t len)
-{
-    char open[16], close[16], rest[2];
-    g_autofree char *text = g_strndup(body, len);
-
-    g_strstrip(text);
-    size_t n = strlen(text);
-    if (n < 2 || text[n - 1] != '=' || (text[n - 1] = ' ', sscanf(text, "%15s %15s %1s", open, close, rest) != 2) ||
-        strchr(open, '=') || strchr(close, '='))
-        return complain(s, tag->start, "set delimiters like {{=<% %>=}}");
-    g_strlcpy(s->open, open, sizeof s->open);
-    g_strlcpy(s->close, close, sizeof s->close);
-    return true;
-}
-
-/* Reads the tag at tag->start. */
-static bool read_tag(struct scan *s, struct tag *tag)
-{
-    const char *p = tag->start + strlen(s->open);
-    const char *close = s->close;
-    g_autofree char *triple = NULL;
-
-    while (p < s->end && isspace((unsigned char)*p))
-        p++;
-    tag->sigil = p < s->end && *p && strchr("#^/>!=&{<$", *p) ? *p++ : 'v';
-    if (tag->sigil == '{')
-        close = triple = g_strconcat("}", s->close, NULL);
-    const char *end = g_strstr_len(p, s->end - p, close);
-    if (!end)
-        return complain(s, tag->start, "this tag is not closed");
-    tag->after = end + strlen(close);
-    if (tag->sigil == '!')
-        return true;
-    if (tag->sigil == '=')
-        return set_delimiters(s, tag, p, (size_t)(end - p));
-    g_autofree char *name = g_strndup(p, (gsize)(end - p));
-    g_strstrip(name);
-    tag->dynamic = (tag->sigil == '>' || tag->sigil == '<') && *name == '*';
-    if (tag->dynamic)
-        memmove(name, name + 1, strlen(name)), g_strstrip(name);
-    if (!*name)
-        return complain(s, tag->start, "this tag has no name");
-    if (strpbrk(name, " \t\r\n{}"))
-        return complain(s, tag->start, "a name has no blanks and no braces");
-    tag->name = g_string_chunk_insert_const(s->m->strings, name);
-    return true;
-}
-
-static bool close_block(struct scan *s, const struct tag *tag)
-{
-    if (s->blocks->len == 0)
-        return complain(s, tag->start, "this closes nothing");
-    int index = g_array_index(s->blocks, int, s->blocks->len - 1);
-    struct op *block = &g_array_index(s->m->ops, struct op, index);
-    if (strcmp(block->name, tag->name) != 0) {
-        g_autofree char *what =
-            g_strdup_printf("closes \"%s\", but \"%s\" of line %d is open", tag->name, block->name, block->line);
-        return complain(s, tag->start, what);
-    }
-    block->end = (int)s->m->ops->len;
-    g_array_set_size(s->blocks, s->blocks->len - 1);
-    push_op(s, (struct op){ .kind = OP_END });
-    return true;
-}
-
-static bool open_block(struct scan *s, const struct tag *tag, enum op_kind kind, const char *indent)
-{
-    int index = (int)s->m->ops->len;
-
-    if (s->blocks->len >= MUSTACHE_MAX_NESTING)
-        return complain(s, tag->start, "sections are nested too deeply");
-    g_array_append_val(s->blocks, index);
-    push_op(s, (struct op){ .kind = kind,
-                            .name = tag->name,
-                            .path = split_path(s->m, tag->name),
-                            .dynamic = tag->dynamic,
-                            .indent = indent });
-    return true;
-}
-
-static bool emit_tag(struct scan *s, const struct tag *tag, const char *indent)
-{
-    switch (tag->sigil) {
-    case '!':
-    case '=': return true;
-    case '/': return close_block(s, tag);
-    case '#': return open_block(s, tag, OP_SECTION, NULL);
-    case '^': return open_block(s, tag, OP_INVERTED, NULL);
-    case '$': return open_block(s, tag, OP_BLOCK, NULL);
-    case '<': return open_block(s, tag, OP_PARENT, indent);
-    case '>':
-        push_op(s, (struct op){ .kind = OP_PARTIAL,
-                                .name = tag->name,
-                                .path = split_path(s->m, tag->name),
-                                .dynamic = tag->dynamic,
-                                .indent = indent });
-        return true;
-    default:
-        push_op(s, (struct op){ .kind = OP_VALUE,
-                                .name = tag->name,
-                                .path = split_path(s->m, tag->name),
-                                .raw = tag->sigil != 'v' });
-        return true;
-    }
-}
-
-/* A tag that stands alone on its line takes the line with it (not variables). */
-static bool stands_alone(const struct scan *s, const struct tag *tag, const char **line, const char **next)
-{
-    const char *from = tag->start, *to = tag->after;
-
-    if (strchr("v&{", tag->sigil))
-        return false;
-    while (from > s->text && from[-1] != '\n')
-        from--;
-    const char *eol = memchr(to, '\n', (size_t)(s->end - to));
-    const char *stop = eol ? eol : s->end;
-    if (stop > to && stop[-1] == '\r')
-        stop--;
-    if (from < s->p || !is_blank(from, tag->start) || !is_blank(to, stop))
-        return false;
-    *line = from;
-    *next = eol ? eol + 1 : s->end;
-    return true;
-}
-
-static bool scan_one(struct scan *s)
-{
-    const char *line, *next, *indent = "";
-    struct tag tag = { .start = g_strstr_len(s->p, s->end - s->p, s->open) };
-
-    if (!tag.start) {
-        push_text(s, s->p, s->end);
-        s->p = s->end;
-        return true;
-    }
-    if (!read_tag(s, &tag))
-        return false;
-    bool alone = stands_alone(s, &tag, &line, &next);
-    push_text(s, s->p, alone ? line : tag.start);
-    if (alone) {
-        g_autofree char *own = g_strndup(line, (gsize)(tag.start - line));
-        g_autofree char *all = g_strconcat(s->indent, own, NULL);
-        indent = g_string_chunk_insert_const(s->m->strings, all);
-    } else if (*s->indent && (tag.start == s->text || tag.start[-1] == '\n') && strchr("v&{", tag.sigil)) {
-        push_op(s, (struct op){ .kind = OP_TEXT,
-                                .name = g_string_chunk_insert_const(s->m->strings, s->indent),
-                                .len = strlen(s->indent) });
-    }
-    if (!emit_tag(s, &tag, indent))
-        return false;
-    s->p = alone ? next : tag.after;
-    for (const char *p = alone ? line : tag.start; p < s->p; p++)
-        s->line += *p == '\n';
-    return true;
-}
-
-struct mustache *mustache_compile(const char *name, const char *text, size_t len, const char *indent, char **why)
-{
-    struct mustache *m = g_new0(struct mustache, 1);
-    struct scan s = {
-        .m = m, .text = text, .p = text, .end = text + len, .open = "{{", .close = "}}", .line = 1, .indent = indent
-    };
-    bool good;
-
-    m->name = g_strdup(name);
-    m->ops = g_array_new(FALSE, TRUE, sizeof(struct op));
-    m->strings = g_string_chunk_new(512);
-    s.blocks = g_array_new(FALSE, FALSE, sizeof(int));
-    good = len <= MUSTACHE_MAX_SOURCE || complain(&s, text, "the file is larger than 256 kB");
-    good = good && (!memchr(text, 0, len) || complain(&s, memchr(text, 0, len), "holds a NUL byte"));
-    if (good && len && !g_utf8_validate(text, (gssize)len, &s.p))
-        good = complain(&s, s.p, "is not UTF-8");
-    s.p = text;
-    while (good && s.p < s.end)
-        good = scan_one(&s);
-    if (good && s.blocks->len) {
-        const struct op *op = &g_array_index(m->ops, struct op, g_array_index(s.blocks, int, s.blocks->len - 1));
-        s.why = g_strdup_printf("%s:%d:1: the section \"%s\" is not closed", name, op->line, op->name);
-        good = false;
-    }
-    g_array_free(s.blocks, TRUE);
-    if (good)
-        return m;
-    mustache_free(m);
-    *why = s.why;
-    return NULL;
-}
-
-void mustache_free(struct mustache *m)
-{
-    if (!m)
-        return;
-    for (guint i = 0; i < m->ops->len; i++) {
-        const struct op *op = &g_array_index(m->ops, struct op, i);
-        g_strfreev(op->path);
-        if (op->prepared)
-            m->literals->release(op->prepared);
-    }
-    g_array_free(m->ops, TRUE);
-    g_string_chunk_free(m->strings);
-    g_free(m->name);
-    g_free(m);
-}
-
-void mustache_prepare(struct mustache *m, const struct mustache_literals *literals)
-{
-    m->literals = literals;
-    for (guint i = 0; i < m->ops->len; i++) {
-        struct op *op = &g_array_index(m->ops, struct op, i);
-        if (op->kind == OP_TEXT)
-            op->prepared = literals->prepare(op->name, op->len);
-    }
-}
-
-static void mention(const struct mustache *m, int from, int to, mustache_mention_fn *on_mention, void *arg,
-                    const struct mustache_scope *scope)
-{
-    for (int i = from; i < to; i++) {
-        const struct op *op = &g_array_index(m->ops, struct op, i);
-        struct mustache_scope inner = { op->name, scope };
-        if (op->kind == OP_VALUE)
-            on_mention(arg, op->raw ? '&' : 'v', op->name, op->line, scope);
-        if (op->kind == OP_SECTION || op->kind == OP_INVERTED)
-            on_mention(arg, 's', op->name, op->line, scope);
-        if ((op->kind == OP_PARTIAL || op->kind == OP_PARENT) && !op->dynamic)
-            on_mention(arg, 'p', op->name, op->line, scope);
-        if (op->end)
-            mention(m, i + 1, op->end, on_mention, arg, op->kind == OP_SECTION ? &inner : scope);
-        i = op->end ? op->end : i;
-    }
-}
-
-void mustache_mentions(const struct mustache *m, mustache_mention_fn *on_mention, void *arg,
-                       const struct mustache_scope *scope)
-{
-    mention(m, 0, (int)m->ops->len, on_mention, arg, scope);
-}
-
-/* ---------------------------------------------------------------- rendering */
 
 /* Blocks that a child hands to its parent: the operations between `from` and `to` of a program. */
 struct overrides {
@@ -355,6 +14,9 @@ struct mustache_stack {
     GString *out;
     json_t *frames[MUSTACHE_MAX_DEPTH];
     int depth, calls;
+    int steps;
+    const char *indent; /* goes before each line of a replacement; "" outside */
+    size_t begin;       /* of our output */
     size_t max_output;
     char *why;
 };
@@ -366,6 +28,17 @@ static bool fault(struct mustache_stack *s, const struct mustache *m, const stru
     return false;
 }
 
+/* A fault of the data, which a check wants to hear of and go on; takes `what`. */
+static bool lack(struct mustache_stack *s, const struct mustache *m, const struct op *op, char *what)
+{
+    if (!s->env->lack)
+        return fault(s, m, op, what);
+    g_autofree char *full = g_strdup_printf("%s:%d: %s", m->name, op->line, what);
+    s->env->lack(s->env->arg, full);
+    g_free(what);
+    return true;
+}
+
 static json_t *lookup_outermost(const struct mustache_stack *s, const char *name)
 {
     const struct mustache_env *env = s->env;
@@ -373,7 +46,10 @@ static json_t *lookup_outermost(const struct mustache_stack *s, const char *name
 
     if (!value)
         value = json_object_get(s->frames[0], name);
-    return value || !env->missing ? value : env->missing(env->arg, name);
+    if (value && !json_is_null(value))
+        return value;
+    json_t *instead = env->missing ? env->missing(env->arg, name) : NULL; /* a default */
+    return instead ? instead : value;
 }
 
 static json_t *lookup(const struct mustache_stack *s, char *const *path)
@@ -402,7 +78,7 @@ const json_t *mustache_lookup(const struct mustache_stack *s, const char *name)
 
     if (strcmp(name, ".") != 0 && !strchr(name, '.'))
         return lookup(s, one);
-    g_auto(GStrv) path = split_path(NULL, name);
+    g_auto(GStrv) path = mustache_path(name);
     return lookup(s, path);
 }
 
@@ -484,7 +160,7 @@ static bool append_message(struct mustache_stack *s, const struct mustache *m, c
     char *what = env->message(env->arg, op->name + strlen(env->message_prefix), s, s->out);
 
     if (what)
-        return fault(s, m, op, what);
+        return lack(s, m, op, what);
     if (env->html && !op->raw)
         escape_tail(s->out, from);
     return true;
@@ -498,10 +174,10 @@ static bool append_value(struct mustache_stack *s, const struct mustache *m, con
         return append_message(s, m, op);
     const json_t *value = lookup(s, op->path);
     if (!value)
-        return !env->strict || fault(s, m, op, g_strdup_printf("the variable \"%s\" is missing", op->name));
+        return !env->strict || lack(s, m, op, g_strdup_printf("the variable \"%s\" is missing", op->name));
     size_t from = s->out->len;
     if (!mustache_scalar(value, s->out))
-        return fault(s, m, op, g_strdup_printf("\"%s\" is no text and no number", op->name));
+        return lack(s, m, op, g_strdup_printf("\"%s\" is no text and no number", op->name));
     if (env->html && !op->raw && json_is_string(value))
         escape_tail(s->out, from);
     return true;
@@ -558,7 +234,7 @@ static bool run_partial(struct mustache_stack *s, const struct mustache *m, cons
     if (!partial && !s->env->strict)
         return g_free(why), true;
     if (!partial)
-        return fault(s, m, op, why ? why : g_strdup_printf("there is no partial \"%s\"", name));
+        return lack(s, m, op, why ? why : g_strdup_printf("there is no partial \"%s\"", name));
     if (s->calls >= MUSTACHE_MAX_DEPTH)
         return fault(s, m, op, g_strdup_printf("the partial \"%s\" includes itself without end", name));
     s->calls++;
@@ -595,14 +271,39 @@ static bool run_block(struct mustache_stack *s, const struct mustache *m, const 
         return run(s, m, index + 1, op->end, over);
     if (s->calls >= MUSTACHE_MAX_DEPTH)
         return fault(s, m, op, g_strdup("blocks replace each other without end"));
+    const char *around = s->indent;
+    g_autofree char *indent = *around || *op->indent ? g_strconcat(around, op->indent, NULL) : NULL;
+    s->indent = indent ? indent : around;
     s->calls++;
-    bool good = run(s, found->m, at + 1, g_array_index(found->m->ops, struct op, at).end, over);
+    bool good = run(s, found->m, at + 1, g_array_index(found->m->ops, struct op, at).end, found->older);
     s->calls--;
+    s->indent = around;
     return good;
+}
+
+/* A line of the output that a replacement begins is indented like the block that it replaces. */
+static void append_indent(struct mustache_stack *s)
+{
+    if (*s->indent && (s->out->len == s->begin || s->out->str[s->out->len - 1] == '\n'))
+        append(s->out, s->indent, strlen(s->indent));
+}
+
+static void append_lines(struct mustache_stack *s, const char *text, size_t len)
+{
+    for (const char *p = text, *end = text + len; p < end;) {
+        const char *eol = memchr(p, '\n', (size_t)(end - p)), *next = eol ? eol + 1 : end;
+        append_indent(s);
+        append(s->out, p, (size_t)(next - p));
+        p = next;
+    }
 }
 
 static void append_literal(struct mustache_stack *s, const struct op *op)
 {
+    if (*s->indent) {
+        append_lines(s, op->name, op->len);
+        return;
+    }
     if (op->prepared && s->env->literal)
         s->env->literal(s->env->arg, s->out->len, op->prepared);
     append(s->out, op->name, op->len);
@@ -614,14 +315,19 @@ static bool run(struct mustache_stack *s, const struct mustache *m, int from, in
 
     for (int i = from; i < to && good; i++) {
         const struct op *op = &g_array_index(m->ops, struct op, i);
+        if (++s->steps > MUSTACHE_MAX_STEPS)
+            return fault(s, m, op, g_strdup("the template does not come to an end"));
         if (s->env->place && (op->kind == OP_TEXT || op->kind == OP_VALUE))
             s->env->place(s->env->arg, s->out->len, m->name, op->line);
         switch (op->kind) {
         case OP_TEXT: append_literal(s, op); break;
-        case OP_VALUE: good = append_value(s, m, op); break;
+        case OP_VALUE:
+            append_indent(s);
+            good = append_value(s, m, op);
+            break;
         case OP_SECTION: good = run_section(s, m, op, i, over); break;
         case OP_INVERTED: good = !is_false(lookup(s, op->path)) || run(s, m, i + 1, op->end, over); break;
-        case OP_PARTIAL: good = run_partial(s, m, op, NULL); break;
+        case OP_PARTIAL: good = run_partial(s, m, op, over); break; /* a parent without blocks */
         case OP_BLOCK: good = run_block(s, m, op, i, over); break;
         case OP_PARENT: good = run_partial(s, m, op, &(struct overrides){ m, i + 1, op->end, over }); break;
         case OP_END: break;
@@ -637,7 +343,9 @@ static bool run(struct mustache_stack *s, const struct mustache *m, int from, in
 
 char *mustache_render(const struct mustache *m, const struct mustache_env *env, const json_t *context, GString *out)
 {
-    struct mustache_stack s = { .env = env, .out = out, .frames = { (json_t *)context }, .depth = 1 };
+    struct mustache_stack s = {
+        .env = env, .out = out, .frames = { (json_t *)context }, .depth = 1, .indent = "", .begin = out->len
+    };
 
     s.max_output = env->max_output ? env->max_output : MUSTACHE_MAX_OUTPUT;
 

@@ -28,7 +28,8 @@
 #define MUSTACHE_MAX_SOURCE  (256 * 1024)
 #define MUSTACHE_MAX_OUTPUT  (512 * 1024)
 #define MUSTACHE_MAX_NESTING 32
-#define MUSTACHE_MAX_DEPTH   48 /* context frames, sections and partials inside each other */
+#define MUSTACHE_MAX_STEPS   500000 /* operations of a rendering: loops in loops that print nothing */
+#define MUSTACHE_MAX_DEPTH   48     /* context frames, sections and partials inside each other */
 
 struct mustache;
 struct mustache_stack;
@@ -54,6 +55,8 @@ struct mustache_env {
     json_t *(*given)(void *arg, const char *name), *(*missing)(void *arg, const char *name);
     /* Hears where a prepared literal begins in the output; NULL for nobody. */
     void (*literal)(void *arg, size_t at, const void *prepared);
+    /* Hears of what a rendering lacks ("FILE:LINE: what"), which then goes on; NULL: it stops there. */
+    void (*lack)(void *arg, const char *what);
     /* Hears from which line of which file the output comes from here on; NULL for nobody. */
     void (*place)(void *arg, size_t at, const char *file, int line);
 };
@@ -61,6 +64,9 @@ struct mustache_env {
 /* mustache_compile: NULL on a fault, with *why = "NAME:LINE:COLUMN: what" (to be freed). */
 struct mustache *mustache_compile(const char *name, const char *text, size_t len, const char *indent, char **why);
 void mustache_free(struct mustache *);
+
+/* mustache_name: as it was compiled. */
+const char *mustache_name(const struct mustache *);
 
 /* mustache_prepare: once, after compiling; the table must outlive the program. */
 void mustache_prepare(struct mustache *, const struct mustache_literals *);
@@ -80,7 +86,7 @@ bool mustache_scalar(const json_t *, GString *out);
 /* What a program mentions, for the checks: kind is 'v' variable, 's' section, 'p' partial or parent, '&' raw variable;
  * scope: the sections around it, from the innermost. */
 struct mustache_scope {
-    const char *name;
+    const char *name; /* NULL: a parent, which may put it into sections of its own */
     const struct mustache_scope *outer;
 };
 typedef void mustache_mention_fn(void *arg, char kind, const char *name, int line, const struct mustache_scope *);

@@ -6,15 +6,31 @@
 #include "templates/icu_message.h"
 #include "templates/mustache.h"
 
+#define SAID_MAX    16
+#define LAST_SECOND INT64_C(253402300799) /* of the year 9999 */
+
 /* ---------------------------------------------------------------- data of a message */
 
-static bool type_matches(const char *type, const json_t *value)
+static bool is_date(const struct library_hooks *hooks, const json_t *value)
+{
+    const char *text = json_string_value(value);
+    bool day_only = text && strlen(text) == 10;
+    g_autofree char *whole = g_strconcat(text ? text : "", day_only ? "T00:00:00Z" : "", NULL);
+    int64_t ms;
+
+    return text ? hooks->instant(&ms, whole) == NULL
+                : json_is_integer(value) && json_integer_value(value) >= 0 && json_integer_value(value) <= LAST_SECOND;
+}
+
+static bool type_matches(const struct library_hooks *hooks, const char *type, const json_t *value)
 {
     if (json_is_null(value) || strcmp(type, "any") == 0)
         return true;
+    if (strcmp(type, "date") == 0)
+        return is_date(hooks, value);
     switch (json_typeof(value)) {
-    case JSON_STRING: return strcmp(type, "string") == 0 || strcmp(type, "date") == 0;
-    case JSON_INTEGER: return strcmp(type, "integer") == 0 || strcmp(type, "number") == 0 || strcmp(type, "date") == 0;
+    case JSON_STRING: return strcmp(type, "string") == 0;
+    case JSON_INTEGER: return strcmp(type, "integer") == 0 || strcmp(type, "number") == 0;
     case JSON_REAL: return strcmp(type, "number") == 0;
     case JSON_TRUE:
     case JSON_FALSE: return strcmp(type, "boolean") == 0;
@@ -40,17 +56,18 @@ void template_check_data(const struct template *t, const json_t *data, template_
                 g_autofree char *detail = g_strdup_printf("is required by the template \"%s\"", t->name);
                 complain(arg, pointer, detail);
             }
-        } else if (type && !type_matches(type, value)) {
-            g_autofree char *detail = g_strdup_printf("must be %s %s, not %s", strchr("aeio", *type) ? "an" : "a", type,
-                                                      kinds[json_typeof(value)]);
+        } else if (type && !type_matches(t->library->hooks, type, value)) {
+            g_autofree char *detail = strcmp(type, "date") == 0
+                                          ? g_strdup("must be a date: RFC 3339 (\"2026-12-01T09:00:00Z\"), a day "
+                                                     "(\"2026-12-01\") or seconds since 1970")
+                                          : g_strdup_printf("must be %s %s, not %s", strchr("aeio", *type) ? "an" : "a",
+                                                            type, kinds[json_typeof(value)]);
             complain(arg, pointer, detail);
         }
     }
 }
 
 /* ---------------------------------------------------------------- rendering */
-
-#define SAID_MAX 16
 
 struct rendering {
     struct template *t;
@@ -100,28 +117,35 @@ static const struct voice *voice_for(struct library *l, const char *wanted)
     return v;
 }
 
-const struct mustache *library_partial(const struct library *l, const char *name, const char *part,
+/* The most exact variant of a shared partial: its key, or NULL. */
+static const char *find_source(const struct library *l, const char *folder, const char *name, const char *part,
+                               const struct locale_chain *chain, char key[static 256])
+{
+    for (int i = 0; i < chain->count; i++) {
+        g_snprintf(key, 256, "%s/%s.%s.%s", folder, name, part, chain->tags[i]);
+        if (g_hash_table_contains(l->sources, key))
+            return key;
+    }
+    g_snprintf(key, 256, "%s/%s.%s", folder, name, part);
+    if (g_hash_table_contains(l->sources, key))
+        return key;
+    g_snprintf(key, 256, "%s/%s", folder, name);
+    return g_hash_table_contains(l->sources, key) ? key : NULL;
+}
+
+const struct mustache *library_partial(const struct library *l, const char *folder, const char *name, const char *part,
                                        const struct locale_chain *chain, const char *indent, char **why)
 {
-    const char *source = NULL;
     char key[256];
 
-    for (int i = 0; i <= chain->count && !source; i++) {
-        g_snprintf(key, sizeof key, i < chain->count ? "%s.%s.%s" : "%s.%s", name, part,
-                   i < chain->count ? chain->tags[i] : "");
-        source = g_hash_table_lookup(l->sources, key);
-    }
-    if (!source) {
-        g_strlcpy(key, name, sizeof key);
-        source = g_hash_table_lookup(l->sources, key);
-    }
-    if (!source)
+    if (!find_source(l, folder, name, part, chain, key))
         return NULL;
     g_autofree char *full = g_strconcat(key, "\n", indent, NULL);
     struct mustache *m = g_hash_table_lookup(l->partials, full);
     if (m)
         return m;
-    g_autofree char *path = g_strdup_printf("%s/_layouts/%s.mustache", l->dir, key);
+    const char *source = g_hash_table_lookup(l->sources, key);
+    g_autofree char *path = g_strdup_printf("%s%s%s.mustache", l->dir ? l->dir : "", l->dir ? "/" : "", key);
     m = mustache_compile(path, source, strlen(source), indent, why);
     if (m) {
         mustache_prepare(m, &l->hooks->mail);
@@ -133,7 +157,11 @@ const struct mustache *library_partial(const struct library *l, const char *name
 static const struct mustache *on_partial(void *arg, const char *name, const char *indent, char **why)
 {
     struct rendering *r = arg;
-    return library_partial(r->t->library, name, r->part, &r->voice->chain, indent, why);
+    const struct library *l = r->t->library;
+    const struct mustache *own =
+        r->t->is_pages ? library_partial(l, PAGES, name, r->part, &r->voice->chain, indent, why) : NULL;
+
+    return own || *why ? own : library_partial(l, LAYOUTS, name, r->part, &r->voice->chain, indent, why);
 }
 
 static struct icu_message *find_message(struct rendering *r, const char *key, int *link)
@@ -189,6 +217,8 @@ static char *format_message(struct rendering *r, const char *key, GString *out)
     if (!m)
         return g_strdup_printf("no catalog of %s has the message \"%s\" for %s", r->t->name, key,
                                r->voice->chain.tags[0]);
+    if (r->request->borrowed && r->voice->speaks[link] != r->voice->chain.tags[0])
+        r->request->borrowed(r->request->arg, key, r->voice->chain.tags[link]);
     struct icu_env env = { r, on_argument, r->request->instant, on_offset };
     char *why = icu_message_format(m, r->voice->speaks[link], &env, out);
     if (!why)
@@ -217,20 +247,34 @@ static char *on_message(void *arg, const char *key, const struct mustache_stack 
     return why;
 }
 
-static const struct mustache *find_part(struct rendering *r, const char *channel, const char *part)
+static const struct mustache *localized_part(const struct rendering *r, const char *channel, const char *part, int from,
+                                             int to)
 {
     char key[128];
 
-    for (int i = 0; r->t->has_localized && i < r->voice->chain.count; i++) {
+    for (int i = from; r->t->has_localized && i < to; i++) {
         g_snprintf(key, sizeof key, "%s.%s.%s", channel, part, r->voice->chain.tags[i]);
         const struct mustache *m = g_hash_table_lookup(r->t->parts, key);
         if (m)
             return m;
     }
+    return NULL;
+}
+
+/* In the language of the texts, then the general one, which catalogs make that language, then that of another language.
+ */
+static const struct mustache *find_part(const struct rendering *r, const char *channel, const char *part)
+{
+    const struct mustache *m = localized_part(r, channel, part, 0, r->language + 1);
+    char key[128];
+
+    if (m)
+        return m;
     g_strlcpy(key, channel, sizeof key);
     g_strlcat(key, ".", sizeof key);
     g_strlcat(key, part, sizeof key);
-    return g_hash_table_lookup(r->t->parts, key);
+    m = g_hash_table_lookup(r->t->parts, key);
+    return m ? m : localized_part(r, channel, part, r->language + 1, r->voice->chain.count);
 }
 
 static bool has_text_in(const struct template *t, const char *channel, const char *locale)
@@ -286,6 +330,12 @@ static void on_literal(void *arg, size_t at, const void *prepared)
     r->request->literal(r->request->arg, r->index, at, prepared);
 }
 
+static void on_lack(void *arg, const char *what)
+{
+    const struct rendering *r = arg;
+    r->request->lack(r->request->arg, what);
+}
+
 static void on_place(void *arg, size_t at, const char *file, int line)
 {
     const struct rendering *r = arg;
@@ -304,6 +354,7 @@ static struct mustache_env env_of(struct rendering *r, bool html)
                                   .given = on_given,
                                   .missing = on_missing,
                                   .literal = r->request->literal ? on_literal : NULL,
+                                  .lack = r->request->lack ? on_lack : NULL,
                                   .place = r->request->place ? on_place : NULL };
 }
 
@@ -369,12 +420,12 @@ char *template_page(struct template *pages, const char *page, const struct rende
 {
     struct rendering r = { .t = pages, .request = request, .voice = voice_for(pages->library, request->locale) };
     struct mustache_env env = env_of(&r, true);
-    const struct mustache *m = find_part(&r, page, "html");
 
-    if (!m)
-        return g_strdup_printf("there is no page \"%s\"", page);
     r.part = "html";
     r.language = text_language(&r, page);
+    const struct mustache *m = find_part(&r, page, "html");
+    if (!m)
+        return g_strdup_printf("there is no page \"%s\"", page);
     if (language)
         g_strlcpy(language, r.voice->chain.tags[r.language], LOCALE_SIZE);
     char *why = mustache_render(m, &env, request->context, out);

@@ -1,5 +1,6 @@
 #include "dispatcher/base/token.h"
 
+#include <assert.h>
 #include <glib.h>
 #include <inttypes.h>
 #include <openssl/core_names.h>
@@ -10,8 +11,9 @@
 /*
  *  token = base64url(nonce | AES-256-GCM(payload) | tag)
  *
- * The nonce is a keyed hash of the payload: the same token for the same meaning,
- * and never the same nonce for two.  The purpose is authenticated along with it.
+ * The nonce is 96 bits of a keyed hash of purpose and payload: the same token for
+ * the same meaning, and another nonce for another.  The purpose is authenticated
+ * along with it.
  */
 #define NONCE_BYTES 12
 #define TAG_BYTES   16
@@ -31,7 +33,8 @@ static EVP_MAC_CTX *mac_new(const void *key, size_t len)
     EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(hmac);
 
-    EVP_MAC_init(ctx, key, len, params);
+    bool good = EVP_MAC_init(ctx, key, len, params);
+    assert(good);
     EVP_MAC_free(hmac);
     return ctx;
 }
@@ -40,10 +43,9 @@ static void mac(EVP_MAC_CTX *ctx, char purpose, const char *text, size_t len, gu
 {
     size_t n;
 
-    EVP_MAC_init(ctx, NULL, 0, NULL);
-    EVP_MAC_update(ctx, (const guchar *)&purpose, 1);
-    EVP_MAC_update(ctx, (const guchar *)text, len);
-    EVP_MAC_final(ctx, out, &n, 32);
+    bool good = EVP_MAC_init(ctx, NULL, 0, NULL) && EVP_MAC_update(ctx, (const guchar *)&purpose, 1) &&
+                EVP_MAC_update(ctx, (const guchar *)text, len) && EVP_MAC_final(ctx, out, &n, 32);
+    assert(good && n == 32);
 }
 
 static const struct keys *keys_of(const char *secret)
@@ -63,8 +65,9 @@ static const struct keys *keys_of(const char *secret)
     k.mac = mac_new(key, sizeof key);
     mac(root, 'c', "tidings token", 13, key);
     EVP_MAC_CTX_free(root);
-    EVP_EncryptInit_ex(k.seal = EVP_CIPHER_CTX_new(), EVP_aes_256_gcm(), NULL, key, NULL);
-    EVP_DecryptInit_ex(k.open = EVP_CIPHER_CTX_new(), EVP_aes_256_gcm(), NULL, key, NULL);
+    bool good = EVP_EncryptInit_ex(k.seal = EVP_CIPHER_CTX_new(), EVP_aes_256_gcm(), NULL, key, NULL) &&
+                EVP_DecryptInit_ex(k.open = EVP_CIPHER_CTX_new(), EVP_aes_256_gcm(), NULL, key, NULL);
+    assert(good);
     return &k;
 }
 
@@ -102,13 +105,15 @@ char *token_make(const char *secret, enum token_purpose purpose, const struct to
                          t->expires_ms),
         n;
 
+    assert(len < PAYLOAD_MAX);
     mac(k->mac, aad, payload, (size_t)len, hash);
     memcpy(token, hash, NONCE_BYTES);
-    EVP_EncryptInit_ex(k->seal, NULL, NULL, NULL, token);
-    EVP_EncryptUpdate(k->seal, NULL, &n, (guchar *)&aad, 1);
-    EVP_EncryptUpdate(k->seal, token + NONCE_BYTES, &n, (guchar *)payload, len);
-    EVP_EncryptFinal_ex(k->seal, token + NONCE_BYTES + len, &n);
-    EVP_CIPHER_CTX_ctrl(k->seal, EVP_CTRL_AEAD_GET_TAG, TAG_BYTES, token + NONCE_BYTES + len);
+    bool good = EVP_EncryptInit_ex(k->seal, NULL, NULL, NULL, token) &&
+                EVP_EncryptUpdate(k->seal, NULL, &n, (guchar *)&aad, 1) &&
+                EVP_EncryptUpdate(k->seal, token + NONCE_BYTES, &n, (guchar *)payload, len) &&
+                EVP_EncryptFinal_ex(k->seal, token + NONCE_BYTES + len, &n) &&
+                EVP_CIPHER_CTX_ctrl(k->seal, EVP_CTRL_AEAD_GET_TAG, TAG_BYTES, token + NONCE_BYTES + len);
+    assert(good);
     return base64url(token, (gsize)(NONCE_BYTES + len + TAG_BYTES));
 }
 

@@ -24,11 +24,6 @@ const GOptionEntry template_options[] = {
     { 0 },
 };
 
-static int offset_of_zone(void *arg, int64_t ms)
-{
-    return render_offset(arg, ms);
-}
-
 /* ---------------------------------------------------------------- check */
 
 struct findings {
@@ -132,7 +127,7 @@ static int template_render_command(struct cli *c, const char *name)
                                       .only_part = opt_part,
                                       .context = context,
                                       .arg = (void *)c->service->default_zone,
-                                      .offset = offset_of_zone,
+                                      .offset = render_offset,
                                       .instant = instant_parse };
     int status = template_render(t, &request, &r) ? print_rendered(parts, &r) : cli_fail("%s", r.why);
     rendered_clear(&r);

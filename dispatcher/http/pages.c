@@ -11,6 +11,7 @@
 #include "dispatcher/base/token.h"
 #include "dispatcher/consent.h"
 #include "dispatcher/http/handlers.h"
+#include "dispatcher/render.h"
 #include "schedules/instant.h"
 
 /* One visit: the token's owner, and the language found in the profile. */
@@ -23,30 +24,44 @@ struct visit {
 
 static int offset_here(void *arg, int64_t ms)
 {
-    return zone_offset(((const struct service *)arg)->default_zone, ms);
+    return render_offset((void *)((const struct service *)arg)->default_zone, ms);
+}
+
+/* A page of the operator's own that cannot be rendered gives way to the built-in one. */
+static bool render_page(struct service *s, const char *page, const struct render_request *request, GString *out,
+                        char language[static LOCALE_SIZE])
+{
+    struct library *const from[] = { s->library, s->built_in };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(from); i++) {
+        g_string_truncate(out, 0);
+        g_autofree char *why =
+            from[i] ? template_page(library_pages(from[i]), page, request, out, language) : g_strdup("no templates");
+        if (!why)
+            return true;
+        if (from[i])
+            log_error("page.failed", "{s:s, s:s}", "page", page, "why", why);
+    }
+    return false;
 }
 
 /* Takes the context. */
 static void answer_page(struct request *r, int status, const char *locale, const char *page, json_t *context)
 {
-    struct service *s = r->service;
     struct render_request request = {
-        .locale = locale, .context = context, .arg = s, .offset = offset_here, .instant = instant_parse
+        .locale = locale, .context = context, .arg = r->service, .offset = offset_here, .instant = instant_parse
     };
     char language[LOCALE_SIZE] = "";
     g_autoptr(GString) out = g_string_new(NULL);
-    g_autofree char *why = s->library ? template_page(library_pages(s->library), page, &request, out, language)
-                                      : g_strdup("there is no folder of templates");
 
-    if (why) {
-        log_error("page.failed", "{s:s, s:s}", "page", page, "why", why);
-        answer_problem(r, 500, "this page cannot be shown; the log says why");
-    } else {
+    if (render_page(r->service, page, &request, out, language)) {
         answer_header(r, "Content-Security-Policy",
                       "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
                       "frame-ancestors 'none'");
         answer_header(r, "Content-Language", language);
         answer_text(r, status, "text/html; charset=utf-8", out->str, out->len);
+    } else {
+        answer_problem(r, 500, "this page cannot be shown; the log says why");
     }
     json_decref(context);
 }
