@@ -22,14 +22,21 @@ struct checking {
     char **locales;
 };
 
+/* Each template that a layout breaks is flawed, whether that is told again or not. */
+static void mark(struct checking *c, const char *fault)
+{
+    if (c->t && !template_flaw(c->t))
+        template_set_flaw(c->t, fault);
+}
+
 static void tell(struct checking *c, bool error, const char *place, const char *what)
 {
     char *note = g_strconcat(place, ": ", what, NULL);
 
-    if (error && c->t && !template_flaw(c->t)) /* each template that a layout breaks is flawed, told once or not */
-        template_set_flaw(c->t, note);
-    if (error)
+    if (error) {
+        mark(c, note);
         g_hash_table_add(c->places, g_strdup(place));
+    }
     if (g_hash_table_add(c->told, note))
         c->o->finding(c->o->arg, error, place, what);
 }
@@ -435,6 +442,8 @@ static void on_lack(void *arg, const char *fault)
 
     if (!g_hash_table_contains(s->c->places, place))
         tell_fault(s->c, s->error, fault, s->about);
+    else if (s->error)
+        mark(s->c, fault);
 }
 
 static void on_borrowed(void *arg, const char *key, const char *locale)

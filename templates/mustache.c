@@ -196,6 +196,8 @@ static bool run_in(struct mustache_stack *s, json_t *frame, const struct mustach
 {
     if (s->depth >= MUSTACHE_MAX_DEPTH)
         return fault(s, m, op, g_strdup("sections are nested too deeply"));
+    if (++s->steps > MUSTACHE_MAX_STEPS)
+        return fault(s, m, op, g_strdup("the template does not come to an end"));
     s->frames[s->depth++] = frame;
     bool good = run(s, m, index + 1, op->end, over);
     s->depth--;

@@ -1,7 +1,7 @@
 """Every gate, status and reason that a message can meet before it is handed over."""
-import datetime, time, unittest
+import datetime, os, shutil, time, unittest
 
-from house import FlowTest, person
+from house import ROOT, FlowTest, person
 
 
 def at(seconds):
@@ -108,12 +108,18 @@ class Gates(FlowTest):
         self.end(h, h.send('refused', channels=['email']), 'sent', None)  # the daily place was given back
 
     def test_a_template_that_cannot_render_keeps_the_message_and_sends_nothing(self):
-        h = self.start()
-        id = h.send(person('r'), 'milestone', data={'name': 'Ada', 'years': 2, 'since': 'not a date'}, category='account')
+        h = self.house()
+        h.settings['templates'] = os.path.join(h.dir, 'templates')
+        shutil.copytree(os.path.join(ROOT, 'templates'), h.settings['templates'])
+        with open(h.settings['templates'] + '/welcome/email.text.mustache', 'w') as out:
+            out.write('{{name}}\n{{#link}}{{nobody}}{{/link}}\n')
+        h.write()
+        h.start()
+        id = h.send(person('r'), channels=['email'])
         self.end(h, id, 'failed', 'render_error')
         detail = h.gate(id, 'render')[0]['detail']['detail']
-        self.assertIn('milestone/email.html.mustache:', detail)
-        self.assertIn('"since"', detail)
+        self.assertIn('welcome/email.text.mustache:2', detail)
+        self.assertIn('"nobody"', detail)
         self.assertEqual(h.smtp.received, [])
         dead = h.cli_json('dead', 'list')
         self.assertEqual([(d['id'], d['reason']) for d in dead], [(id + '-e', 'render_error')])

@@ -51,6 +51,42 @@ class Templates(FlowTest):
         self.reload(h)
         self.assertEqual(self.text_of(h, h.send('r', 'order-update', channels=['email']))['Subject'], 'About 1')
 
+    def test_a_fault_in_a_layout_keeps_every_template_that_uses_it(self):
+        h = self.with_templates()
+        h.start()
+        layout = os.path.join(h.folder, '_layouts/base.html.mustache')
+        with open(layout) as f:
+            good = f.read()
+        self.put(h, '_layouts/base.html.mustache', good.replace('</body>', '{{nobody}}</body>'))
+        self.reload(h)
+        for template, more in (('welcome', {}), ('milestone', {}), ('order-update', {'channels': ['email']})):
+            self.assertEqual(h.settled(h.send(person('f'), template, **{'channels': ['email'], **more}))['status'], 'sent')
+
+    def test_a_page_that_is_broken_leaves_the_others_and_never_fails(self):
+        h = self.with_templates()
+        self.put(h, '_pages/unsubscribe.html.mustache', '<html lang="{{lang}}"><title>x</title><main>Our own page {{t.unsubscribe.button}}</main></html>\n')
+        h.start()
+        link = self.text_of(h, h.send(person('p', locale='fr'), channels=['email']))['List-Unsubscribe'].strip('<>')
+        page = lambda: h.http('GET', '/' + link.split('/', 3)[3])
+        self.assertIn('Our own page Se désabonner', page()[1])
+        self.put(h, '_pages/aaa.html.mustache', '{{#broken')
+        self.put(h, '_pages/unsubscribe.html.mustache', '{{nobody}}')
+        self.reload(h)
+        self.assertIn('Our own page', page()[1])  # the reload kept what was good
+        h.stop()
+        h.start()
+        status, text = page()
+        self.assertEqual((status, 'Se désabonner' in text, 'Our own' in text), (200, True, False))  # the built-in one
+
+    def test_loops_that_print_nothing_come_to_an_end(self):
+        h = self.with_templates()
+        self.put(h, 'loop/template.yaml', 'category: account\ndata: {i: {type: array, required: true, sample: [1]}}\n')
+        self.put(h, 'loop/sms.text.mustache', '{{#i}}{{#i}}{{#i}}{{#i}}{{/i}}{{/i}}{{/i}}{{/i}}x\n')
+        h.start()
+        d = h.settled(h.send(person('l'), 'loop', {'i': [1] * 2000}, channels=['sms']))['deliveries'][0]
+        self.assertEqual(d['reason'], 'render_error')
+        self.assertEqual(h.http('GET', '/healthz')[0], 200)
+
     def test_a_message_for_a_template_that_broke_meanwhile_is_kept_and_sent_when_it_is_mended(self):
         h = self.with_templates()
         h.start()

@@ -129,6 +129,30 @@ static void sms_are_counted_as_operators_bill_them(void **state)
     }
 }
 
+static void an_sms_is_cut_at_a_word_that_is_near_and_never_inside_a_character(void **state)
+{
+    g_autoptr(GString) parcels = g_string_new("Your parcels:"), words = g_string_new(NULL), family = g_string_new(NULL),
+                       one = g_string_new("x ");
+
+    for (int i = 0; i < 40; i++)
+        g_string_append_printf(parcels, "\nPK-%05d", i);
+    for (int i = 0; i < 60; i++)
+        g_string_append(words, "many words ");
+    for (int i = 0; i < 30; i++)
+        g_string_append(family, "ab\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x91\xa7");
+    for (int i = 0; i < 300; i++)
+        g_string_append_c(one, 'a');
+    sms_prepare(parcels, false, 1);
+    assert_true(g_str_has_suffix(parcels->str, "PK-00015...") && parcels->len <= 160);
+    sms_prepare(words, false, 2);
+    assert_true(g_str_has_suffix(words->str, "many...") || g_str_has_suffix(words->str, "words..."));
+    assert_int_equal(sms_measure(words->str).segments, 2);
+    sms_prepare(family, false, 1);
+    assert_true(g_str_has_suffix(family->str, "\xf0\x9f\x91\xa7...") || g_str_has_suffix(family->str, "b..."));
+    sms_prepare(one, false, 1);
+    assert_int_equal(one->len, 160);
+}
+
 static void a_mail_is_seven_bit_short_lined_and_takes_no_injection(void **state)
 {
     struct mail m = { .from = "a@example.com",
@@ -165,6 +189,20 @@ static void a_mail_is_seven_bit_short_lined_and_takes_no_injection(void **state)
     m.subject = "fine";
     m.from_name = "a\r\nb";
     assert_non_null(mime_compose(&m, out));
+    m.from_name = NULL;
+    static const char *const addresses[] = { "b@x\r\nBcc: e@x", "b@x> <e@x", "nobody", "" };
+    for (size_t i = 0; i < COUNT(addresses); i++) {
+        m.to = addresses[i];
+        assert_non_null(mime_compose(&m, out));
+    }
+    m.to = "b@example.com";
+    m.feedback_id = "a:b\r\nX: y";
+    assert_non_null(mime_compose(&m, out));
+    m.feedback_id = "black-friday-2026:order-confirmation:transactional-mail:example-sender";
+    g_string_truncate(out, 0);
+    assert_null(mime_compose(&m, out));
+    assert_non_null(strstr(
+        out->str, "\r\nFeedback-ID: black-friday-2026:order-confirmation:transactional-mail:example-sender\r\n"));
 }
 
 static void a_card_links_only_where_a_browser_may_go(void **state)
@@ -200,6 +238,7 @@ int main(void)
         cmocka_unit_test(mail_addresses_come_to_one_form_or_are_refused),
         cmocka_unit_test(phone_numbers_come_to_e164_or_are_refused),
         cmocka_unit_test(sms_are_counted_as_operators_bill_them),
+        cmocka_unit_test(an_sms_is_cut_at_a_word_that_is_near_and_never_inside_a_character),
         cmocka_unit_test(a_mail_is_seven_bit_short_lined_and_takes_no_injection),
         cmocka_unit_test(a_card_links_only_where_a_browser_may_go),
         cmocka_unit_test(a_signature_is_that_of_standard_webhooks),
