@@ -18,6 +18,8 @@ const struct route routes[] = {
     { "DELETE", "/v1/recipients/{id}", SCOPE_MANAGE, delete_recipient,
       "Erase a recipient and everything that hangs on it" },
     { "GET", "/v1/recipients/{id}/timeline", SCOPE_READ, get_timeline, "Everything past and pending for a person" },
+    { "GET", "/v1/recipients/{id}/next-window", SCOPE_READ, get_next_window,
+      "When this person could next be reached (?channel=&category=), and why not now" },
     { "POST", "/v1/recipients/{id}/consents", SCOPE_MANAGE, post_consent,
       "Grant or withdraw consent; a withdrawal answers its receipt" },
     { "GET", "/v1/recipients/{id}/consents", SCOPE_READ, get_consents, "The consent ledger, whole" },

@@ -1,0 +1,77 @@
+"""When people are reached: windows, blackout days, holidays, the account's zone, spreading."""
+import datetime, os, unittest
+
+from house import ROOT, FlowTest, person
+
+CATEGORIES = {'account': {'kind': 'transactional'}, 'onboarding': {'kind': 'service'}, 'drop': {'kind': 'service', 'quiet_hours': 'drop'}}
+
+
+def utc(text):
+    return datetime.datetime.fromisoformat(text.replace('Z', '+00:00'))
+
+
+def today(days=0, zone=datetime.timezone.utc):
+    return (datetime.datetime.now(zone) + datetime.timedelta(days)).date()
+
+
+class Times(FlowTest):
+    def window(self, h, who, channel='email', category='onboarding'):
+        status, answer = h.http('GET', '/v1/recipients/%s/next-window?channel=%s&category=%s' % (who, channel, category))
+        self.assertEqual(status, 200, answer)
+        return answer
+
+    def test_a_blackout_day_defers_to_the_next_and_a_transactional_message_passes(self):
+        h = self.start(categories=CATEGORIES, quiet_hours={'blackout': ['%s/%s' % (today(-1), today(1))]})
+        id = h.send(person('b'), channels=['email'])
+        d = h.reason(id, 'quiet_hours')
+        self.assertEqual(d['next_attempt_at'], '%sT00:00:00Z' % today(2))
+        self.assertEqual(h.gate(id, 'quiet_hours')[0]['detail']['cause'], 'blackout')
+        self.assertEqual(h.settled(h.send('b', channels=['email'], category='account'))['status'], 'sent')
+        self.assertEqual(h.settled(h.send('b', channels=['email'], category='drop'))['status'], 'suppressed')
+        self.assertEqual(h.settled(h.send('b', channels=['in_app']))['status'], 'sent')
+        answer = self.window(h, 'b')
+        self.assertEqual((answer['now'], answer['at'], answer['cause']), (False, '%sT00:00:00Z' % today(2), 'blackout'))
+        self.assertTrue(self.window(h, 'b', category='account')['now'])
+
+    def test_windows_of_a_kind_and_channel_in_the_zone_of_the_person_or_the_account(self):
+        h = self.start(categories=CATEGORIES, accounts={'acme': {'timezone': 'Pacific/Kiritimati'}}, windows=[
+            {'channels': ['sms'], 'kinds': ['service'], 'from': '00:00', 'to': '00:01'}, {'channels': ['sms'], 'kinds': ['service'], 'from': '23:58', 'to': '23:59'}])
+        for who, zone, hours in (('u', {'timezone': 'UTC'}, 0), ('a', {'timezone': None, 'account': 'acme'}, 14), ('n', {'timezone': 'Asia/Kathmandu', 'account': 'acme'}, 5.75)):
+            self.assertEqual(h.http('PUT', '/v1/recipients/' + who, {k: v for k, v in {**person(who), **zone}.items() if k != 'id' and v})[0], 200)
+            answer = self.window(h, who, 'sms')
+            if answer['now']:
+                continue  # this very minute
+            local = utc(answer['at']) + datetime.timedelta(hours=hours)
+            self.assertIn(local.strftime('%H:%M:%S'), ('00:00:00', '23:58:00'))
+            self.assertEqual(answer['cause'], 'window')
+            self.assertTrue(self.window(h, who, 'email')['now'])
+            d = h.reason(h.send(who, 'order-update', channels=['sms'], category='onboarding'), 'quiet_hours', 'sms')
+            self.assertEqual(d['next_attempt_at'], self.window(h, who, 'sms')['at'])
+
+    def test_what_was_deferred_is_spread_with_high_priority_first(self):
+        h = self.start(categories=CATEGORIES, quiet_hours={'blackout': [str(today())], 'spread': '3h'})
+        opens = utc('%sT00:00:00Z' % today(1))
+        for priority, third in (('high', 0), ('normal', 1), ('low', 2)):
+            waits = [utc(h.reason(h.send(person('s%d' % i), channels=['email'], priority=priority), 'quiet_hours')['next_attempt_at']) - opens for i in range(5)]
+            self.assertTrue(all(datetime.timedelta(hours=third) <= w <= datetime.timedelta(hours=third + 1) for w in waits), waits)
+            self.assertGreater(len(set(waits)), 1)
+
+    def test_the_shipped_holidays_hold_by_region(self):
+        holidays = os.path.join(ROOT, 'schedules/holidays/dach.yaml')
+        h = self.start(categories=CATEGORIES, quiet_hours={'holidays': {'region': 'DE-BY', 'file': holidays}})
+        h.http('PUT', '/v1/recipients/x', {'email': 'x@example.com', 'attributes': {'region': 'CH'}})
+        self.assertIn('now', self.window(h, 'x'))
+        for bad in ({'blackout': ['tomorrow']}, {'holidays': {'region': 'XX', 'file': holidays}}):
+            h.settings['quiet_hours'] = bad
+            h.write()
+            self.assertIn('quiet_hours' if 'blackout' in bad else 'XX', h.cli('check', status=1) + h.err)
+
+    def test_questions_that_cannot_be_answered_say_why(self):
+        h = self.start(categories=CATEGORIES)
+        for query, pointer in (('channel=fax&category=onboarding', '/channel'), ('channel=email&category=none', '/category')):
+            status, problem = h.http('GET', '/v1/recipients/x/next-window?' + query)
+            self.assertEqual((status, problem['errors'][0]['pointer']), (422, pointer))
+
+
+if __name__ == '__main__':
+    unittest.main()
