@@ -139,20 +139,37 @@ static int64_t quiet_end(const struct delivery *d, const char **cause)
     return policy_reach(service_of(d)->policy, &r, clock_now(), cause);
 }
 
+static void add_one_rule(const struct delivery *d, struct admission *a, int rule, int max)
+{
+    const struct cap *cap = &service_of(d)->policy->caps[rule];
+    struct admission_rule *r = &a->rules[a->n_rules++];
+
+    cap_window(cap, service_zone(service_of(d), d->profile), clock_now(), &r->since, &r->next);
+    r->rule = rule;
+    r->window = cap->per.ms;
+    r->max = max;
+}
+
+/* "At most so many a week" of the person's own; -1 for no such wish. */
+static int own_limit(const struct delivery *d)
+{
+    const json_t *limit = json_object_get(json_object_get(d->profile, "preferences"), "max_per_week");
+    return json_is_integer(limit) ? (int)json_integer_value(limit) : -1;
+}
+
 static void add_rules(const struct delivery *d, struct admission *a)
 {
     const struct policy *p = service_of(d)->policy;
-    const struct zone *zone = service_zone(service_of(d), d->profile);
+    const char *source = json_string_value(json_object_get(d->body, "source"));
+    struct cap_subject subject = { &d->category, d->channel, d->lane, source ? source : "" };
 
-    for (int i = 0; i < p->n_caps && a->n_rules < MAX_RULES; i++) {
-        struct admission_rule *r = &a->rules[a->n_rules];
-        if (d->category.kind == KIND_TRANSACTIONAL || !cap_selects(&p->caps[i], &d->category, d->channel))
-            continue;
-        cap_window(&p->caps[i], zone, clock_now(), &r->since, &r->next);
-        r->rule = i;
-        r->window = p->caps[i].per.ms;
-        a->n_rules++;
-    }
+    if (d->category.kind == KIND_TRANSACTIONAL)
+        return;
+    for (int i = 0; i < p->n_caps && a->n_rules < MAX_RULES - 1; i++)
+        if (cap_selects(&p->caps[i], &subject))
+            add_one_rule(d, a, i, cap_room(&p->caps[i], d->lane));
+    if (own_limit(d) >= 0)
+        add_one_rule(d, a, p->n_caps, own_limit(d));
 }
 
 static void on_suppressed(void *arg, bool ok, const char *entry)
@@ -237,9 +254,10 @@ static void fact_caps(struct delivery *d, const char *verdict, const char *over,
     for (char **c = counts; *c && **c; c++) {
         int rule = atoi(*c) - 1;
         const char *sent = strchr(*c, '=');
-        if (sent && rule >= 0 && rule < p->n_caps)
+        if (sent && rule >= 0 && rule <= p->n_caps)
             g_string_append_printf(rules, "%s{\"name\":\"%s\",\"sent\":%s,\"max\":%d}", rules->len ? "," : "",
-                                   p->caps[rule].name, sent + 1, p->caps[rule].max);
+                                   p->caps[rule].name, sent + 1,
+                                   rule == p->n_caps ? own_limit(d) : cap_room(&p->caps[rule], d->lane));
     }
     if (over && until)
         report_fact(&d->report, "cap", verdict, "{\"rules\":[%s],\"over\":\"%s\",\"until\":\"%s\"}", rules->str, over,
@@ -261,7 +279,7 @@ static void leave_outlet(struct delivery *d)
 static void over_cap(struct delivery *d)
 {
     const struct policy *p = service_of(d)->policy;
-    const struct cap *cap = d->verdict.rule >= 0 && d->verdict.rule < p->n_caps ? &p->caps[d->verdict.rule] : NULL;
+    const struct cap *cap = d->verdict.rule >= 0 && d->verdict.rule <= p->n_caps ? &p->caps[d->verdict.rule] : NULL;
     enum over over = cap ? cap->over : OVER_DEFER;
     g_autofree char *reason = g_strdup_printf("cap:%s", cap ? cap->name : "");
 

@@ -199,6 +199,7 @@ static void accept_now(struct intake *in)
         .kind = d->kind,
         .strategy = d->strategy,
         .lane = d->lane,
+        .source = json_string_value(json_object_get(d->body, "source")) ?: "",
         .send_at = in->send_at,
         .expires_at = in->expires_at,
         .profile_was = in->profile_was ? in->profile_was : "",

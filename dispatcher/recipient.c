@@ -7,6 +7,7 @@
 
 #include "channels/address.h"
 #include "dispatcher/base/ident.h"
+#include "schedules/instant.h"
 #include "schedules/zone.h"
 #include "templates/locale.h"
 
@@ -118,6 +119,42 @@ static void take_attributes(json_t *value, const char *pointer, json_t *out, jso
         json_object_set(out, "attributes", value);
 }
 
+static const char *take_pause(const json_t *value)
+{
+    int64_t ms;
+    return json_is_string(value) ? instant_parse(&ms, json_string_value(value)) : "must be an RFC 3339 time";
+}
+
+static const char *take_limit(const json_t *value)
+{
+    return json_is_integer(value) && json_integer_value(value) >= 0 && json_integer_value(value) <= 1000
+               ? NULL
+               : "must be a number from 0 to 1000";
+}
+
+/* What people choose for themselves, besides channels and consent. */
+static void take_preferences(json_t *value, const char *pointer, json_t *out, json_t *errors)
+{
+    static const struct {
+        const char *name, *(*check)(const json_t *);
+    } known[] = { { "pause_until", take_pause }, { "max_per_week", take_limit } };
+    const char *key;
+    json_t *item;
+
+    if (!json_is_object(value))
+        problem_add(errors, pointer, "must be an object with pause_until and max_per_week");
+    json_object_foreach (value, key, item) {
+        g_autofree char *at = g_strdup_printf("%s/%s", pointer, key);
+        const char *why = "is unknown; there are pause_until and max_per_week";
+        for (size_t i = 0; i < G_N_ELEMENTS(known); i++)
+            if (strcmp(known[i].name, key) == 0)
+                why = json_is_null(item) ? NULL : known[i].check(item);
+        if (why)
+            problem_add(errors, at, "%s", why);
+    }
+    json_object_set(out, "preferences", value);
+}
+
 static void take_field(const char *key, json_t *value, const char *pointer, json_t *out, json_t *errors)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(fields); i++) {
@@ -132,8 +169,8 @@ static void take_field(const char *key, json_t *value, const char *pointer, json
         return;
     }
     problem_add(errors, pointer,
-                "is unknown; a recipient has id, email, phone, locale, timezone, account, role, persona, channels and "
-                "attributes");
+                "is unknown; a recipient has id, email, phone, locale, timezone, account, role, persona, channels, "
+                "preferences and attributes");
 }
 
 json_t *recipient_check(const json_t *in, const char *at, json_t *errors)
@@ -153,6 +190,8 @@ json_t *recipient_check(const json_t *in, const char *at, json_t *errors)
             take_channels(value, pointer, out, errors);
         else if (strcmp(key, "attributes") == 0)
             take_attributes(value, pointer, out, errors);
+        else if (strcmp(key, "preferences") == 0)
+            take_preferences(value, pointer, out, errors);
         else
             take_field(key, value, pointer, out, errors);
     }

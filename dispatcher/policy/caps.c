@@ -1,10 +1,34 @@
 #include "dispatcher/policy/policy.h"
 
-bool cap_selects(const struct cap *c, const struct category *category, enum channel channel)
+static bool named(char *const *list, const char *name)
 {
-    if (!(c->kinds >> category->kind & 1) || !(c->channels >> channel & 1))
+    return list && g_strv_contains((const char *const *)list, name);
+}
+
+/* Any of the three lists of what is counted only, or left out. */
+static bool singled_out(const struct cap_selector *s, const struct cap_subject *d)
+{
+    return s->kinds >> d->category->kind & 1 || named(s->categories, d->category->name) || named(s->sources, d->source);
+}
+
+bool cap_selects(const struct cap *c, const struct cap_subject *d)
+{
+    const struct cap_selector *held = &c->held;
+
+    if (singled_out(&c->also, d) || singled_out(&c->free, d))
         return false;
-    return !c->categories || g_strv_contains((const char *const *)c->categories, category->name);
+    return held->kinds >> d->category->kind & 1 && held->channels >> d->channel & 1 && held->lanes >> d->lane & 1 &&
+           (!held->categories || named(held->categories, d->category->name)) &&
+           (!held->sources || named(held->sources, d->source));
+}
+
+int cap_room(const struct cap *c, enum lane lane)
+{
+    int room = c->max;
+
+    for (int higher = LANE_HIGH; higher < (int)lane; higher++)
+        room -= c->keep[higher];
+    return room;
 }
 
 /* Midnight at which the calendar window of `unit` that holds c begins, and `step` windows later. */

@@ -11,6 +11,7 @@ static const char *const consents[] = { "none", "opt_out", "opt_in" };
 static const char *const quiets[] = { "ignore", "defer", "drop" };
 static const char *const overs[] = { "drop", "defer", "next_channel" };
 static const char *const channels[] = { "email", "sms", "in_app" };
+static const char *const lanes[] = { "high", "normal", "low" };
 
 const char *consent_rule_name(enum consent_rule rule)
 {
@@ -104,35 +105,96 @@ const struct category *policy_category(const struct policy *p, const char *name)
 
 /* ---------------------------------------------------------------- caps */
 
-static char *add_cap(struct policy *p, const struct config *config, int index, const json_t *from)
+static char **names_of(const json_t *list)
 {
-    struct cap *c = &p->caps[index];
-    const json_t *categories = setting_json(from, "caps[].categories");
+    char **names = list ? g_new0(char *, json_array_size(list) + 1) : NULL;
     json_t *item;
     size_t i;
 
+    json_array_foreach ((json_t *)list, i, item)
+        names[i] = g_strdup(json_string_value(item));
+    return names;
+}
+
+static struct cap_selector few_of(const json_t *kind_list, const json_t *categories, const json_t *sources)
+{
+    return (struct cap_selector){ .kinds = bits_of(kinds, 3, kind_list, 0),
+                                  .categories = names_of(categories),
+                                  .sources = names_of(sources) };
+}
+
+static void take_selectors(struct cap *c, const json_t *from)
+{
+    const json_t *categories = setting_json(from, "caps[].categories"), *also = setting_json(from, "caps[].count_only"),
+                 *free = setting_json(from, "caps[].exempt");
+
+    c->held = (struct cap_selector){
+        .kinds = bits_of(kinds, 3, setting_json(from, "caps[].kinds"),
+                         categories ? 7 : 1u << KIND_SERVICE | 1u << KIND_MARKETING),
+        .channels = bits_of(channels, 3, setting_json(from, "caps[].channels"), 7),
+        .lanes = bits_of(lanes, LANES, setting_json(from, "caps[].priorities"), 7),
+        .categories = names_of(categories),
+        .sources = names_of(setting_json(from, "caps[].sources")),
+    };
+    c->also =
+        few_of(json_object_get(also, "kinds"), json_object_get(also, "categories"), json_object_get(also, "sources"));
+    c->free =
+        few_of(json_object_get(free, "kinds"), json_object_get(free, "categories"), json_object_get(free, "sources"));
+}
+
+static char *check_names(const struct policy *p, const struct config *config, int index, const char *key, char **names)
+{
+    for (int i = 0; names && names[i]; i++)
+        if (!policy_category(p, names[i])) {
+            g_autofree char *path = g_strdup_printf("caps[%d].%s[%d]", index, key, i);
+            return config_complaint(config, path, "names a category that does not exist");
+        }
+    return NULL;
+}
+
+static char *check_cap(const struct policy *p, const struct config *config, int index)
+{
+    const struct cap *c = &p->caps[index];
+    char *why = check_names(p, config, index, "categories", c->held.categories);
+
+    why = why ? why : check_names(p, config, index, "count_only.categories", c->also.categories);
+    why = why ? why : check_names(p, config, index, "exempt.categories", c->free.categories);
+    for (int j = 0; j < index && !why; j++)
+        if (strcmp(p->caps[j].name, c->name) == 0) {
+            g_autofree char *path = g_strdup_printf("caps[%d].name", index);
+            why = config_complaint(config, path, "is the name of another cap already");
+        }
+    if (!why && strcmp(c->name, CAP_OWN) == 0) {
+        g_autofree char *path = g_strdup_printf("caps[%d].name", index);
+        why = config_complaint(config, path, "is the name of what people choose for themselves");
+    }
+    return why;
+}
+
+static char *add_cap(struct policy *p, const struct config *config, int index, const json_t *from)
+{
+    struct cap *c = &p->caps[index];
+    const json_t *keep = setting_json(from, "caps[].keep");
+
     c->name = g_strdup(setting_text(from, "caps[].name"));
-    c->kinds = bits_of(kinds, 3, setting_json(from, "caps[].kinds"),
-                       categories ? 7 : 1u << KIND_SERVICE | 1u << KIND_MARKETING);
-    c->channels = bits_of(channels, 3, setting_json(from, "caps[].channels"), 7);
+    take_selectors(c, from);
+    c->keep[LANE_HIGH] = (int)setting_int(keep, "caps[].keep.high");
+    c->keep[LANE_NORMAL] = (int)setting_int(keep, "caps[].keep.normal");
     c->max = (int)setting_int(from, "caps[].max");
     setting_window_parse(&c->per, setting_text(from, "caps[].per"));
     c->over = (enum over)INDEX_OF(overs, setting_text(from, "caps[].over"));
-    if (categories)
-        c->categories = g_new0(char *, json_array_size(categories) + 1);
-    json_array_foreach ((json_t *)categories, i, item) {
-        c->categories[i] = g_strdup(json_string_value(item));
-        if (!policy_category(p, c->categories[i])) {
-            g_autofree char *path = g_strdup_printf("caps[%d].categories[%zu]", index, i);
-            return config_complaint(config, path, "names a category that does not exist");
-        }
-    }
-    for (int j = 0; j < index; j++)
-        if (strcmp(p->caps[j].name, c->name) == 0) {
-            g_autofree char *path = g_strdup_printf("caps[%d].name", index);
-            return config_complaint(config, path, "is the name of another cap already");
-        }
-    return NULL;
+    return check_cap(p, config, index);
+}
+
+/* The last rule is the one that people choose for themselves: so many a week of what is not needed. */
+static void add_own_cap(struct policy *p)
+{
+    struct cap *own = &p->caps[p->n_caps];
+
+    own->name = g_strdup(CAP_OWN);
+    own->held = (struct cap_selector){ .kinds = 1u << KIND_SERVICE | 1u << KIND_MARKETING, .channels = 7, .lanes = 7 };
+    own->per = (struct setting_window){ .ms = CAP_OWN_MS };
+    own->over = OVER_DROP;
 }
 
 static char *add_caps(struct policy *p, const struct config *config)
@@ -147,6 +209,7 @@ static char *add_caps(struct policy *p, const struct config *config)
     json_array_foreach ((json_t *)list, i, item)
         if (!why)
             why = add_cap(p, config, (int)i, item);
+    add_own_cap(p);
     return why;
 }
 
@@ -179,9 +242,13 @@ void policy_free(struct policy *p)
 {
     if (!p)
         return;
-    for (int i = 0; i < p->n_caps; i++) {
+    for (int i = 0; p->caps && i <= p->n_caps; i++) {
+        struct cap_selector *const all[] = { &p->caps[i].held, &p->caps[i].also, &p->caps[i].free };
         g_free(p->caps[i].name);
-        g_strfreev(p->caps[i].categories);
+        for (size_t n = 0; n < G_N_ELEMENTS(all); n++) {
+            g_strfreev(all[n]->categories);
+            g_strfreev(all[n]->sources);
+        }
     }
     g_free(p->caps);
     g_hash_table_unref(p->categories);

@@ -34,10 +34,21 @@ struct category {
     bool sms_cut, sms_transliterate;
 };
 
+/* Which sends are meant.  Bits by enum; a list that is NULL stands for all. */
+struct cap_selector {
+    unsigned kinds, channels, lanes;
+    char **categories, **sources;
+};
+
+#define CAP_OWN    "own" /* what people choose for themselves, as cap:own */
+#define CAP_OWN_MS (7 * INT64_C(86400000))
+
 struct cap {
     char *name;
-    unsigned kinds, channels; /* bits by enum */
-    char **categories;        /* NULL: all */
+    struct cap_selector held; /* what it counts and holds back */
+    struct cap_selector also; /* what it counts only: any of its three lists, each empty when NULL */
+    struct cap_selector free; /* what it leaves out, likewise */
+    int keep[LANES];          /* places that lower priorities than this cannot take */
     int max;
     struct setting_window per;
     enum over over;
@@ -56,7 +67,7 @@ struct retry {
 
 struct policy {
     GHashTable *categories; /* name → struct category */
-    struct cap *caps;
+    struct cap *caps;       /* n_caps of the configuration, and CAP_OWN behind them */
     int n_caps;
     bool has_quiet;
     struct quiet quiet;
@@ -83,8 +94,19 @@ const struct category *policy_category(const struct policy *, const char *name);
 unsigned policy_kind_bits(const json_t *list);
 unsigned policy_channel_bits(const json_t *list);
 
-/* cap_selects: whether a cap counts a delivery of this kind, channel and category. */
-bool cap_selects(const struct cap *, const struct category *, enum channel);
+/* A delivery as caps see it. */
+struct cap_subject {
+    const struct category *category;
+    enum channel channel;
+    enum lane lane;
+    const char *source; /* "" for none */
+};
+
+/* cap_selects: whether a cap holds such a delivery back when it is full. */
+bool cap_selects(const struct cap *, const struct cap_subject *);
+
+/* cap_room: how many places a priority may take; 0 and less: none. */
+int cap_room(const struct cap *, enum lane);
 
 /* cap_window: the window that holds `now` for a person in `zone`: sends since *since count, and for calendar windows
  * the next one begins at *next (0 for rolling ones). */

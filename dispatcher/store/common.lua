@@ -7,14 +7,14 @@
 --   t:<mid>      trace, a list of JSON                 due:<L><lane> when each waiting mid is due
 --   lease        mid..L -> end of the lease (real)     fence        grows with each claim
 --   u:<rid>      profile, JSON                         p:<rid>      pending mids by send time
---   r:<rid>      finished mids by when they finished     h:<rid>      sends that caps count: mid..L|kind|category
+--   r:<rid>      finished mids by when they finished     h:<rid>      sends that caps count (send())
 --   c:<rid>      consent: category|L -> state:at:seq   cl:<rid>     consent ledger, a list
 --   x:<rid>      supersede value -> mid                dead         failed mid..L by time
 --   i:<rid> io:<rid>  inbox                            sup:<address> sups  suppression
 --   k:<key>      idempotency
 --
 -- State: r rid, c category, k kind, a send_at, x expires, q strategy, h channels in order, l lane, u supersede,
---        n open deliveries, z accepted at; and for each channel letter L:
+--        n open deliveries, z accepted at, w source; and for each channel letter L:
 --        Ls status, La attempts, Ld due, Lr reason, Lf fence, Lp provider, Lt sent at, Li provider's reference,
 --        Lo resend ("r") or hold ("h") when the outcome is lost, Lm set once an outcome was lost, Lx admissions
 --        without a settlement
@@ -60,11 +60,21 @@ local function reopen(mid, rid)
   call('ZADD', P..'p:'..rid, call('HGET', s, 'a'), mid)
 end
 
+-- A member of h:<rid>: mid..L|kind|lane|category|source.
+local function send(mid, L, kind, lane, cat, source)
+  return mid..L..'|'..kind..'|'..lane..'|'..cat..'|'..(source or '')
+end
+
+local function read_send(member)
+  local mid, L, kind, lane, cat, source = string.match(member, '^([^|]*)([^|])|(.)|(.)|([^|]*)|(.*)$')
+  return { mid = mid, L = L, kind = kind, lane = lane, cat = cat, source = source }
+end
+
 -- What ending or settling a delivery needs to know, read once.
 local function state(mid, L)
-  local v = call('HMGET', P..'s:'..mid, L..'s', 'r', 'c', 'k', 'q', 'h', 'l', 'u', 'n', 'a', L..'m', L..'f', L..'r', L..'a')
+  local v = call('HMGET', P..'s:'..mid, L..'s', 'r', 'c', 'k', 'q', 'h', 'l', 'u', 'n', 'a', L..'m', L..'f', L..'r', L..'a', 'w')
   return { st = v[1], rid = v[2], cat = v[3], kind = v[4], q = v[5], h = v[6], lane = v[7], u = v[8], n = v[9], at = v[10],
-    maybe = v[11], fence = v[12], reason = v[13], attempts = v[14] }
+    maybe = v[11], fence = v[12], reason = v[13], attempts = v[14], source = v[15] }
 end
 
 -- Ends a delivery.  keep: its place in the caps' history stays.  next: strategy first goes on to the next channel.
@@ -78,7 +88,7 @@ local function finish(mid, L, code, reason, keep, next, ret, ret_events, known, 
   elseif leases then leases[#leases + 1] = mid..L
   else call('ZREM', P..'lease', mid..L) end
   -- what may have arrived keeps its place, whatever becomes of the next try
-  if not keep and not maybe then call('ZREM', P..'h:'..rid, mid..L..'|'..kind..'|'..cat) end
+  if not keep and not maybe then call('ZREM', P..'h:'..rid, send(mid, L, kind, lane, cat, d.source)) end
   local N = ''
   if next and q == 'f' then
     for after in string.gmatch(string.sub(h, string.find(h, L, 1, true) + 1), '.') do

@@ -41,8 +41,9 @@ end
 
 local last = {}
 for _, member in ipairs(call('ZREVRANGE', P..'h:'..rid, 0, 199)) do
-  local mid, L, hcat = string.match(member, '^(.*)(.)|.|(.*)$')
-  if (cat == '*' or cat == hcat) and (ch == '*' or ch == L) then
+  local one = read_send(member)
+  local mid, L = one.mid, one.L
+  if (cat == '*' or cat == one.cat) and (ch == '*' or ch == L) then
     local st, sent = unpack(call('HMGET', P..'s:'..mid, L..'s', L..'t'))
     if st == 'T' or st == 'D' then
       last = { mid..'-'..L, sent }

@@ -107,25 +107,41 @@ void store_claim(struct store *s, int partition, int64_t lease_ms, const int roo
 
 /* ---------------------------------------------------------------- admit */
 
+static void add_letters(struct args *a, unsigned bits, const char *letters)
+{
+    char list[8] = "";
+
+    for (int i = 0, n = 0; letters[i]; i++)
+        if (bits >> i & 1)
+            list[n++] = letters[i], list[n] = '\0';
+    args_text(a, list);
+}
+
+/* ",a,b," or "" for none */
+static void add_names(struct args *a, char *const *names)
+{
+    g_autoptr(GString) list = g_string_new(NULL);
+
+    for (; names && *names; names++)
+        g_string_append_printf(list, "%s%s,", list->len ? "" : ",", *names);
+    args_text(a, list->str);
+}
+
 static void add_rule(struct args *a, const struct cap *cap)
 {
-    char kinds[4] = "", channels[4] = "";
-    GString *categories = g_string_new(NULL);
+    const struct cap_selector *const few[] = { &cap->also, &cap->free };
 
-    for (int i = 0, n = 0; i < 3; i++)
-        if (cap->kinds >> i & 1)
-            kinds[n++] = "tsm"[i], kinds[n] = '\0';
-    for (int i = 0, n = 0; i < CHANNEL_COUNT; i++)
-        if (cap->channels >> i & 1)
-            channels[n++] = channel_letters[i], channels[n] = '\0';
-    for (char **c = cap->categories; c && *c; c++)
-        g_string_append_printf(categories, "%s%s,", categories->len ? "" : ",", *c);
-    args_int(a, cap->max);
     args_int(a, cap->over);
-    args_text(a, kinds);
-    args_text(a, channels);
-    args_text(a, categories->str);
-    g_string_free(categories, TRUE);
+    add_letters(a, cap->held.kinds, "tsm");
+    add_letters(a, cap->held.channels, channel_letters);
+    add_letters(a, cap->held.lanes, "012");
+    add_names(a, cap->held.categories);
+    add_names(a, cap->held.sources);
+    for (size_t i = 0; i < G_N_ELEMENTS(few); i++) {
+        add_letters(a, few[i]->kinds, "tsm");
+        add_names(a, few[i]->categories);
+        add_names(a, few[i]->sources);
+    }
 }
 
 struct batch *admit_batch(const struct policy *p)
@@ -133,11 +149,11 @@ struct batch *admit_batch(const struct policy *p)
     struct batch *b = batch_new("admit");
     int64_t history = MIN_HISTORY_MS;
 
-    for (int i = 0; i < p->n_caps; i++)
+    for (int i = 0; i <= p->n_caps; i++)
         history = MAX(history, p->caps[i].per.ms);
     args_int(b->args, history);
-    args_int(b->args, p->n_caps);
-    for (int i = 0; i < p->n_caps; i++)
+    args_int(b->args, p->n_caps + 1);
+    for (int i = 0; i <= p->n_caps; i++)
         add_rule(b->args, &p->caps[i]);
     return b;
 }
@@ -157,6 +173,7 @@ void admit_add(struct batch *b, const struct admission *a)
         args_int(b->args, a->rules[i].since);
         args_int(b->args, a->rules[i].next);
         args_int(b->args, a->rules[i].window);
+        args_int(b->args, a->rules[i].max);
     }
 }
 

@@ -55,7 +55,7 @@ for i = 9, #ARGV, 14 do
       call('HSET', s, L..'r', reason, L..'x', 0, unpack(more))
       if keep == '1' then call('HSET', s, L..'m', 1)
       elseif not maybe then
-        call('ZREM', P..'h:'..rid, member..'|'..d.kind..'|'..d.cat)
+        call('ZREM', P..'h:'..rid, send(mid, L, d.kind, d.lane, d.cat, d.source))
       end
       schedule(mid, L, lane, due)
       if not wake or tonumber(due) < wake then wake = tonumber(due) end

@@ -93,7 +93,7 @@ typedef void claim_fn(void *arg, bool ok, const struct claims *);
 void store_claim(struct store *, int partition, int64_t lease_ms, const int room[CHANNEL_COUNT], claim_fn *, void *arg);
 
 struct admission_rule { /* one cap for one delivery */
-    int rule;
+    int rule, max;
     int64_t since, next, window;
 };
 struct admission {
@@ -167,7 +167,7 @@ void store_suppressed(struct store *, const char *address, suppressed_fn *, void
 
 struct acceptance {
     char id[MESSAGE_ID_SIZE];
-    const char *recipient, *body, *category, *supersede; /* supersede "" for none */
+    const char *recipient, *body, *category, *supersede, *source; /* the last two "" for none */
     size_t body_len;
     char kind, strategy; /* t s m; a f */
     char channels[CHANNEL_COUNT + 1];

@@ -107,6 +107,27 @@ class Gates(FlowTest):
         h.http('PATCH', '/v1/recipients/refused', {'email': 'better@example.com'})
         self.end(h, h.send('refused', channels=['email']), 'sent', None)  # the daily place was given back
 
+    def test_caps_select_by_source_and_priority_keep_places_count_only_and_exempt(self):
+        h = self.start(categories={**CATEGORIES, 'news': {'kind': 'service'}, 'vip': {'kind': 'service'}}, caps=[
+            {'name': 'shop', 'sources': ['shop'], 'max': 1, 'per': '1h'},
+            {'name': 'low', 'priorities': ['low'], 'max': 1, 'per': '1h'},
+            {'name': 'kept', 'categories': ['news'], 'max': 2, 'per': '1h', 'keep': {'high': 1}},
+            {'name': 'all', 'max': 3, 'per': '1h', 'count_only': {'kinds': ['transactional']}, 'exempt': {'categories': ['vip']}}])
+        send = lambda who, **more: h.settled(h.send(who, channels=['email'], **more))['deliveries'][0]['reason']
+        self.assertEqual([send(person('a'), source='shop'), send('a', source='shop'), send('a', source='crm')], [None, 'cap:shop', None])
+        self.assertEqual([send(person('b'), priority='low'), send('b', priority='low'), send('b')], [None, 'cap:low', None])
+        self.assertEqual([send(person('c'), category='news'), send('c', category='news'), send('c', category='news', priority='high'), send('c', category='news', priority='high')],
+                         [None, 'cap:kept', None, 'cap:kept'])
+        self.assertEqual([send(person('d'), category='account') for _ in range(3)] + [send('d'), send('d', category='account'), send('d', category='vip')],
+                         [None, None, None, 'cap:all', None, None])
+
+    def test_a_person_may_say_how_many_a_week(self):
+        h = self.start()
+        self.assertEqual(h.http('PUT', '/v1/recipients/o', {'email': 'o@example.com', 'preferences': {'max_per_week': 1}})[0], 200)
+        reasons = [h.settled(h.send('o', channels=['email'], **more))['deliveries'][0]['reason'] for more in ({}, {}, {'category': 'account'})]
+        self.assertEqual(reasons, [None, 'cap:own', None])
+        self.assertEqual(h.http('PUT', '/v1/recipients/o', {'preferences': {'max_per_week': -1}})[1]['errors'][0]['pointer'], '/preferences/max_per_week')
+
     def test_a_template_that_cannot_render_keeps_the_message_and_sends_nothing(self):
         h = self.house()
         h.settings['templates'] = os.path.join(h.dir, 'templates')

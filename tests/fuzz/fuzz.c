@@ -64,7 +64,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     struct icu_message *m = g_utf8_validate(text, -1, NULL) ? icu_message_parse(text, &why) : NULL;
 
     if (m) {
-        json_auto_t *args = json_pack("{s:i, s:s, s:s}", "n", 3, "name", "Ada", "d", "2026-12-01T09:00:00Z");
+        int64_t number = 0;
+        memcpy(&number, data, MIN(len, sizeof number));
+        json_auto_t *args =
+            json_pack("{s:I, s:s, s:s}", "n", (json_int_t)number, "name", text, "d", "2026-12-01T09:00:00Z");
+        if (len % 3 == 0)
+            json_object_set_new(args, "d", json_integer((json_int_t)number));
         struct icu_env env = { args, on_value, instant_parse, on_offset };
         g_autoptr(GString) out = g_string_new(NULL);
         why = icu_message_format(m, "pl", &env, out);
@@ -159,7 +164,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         check_wire(out);
     m.subject = "x";
     m.from_name = NULL;
-    m.in_reply_to = m.feedback_id = mime_id_good(text) ? text : NULL;
+    m.in_reply_to = mime_id_good(text) ? text : NULL;
+    m.feedback_id = "campaign:template:category:sender";
     m.attachments = files;
     m.attachment_count = 2;
     if (mime_type_check(text))
