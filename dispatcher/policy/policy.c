@@ -125,8 +125,7 @@ static struct cap_selector few_of(const json_t *kind_list, const json_t *categor
 
 static void take_selectors(struct cap *c, const json_t *from)
 {
-    const json_t *categories = setting_json(from, "caps[].categories"), *also = setting_json(from, "caps[].count_only"),
-                 *free = setting_json(from, "caps[].exempt");
+    const json_t *categories = setting_json(from, "caps[].categories");
 
     c->held = (struct cap_selector){
         .kinds = bits_of(kinds, 3, setting_json(from, "caps[].kinds"),
@@ -136,10 +135,10 @@ static void take_selectors(struct cap *c, const json_t *from)
         .categories = names_of(categories),
         .sources = names_of(setting_json(from, "caps[].sources")),
     };
-    c->also =
-        few_of(json_object_get(also, "kinds"), json_object_get(also, "categories"), json_object_get(also, "sources"));
-    c->free =
-        few_of(json_object_get(free, "kinds"), json_object_get(free, "categories"), json_object_get(free, "sources"));
+    c->also = few_of(setting_json(from, "caps[].count_only.kinds"), setting_json(from, "caps[].count_only.categories"),
+                     setting_json(from, "caps[].count_only.sources"));
+    c->free = few_of(setting_json(from, "caps[].exempt.kinds"), setting_json(from, "caps[].exempt.categories"),
+                     setting_json(from, "caps[].exempt.sources"));
 }
 
 static char *check_names(const struct policy *p, const struct config *config, int index, const char *key, char **names)
@@ -174,12 +173,11 @@ static char *check_cap(const struct policy *p, const struct config *config, int 
 static char *add_cap(struct policy *p, const struct config *config, int index, const json_t *from)
 {
     struct cap *c = &p->caps[index];
-    const json_t *keep = setting_json(from, "caps[].keep");
 
     c->name = g_strdup(setting_text(from, "caps[].name"));
     take_selectors(c, from);
-    c->keep[LANE_HIGH] = (int)setting_int(keep, "caps[].keep.high");
-    c->keep[LANE_NORMAL] = (int)setting_int(keep, "caps[].keep.normal");
+    c->keep[LANE_HIGH] = (int)setting_int(from, "caps[].keep.high");
+    c->keep[LANE_NORMAL] = (int)setting_int(from, "caps[].keep.normal");
     c->max = (int)setting_int(from, "caps[].max");
     setting_window_parse(&c->per, setting_text(from, "caps[].per"));
     c->over = (enum over)INDEX_OF(overs, setting_text(from, "caps[].over"));
