@@ -21,6 +21,7 @@
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/policy/times.h"
+#include "dispatcher/preferences.h"
 #include "dispatcher/worker.h"
 #include "schedules/instant.h"
 
@@ -132,6 +133,13 @@ static bool preferred(const struct delivery *d)
     return false;
 }
 
+/* Until when the person wants to hear nothing that can wait, 0 for now. */
+static int64_t pause_end(const struct delivery *d)
+{
+    int64_t until = d->category.kind == KIND_TRANSACTIONAL ? 0 : preferences_pause(d->profile);
+    return until > clock_now() ? until : 0;
+}
+
 /* The instant from which the person may be reached, 0 for now. */
 static int64_t quiet_end(const struct delivery *d, const char **cause)
 {
@@ -217,9 +225,9 @@ void delivery_admission(struct delivery *d, struct batch *batch)
         .kind = "tsm"[d->category.kind],
         .fence = d->fence,
         .consent = d->category.consent,
-        .later = !preferred(d)          ? 'p'
-                 : quiet_end(d, &cause) ? 'q'
-                                        : 0,
+        .later = !preferred(d) || pause_end(d) ? 'p'
+                 : quiet_end(d, &cause)        ? 'q'
+                                               : 0,
         .render_failed = d->made.why != NULL,
     };
 
@@ -302,7 +310,13 @@ static void not_now(struct delivery *d)
         end_unsent(d, 'P', "preference", true);
         return;
     }
-    int64_t until = quiet_end(d, &cause);
+    int64_t until = pause_end(d);
+    if (until) {
+        report_fact(&d->report, "preference", "deferred", "{\"pause_until\":\"%s\"}", instant_format(at, until));
+        put_off(d, "preference", until, false);
+        return;
+    }
+    until = quiet_end(d, &cause);
     report_fact(&d->report, "preference", "pass", NULL);
     if (until < 0 || d->category.quiet == QUIET_DROP) {
         report_fact(&d->report, "quiet_hours", "suppressed", "{\"zone\":\"%s\",\"cause\":\"%s\"}", zone, cause);

@@ -620,8 +620,10 @@ static void check_page(void *arg, const char *file, const char *page, const char
                        const struct mustache *m)
 {
     struct checking *c = arg;
-    json_auto_t *context = json_pack("{s:s, s:[{s:s, s:b}], s:[]}", "category", "marketing", "categories", "category",
-                                     "marketing", "on", 1, "templates");
+    json_auto_t *context =
+        json_pack("{s:s, s:[{s:s, s:b}], s:[{s:s, s:b}], s:[{s:i, s:b}], s:s, s:[]}", "category", "marketing",
+                  "categories", "category", "marketing", "on", 1, "channels", "channel", "email", "on", 1, "limits",
+                  "limit", 1, "chosen", 1, "pause", "2026-12-01", "templates");
     struct render_request request = {
         .context = context, .offset = page_offset, .instant = c->o->instant, .arg = (void *)c->o
     };

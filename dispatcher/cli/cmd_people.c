@@ -8,6 +8,7 @@
 #include "dispatcher/consent.h"
 #include "dispatcher/intake.h"
 #include "dispatcher/message.h"
+#include "dispatcher/profile.h"
 #include "dispatcher/recipient.h"
 
 const GOptionEntry recipient_options[] = { { 0 } };
@@ -25,73 +26,41 @@ static int print_answer(struct cli *c, struct cli_answer *a)
 /* ---------------------------------------------------------------- import */
 
 struct import {
-    struct cli *cli;
     struct stream_line *line;
-    json_t *patch;
-    char *was, *now;
-    int races;
+    char id[129];
 };
 
-static void import_done(struct import *i, json_t *answer, bool good)
+static void on_imported(void *arg, enum profile_result result, const char *profile)
 {
-    stream_answer(i->line, answer, good);
-    json_decref(i->patch);
-    g_free(i->was);
-    free(i->now);
+    static const char *const words[] = {
+        [PROFILE_CREATED] = "created", [PROFILE_UPDATED] = "updated", [PROFILE_UNCHANGED] = "unchanged"
+    };
+    struct import *i = arg;
+
+    if (result == PROFILE_GONE)
+        stream_answer(i->line, problem_make(503, "the store does not answer; try again", NULL), false);
+    else
+        stream_answer(i->line, json_pack("{s:s, s:s}", "id", i->id, "result", words[result]), true);
     g_free(i);
-}
-
-static json_t *import_answer(const struct import *i, const char *result)
-{
-    return json_pack("{s:O, s:s}", "id", json_object_get(i->patch, "id"), "result", result);
-}
-
-static void on_profile(void *arg, const char *profile);
-
-static void on_put(void *arg, const char *answer)
-{
-    struct import *i = arg;
-
-    if (answer && strcmp(answer, "race") == 0 && i->races++ < 8)
-        store_profile(i->cli->service->store, json_string_value(json_object_get(i->patch, "id")), on_profile, i);
-    else if (answer && strcmp(answer, "ok") == 0)
-        import_done(i, import_answer(i, *i->was ? "updated" : "created"), true);
-    else
-        import_done(i, problem_make(503, "the store does not answer; try again", NULL), false);
-}
-
-static void on_profile(void *arg, const char *profile)
-{
-    struct import *i = arg;
-
-    if (!profile) {
-        import_done(i, problem_make(503, "the store does not answer; try again", NULL), false);
-        return;
-    }
-    g_free(i->was);
-    free(i->now);
-    i->was = g_strdup(profile);
-    i->now = recipient_merge(profile, i->patch, false);
-    if (*i->now)
-        store_profile_put(i->cli->service->store, json_string_value(json_object_get(i->patch, "id")), i->was, i->now,
-                          on_put, i);
-    else
-        import_done(i, import_answer(i, "unchanged"), true);
 }
 
 static void import_object(struct cli *c, const json_t *object, struct stream_line *line)
 {
-    struct import *i = g_new0(struct import, 1);
     json_auto_t *errors = json_array();
+    json_t *patch = recipient_check(object, "", errors);
+    struct import *i;
 
-    *i = (struct import){ .cli = c, .line = line };
-    i->patch = recipient_check(object, "", errors);
     if (!json_object_get(object, "id"))
         problem_add(errors, "/id", "is required");
-    if (json_array_size(errors))
-        import_done(i, problem_make(422, "the recipient was not taken", json_incref(errors)), false);
-    else
-        store_profile(c->service->store, json_string_value(json_object_get(i->patch, "id")), on_profile, i);
+    if (json_array_size(errors)) {
+        stream_answer(line, problem_make(422, "the recipient was not taken", json_incref(errors)), false);
+        json_decref(patch);
+        return;
+    }
+    i = g_new0(struct import, 1);
+    i->line = line;
+    g_strlcpy(i->id, json_string_value(json_object_get(patch, "id")), sizeof i->id);
+    profile_change(c->service, i->id, patch, PROFILE_MERGE, on_imported, i);
 }
 
 /* CSV (RFC 4180) with a header line; columns that are no field of a recipient become attributes. */

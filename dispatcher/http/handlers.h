@@ -8,7 +8,8 @@
 handler_fn post_messages, get_messages, get_message, delete_message;
 /* people.c */
 handler_fn put_recipient, patch_recipient, get_recipient, delete_recipient, get_timeline, post_consent, get_consents,
-    put_suppression, get_suppression, delete_suppression, get_suppressions, post_inbox_token;
+    put_suppression, get_suppression, delete_suppression, get_suppressions, post_inbox_token, get_choices,
+    patch_choices;
 /* reach.c */
 handler_fn get_next_window;
 /* inbox.c */

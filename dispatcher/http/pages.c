@@ -4,6 +4,7 @@
  * Rendered from templates/_pages: no script, no cookie, nothing from elsewhere.  GET changes
  * nothing, because mail scanners follow links; POST needs only the token.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "dispatcher/base/clock.h"
@@ -11,6 +12,7 @@
 #include "dispatcher/base/token.h"
 #include "dispatcher/consent.h"
 #include "dispatcher/http/handlers.h"
+#include "dispatcher/preferences.h"
 #include "dispatcher/render.h"
 #include "schedules/instant.h"
 
@@ -184,47 +186,75 @@ void post_unsubscribe(struct request *r)
 
 /* ---------------------------------------------------------------- preferences */
 
-/* The newest entry that covers a category on all channels. */
-static const char *state_in_ledger(const json_t *ledger, const char *category)
-{
-    const char *state = NULL, *at = "";
-    json_t *entry;
-    size_t i;
+/* A visit to the page: who, and in which language. */
+struct choosing {
+    struct request *request;
+    char locale[LOCALE_SIZE];
+};
 
-    json_array_foreach ((json_t *)ledger, i, entry) {
-        const char *c = json_string_value(json_object_get(entry, "category")),
-                   *when = json_string_value(json_object_get(entry, "at"));
-        if ((strcmp(c, category) == 0 || strcmp(c, "*") == 0) &&
-            strcmp(json_string_value(json_object_get(entry, "channel")), "*") == 0 && strcmp(when, at) >= 0)
-            state = json_string_value(json_object_get(entry, "state")), at = when;
-    }
-    return state;
+static struct choosing *choosing_new(const struct visit *v)
+{
+    struct choosing *c = g_new0(struct choosing, 1);
+
+    c->request = v->request;
+    g_strlcpy(c->locale, v->locale, sizeof c->locale);
+    return c;
 }
 
-static void on_ledger(void *arg, bool ok, json_t *result)
+static json_t *choices_of(const json_t *view)
 {
-    struct leaving *l = arg;
-    const struct policy *p = l->request->service->policy;
-    g_autoptr(GList) names = g_list_sort(g_hash_table_get_keys(p->categories), (GCompareFunc)strcmp);
-    json_t *choices = json_array();
+    json_t *list = json_array(), *on;
+    const char *name;
 
-    for (GList *n = names; n; n = n->next) {
-        const struct category *c = policy_category(p, n->data);
-        const char *state = state_in_ledger(json_object_get(result, "consents"), c->name);
-        if (c->consent != CONSENT_NONE)
-            json_array_append_new(choices,
-                                  json_pack("{s:s, s:b}", "category", c->name, "on",
-                                            state ? strcmp(state, "granted") == 0 : c->consent == CONSENT_OPT_OUT));
+    json_object_foreach (json_object_get(view, "categories"), name, on)
+        json_array_append_new(list, json_pack("{s:s, s:O}", "category", name, "on", on));
+    return list;
+}
+
+static json_t *limits_of(const json_t *view)
+{
+    static const int limits[] = { 1, 2, 3, 5, 7 };
+    const json_t *chosen = json_object_get(view, "max_per_week");
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < G_N_ELEMENTS(limits); i++)
+        json_array_append_new(list, json_pack("{s:i, s:b}", "limit", limits[i], "chosen",
+                                              json_is_integer(chosen) && json_integer_value(chosen) == limits[i]));
+    return list;
+}
+
+static json_t *channels_of(const json_t *view)
+{
+    static const char *const names[] = { "email", "sms", "in_app" };
+    json_t *chosen = json_object_get(view, "channels"), *list = json_array(), *one;
+    size_t n;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+        bool on = !json_is_array(chosen);
+        json_array_foreach (chosen, n, one)
+            on |= strcmp(json_string_value(one), names[i]) == 0;
+        json_array_append_new(list, json_pack("{s:s, s:b}", "channel", names[i], "on", on));
     }
-    if (answer_unless_gone(l->request, ok))
-        answer_page(l->request, 200, l->locale, l->page, json_pack("{s:o}", "categories", json_incref(choices)));
-    json_decref(choices);
-    g_free(l);
+    return list;
+}
+
+static void on_view(void *arg, bool ok, json_t *view)
+{
+    struct choosing *c = arg;
+
+    if (answer_unless_gone(c->request, ok)) {
+        const char *pause = json_string_value(json_object_get(view, "pause_until"));
+        g_autofree char *day = g_strndup(pause ? pause : "", 10);
+        answer_page(c->request, 200, c->locale, "preferences",
+                    json_pack("{s:o, s:o, s:o, s:s}", "categories", choices_of(view), "limits", limits_of(view),
+                              "channels", channels_of(view), "pause", day));
+    }
+    g_free(c);
 }
 
 static void show_preferences(struct visit *v)
 {
-    store_consents(v->request->service->store, v->token.recipient, on_ledger, leaving_new(v, "preferences"));
+    preferences_read(v->request->service, v->token.recipient, on_view, choosing_new(v));
 }
 
 void get_preferences(struct request *r)
@@ -232,23 +262,56 @@ void get_preferences(struct request *r)
     visit(r, TOKEN_PREFERENCES, show_preferences);
 }
 
+/* One field of the form; what the page does not offer is not looked at. */
+static void take_field(json_t *wish, const char *name, const char *value)
+{
+    if (g_str_has_prefix(name, "category.")) {
+        json_object_set_new(json_object_get(wish, "categories"), name + strlen("category."),
+                            json_boolean(strcmp(value, "on") == 0));
+    } else if (strcmp(name, "channel") == 0) {
+        if (!json_is_array(json_object_get(wish, "channels")))
+            json_object_set_new(wish, "channels", json_array());
+        json_array_append_new(json_object_get(wish, "channels"), json_string(value));
+    } else if (strcmp(name, "max_per_week") == 0) {
+        json_object_set_new(wish, name, *value ? json_integer(atoi(value)) : json_null());
+    } else if (strcmp(name, "pause_until") == 0) {
+        g_autofree char *midnight = g_strconcat(value, "T00:00:00Z", NULL);
+        json_object_set_new(wish, name, *value ? json_string(midnight) : json_null());
+    }
+}
+
+static json_t *wish_of(const char *form)
+{
+    json_t *wish = json_pack("{s:{}}", "categories");
+    g_auto(GStrv) pairs = g_strsplit(form, "&", 64);
+
+    for (char **p = pairs; *p; p++) {
+        g_auto(GStrv) words = g_strsplit(g_strdelimit(*p, "+", ' '), "=", 2);
+        g_autofree char *name = words[0] ? g_uri_unescape_string(words[0], NULL) : NULL,
+                        *value = words[0] && words[1] ? g_uri_unescape_string(words[1], NULL) : NULL;
+        if (name && value)
+            take_field(wish, name, value);
+    }
+    return wish;
+}
+
+static void on_saved(void *arg, bool ok, json_t *nothing)
+{
+    struct choosing *c = arg;
+
+    if (answer_unless_gone(c->request, ok))
+        answer_page(c->request, 200, c->locale, "saved", json_object());
+    g_free(c);
+}
+
 static void save_preferences(struct visit *v)
 {
-    struct leaving *l = leaving_new(v, "saved");
-    g_auto(GStrv) pairs = g_strsplit(v->request->body->str, "&", 64);
-    bool any = false;
+    json_auto_t *wish = wish_of(v->request->body->str), *errors = json_array();
+    struct choosing *c = choosing_new(v);
 
-    l->open = 1;
-    for (char **p = pairs; *p; p++) {
-        g_auto(GStrv) words = g_strsplit(*p, "=", 2);
-        if (words[0] && words[1])
-            any |= change(v, l, words[0], words[1], "preference-page");
-    }
-    if (any) {
-        on_left(l, true, NULL);
+    if (preferences_change(v->request->service, v->token.recipient, wish, "preference-page", errors, on_saved, c))
         return;
-    }
-    g_free(l);
+    g_free(c);
     answer_problem(v->request, 400, "nothing in this form can be changed");
 }
 

@@ -7,6 +7,8 @@
 #include "dispatcher/consent.h"
 #include "dispatcher/http/handlers.h"
 #include "dispatcher/intake.h"
+#include "dispatcher/preferences.h"
+#include "dispatcher/profile.h"
 #include "dispatcher/recipient.h"
 #include "schedules/instant.h"
 
@@ -33,76 +35,28 @@ static void answer_errors(struct request *r, json_t *errors)
 
 /* ---------------------------------------------------------------- recipients */
 
-struct change {
-    struct request *request;
-    json_t *patch;
-    bool replace;
-    char *was, *now;
-    int races;
-};
-
-static void change_free(struct change *c)
-{
-    json_decref(c->patch);
-    g_free(c->was);
-    free(c->now);
-    g_free(c);
-}
-
-static void on_stored(void *arg, const char *profile);
-
 static void answer_profile(struct request *r, const char *text)
 {
     json_auto_t *profile = json_loads(text, 0, NULL);
     answer_json(r, profile ? 200 : 500, profile);
 }
 
-static void on_put(void *arg, const char *answer)
+static void on_changed(void *arg, enum profile_result result, const char *profile)
 {
-    struct change *c = arg;
-    struct request *r = c->request;
+    struct request *r = arg;
 
-    if (answer && strcmp(answer, "race") == 0 && c->races++ < 8) {
-        store_profile(r->service->store, r->param[0], on_stored, c);
+    if (!answer_unless_gone(r, result != PROFILE_GONE))
         return;
-    }
-    if (answer_unless_gone(r, answer && strcmp(answer, "ok") == 0))
-        answer_profile(r, c->now);
-    change_free(c);
-}
-
-static void on_stored(void *arg, const char *profile)
-{
-    struct change *c = arg;
-    struct request *r = c->request;
-
-    if (!profile) {
-        answer_unless_gone(r, false);
-        change_free(c);
-        return;
-    }
-    if (!*profile && !c->replace) {
+    if (result == PROFILE_MISSING)
         answer_problem(r, 404, "there is no recipient of this id; PUT makes one");
-        change_free(c);
-        return;
-    }
-    g_free(c->was);
-    free(c->now);
-    c->was = g_strdup(profile);
-    c->now = recipient_merge(profile, c->patch, c->replace);
-    if (*c->now) {
-        store_profile_put(r->service->store, r->param[0], c->was, c->now, on_put, c);
-        return;
-    }
-    answer_profile(r, c->was); /* nothing changes */
-    change_free(c);
+    else
+        answer_profile(r, profile);
 }
 
 static void change_recipient(struct request *r, bool replace)
 {
     json_auto_t *body = id_good(r) ? request_json(r) : NULL;
     json_auto_t *errors = json_array();
-    struct change *c;
 
     if (!body)
         return;
@@ -116,9 +70,7 @@ static void change_recipient(struct request *r, bool replace)
         answer_errors(r, json_incref(errors));
         return;
     }
-    c = g_new0(struct change, 1);
-    *c = (struct change){ .request = r, .patch = patch, .replace = replace };
-    store_profile(r->service->store, r->param[0], on_stored, c);
+    profile_change(r->service, r->param[0], patch, replace ? PROFILE_REPLACE : PROFILE_MERGE_EXISTING, on_changed, r);
 }
 
 void put_recipient(struct request *r)
@@ -159,6 +111,35 @@ void get_timeline(struct request *r)
 {
     if (id_good(r))
         store_timeline(r->service->store, r->param[0], 1000, SHOW_TRACE, on_result, r);
+}
+
+/* ---------------------------------------------------------------- preferences */
+
+void get_choices(struct request *r)
+{
+    if (id_good(r))
+        preferences_read(r->service, r->param[0], on_result, r);
+}
+
+static void on_chosen(void *arg, bool ok, json_t *result)
+{
+    struct request *r = arg;
+
+    if (answer_unless_gone(r, ok))
+        preferences_read(r->service, r->param[0], on_result, r);
+}
+
+void patch_choices(struct request *r)
+{
+    json_auto_t *wish = id_good(r) ? request_json(r) : NULL;
+    json_t *errors = json_array();
+
+    if (wish && preferences_change(r->service, r->param[0], wish, "api", errors, on_chosen, r))
+        json_decref(errors);
+    else if (wish)
+        answer_errors(r, errors);
+    else
+        json_decref(errors);
 }
 
 void post_inbox_token(struct request *r)

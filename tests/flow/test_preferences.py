@@ -1,0 +1,67 @@
+"""What people choose for themselves: by the API, and on the page behind the link in a mail."""
+import datetime, unittest, urllib.parse
+
+from house import FlowTest, person
+
+CATEGORIES = {'account': {'kind': 'transactional'}, 'onboarding': {'kind': 'service'}, 'marketing': {'kind': 'marketing'}}
+
+
+class Preferences(FlowTest):
+    def choose(self, h, who, **wish):
+        return h.http('PATCH', '/v1/recipients/%s/preferences' % who, wish)
+
+    def test_the_api_reads_and_changes_them_and_says_what_is_wrong(self):
+        h = self.start(categories=CATEGORIES)
+        h.http('PUT', '/v1/recipients/a', {'email': 'a@example.com', 'attributes': {'name': 'Ada'}})
+        empty = {'channels': None, 'categories': {'marketing': False, 'onboarding': True}, 'pause_until': None, 'max_per_week': None}
+        self.assertEqual(h.http('GET', '/v1/recipients/a/preferences'), (200, empty))
+        status, after = self.choose(h, 'a', channels=['sms', 'email'], categories={'marketing': True, 'onboarding': False}, max_per_week=2)
+        self.assertEqual((status, after), (200, {**empty, 'channels': ['sms', 'email'], 'categories': {'marketing': True, 'onboarding': False}, 'max_per_week': 2}))
+        self.assertEqual(self.choose(h, 'a', max_per_week=None)[1]['max_per_week'], None)
+        self.assertEqual(h.http('GET', '/v1/recipients/a')[1]['attributes'], {'name': 'Ada'})
+        self.assertEqual([(e['category'], e['state'], e['source']) for e in h.http('GET', '/v1/recipients/a/consents')[1]['consents']],
+                         [('marketing', 'granted', 'api'), ('onboarding', 'withdrawn', 'api')])
+        for wish, pointer in (({'channels': ['fax']}, '/channels/0'), ({'categories': {'account': False}}, '/categories/account'), ({'categories': {'marketing': 'yes'}}, '/categories/marketing'),
+                              ({'pause_until': 'soon'}, '/preferences/pause_until'), ({'max_per_week': -1}, '/preferences/max_per_week'), ({'colour': 'red'}, '/colour')):
+            status, problem = self.choose(h, 'a', **wish)
+            self.assertEqual((status, problem['errors'][0]['pointer']), (422, pointer))
+
+    def test_a_pause_holds_what_can_wait(self):
+        h = self.start(categories=CATEGORIES)
+        until = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=3)).strftime('%Y-%m-%dT00:00:00Z')
+        h.http('PUT', '/v1/recipients/p', {'email': 'p@example.com'})
+        self.assertEqual(self.choose(h, 'p', pause_until=until)[0], 200)
+        id = h.send('p', channels=['email'])
+        self.assertEqual(h.reason(id, 'preference')['next_attempt_at'], until)
+        self.assertEqual(h.gate(id, 'preference')[0]['detail']['pause_until'], until)
+        self.assertEqual(h.settled(h.send('p', channels=['email'], category='account'))['status'], 'sent')
+        short = h.send('p', channels=['email'], ttl='1s')
+        self.assertEqual(h.settled(short)['status'], 'expired')
+
+    def test_the_page_changes_the_same_and_only_by_post(self):
+        h = self.start(categories=CATEGORIES)
+        h.settled(h.send(person('w', locale='de'), channels=['email']))
+        html = h.smtp.accepted[0].parse().get_body(('html',)).get_content()
+        path = '/p/' + html.split('/p/')[1].split('"')[0]
+        before = h.http('GET', '/v1/recipients/w/preferences')[1]
+        status, page = h.http('GET', path)
+        self.assertEqual(status, 200)
+        for words in ('<html lang="de"', 'Neuigkeiten und Angebote', 'eine Nachricht pro Woche', 'Nichts bis', 'In der App'):
+            self.assertIn(words, page)
+        self.assertEqual(h.http('GET', '/v1/recipients/w/preferences')[1], before)
+        form = [('category.marketing', 'on'), ('category.onboarding', 'off'), ('category.account', 'off'), ('channel', 'email'), ('max_per_week', '2'), ('pause_until', '2027-01-01')]
+        post = lambda fields: h.http('POST', path, raw=urllib.parse.urlencode(fields).encode(), type='application/x-www-form-urlencoded')
+        self.assertEqual(post(form)[0], 400)  # what an account needs cannot be left
+        self.assertEqual(h.http('GET', '/v1/recipients/w/preferences')[1], before)
+        status, page = post([f for f in form if f[0] != 'category.account'])
+        self.assertEqual(status, 200)
+        self.assertIn('Ihre Auswahl gilt', page)
+        self.assertEqual(h.http('GET', '/v1/recipients/w/preferences')[1],
+                         {'channels': ['email'], 'categories': {'marketing': True, 'onboarding': False}, 'pause_until': '2027-01-01T00:00:00Z', 'max_per_week': 2})
+        page = h.http('GET', path)[1]
+        self.assertIn('value="2027-01-01"', page)
+        self.assertIn('<option value="2" selected>', page)
+
+
+if __name__ == '__main__':
+    unittest.main()
