@@ -12,6 +12,7 @@
  */
 #include <assert.h>
 #include <glib.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -20,6 +21,7 @@
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
+#include "dispatcher/consent.h"
 #include "dispatcher/policy/times.h"
 #include "dispatcher/preferences.h"
 #include "dispatcher/worker.h"
@@ -81,11 +83,20 @@ static bool has_expired(const struct delivery *d)
     return d->expires_at && d->expires_at <= clock_now();
 }
 
+/* Later than its category allows, after an outage say. */
+static bool is_too_late(const struct delivery *d)
+{
+    return d->category.max_lateness_ms && clock_now() - MAX(d->send_at, d->due) > d->category.max_lateness_ms;
+}
+
 static void gate_expiry(struct delivery *d)
 {
     char at[32];
 
-    if (d->expires_at)
+    if (is_too_late(d))
+        report_fact(&d->report, "expiry", "expired", "{\"due\":\"%s\",\"max_lateness_ms\":%" PRId64 "}",
+                    instant_format(at, MAX(d->send_at, d->due)), d->category.max_lateness_ms);
+    else if (d->expires_at)
         report_fact(&d->report, "expiry", has_expired(d) ? "expired" : "pass", "{\"expires_at\":\"%s\"}",
                     instant_format(at, d->expires_at));
     else
@@ -96,7 +107,7 @@ void delivery_start(struct delivery *d)
 {
     report_begin(&d->report, clock_now(), d->letter);
     gate_expiry(d);
-    if (has_expired(d)) {
+    if (has_expired(d) || is_too_late(d)) {
         end_unsent(d, 'E', "expired", false);
         return;
     }
@@ -462,6 +473,21 @@ void delivery_send(struct delivery *d)
     assert(d->ticket);
 }
 
+static void on_refused_suppressed(void *arg, bool ok, json_t *result)
+{
+}
+
+/* The relay has spoken against the address itself: nobody shall try it again. */
+static void suppress_refused(const struct delivery *d, const struct outcome *o)
+{
+    char key[ADDRESS_SIZE];
+    json_auto_t *entry = json_pack("{s:s, s:s}", "reason", "hard_bounce", "source", "smtp"), *errors = json_array();
+
+    if (d->channel == CHANNEL_EMAIL && policy_suppresses(service_of(d)->policy, o->detail) &&
+        address_key(key, address_of(d)) == NULL)
+        suppression_add(service_of(d), key, entry, "worker", errors, on_refused_suppressed, NULL);
+}
+
 static void take_outcome(struct delivery *d);
 
 /* The last look said something: go, or why not. */
@@ -583,6 +609,7 @@ static void take_outcome(struct delivery *d)
         break;
     case OUTCOME_REFUSED:
         fact_outcome(d, "failed", o);
+        suppress_refused(d, o);
         g_strlcpy(d->reason, "provider_rejected", sizeof d->reason);
         d->settlement = (struct settlement){ .final = true, .code = 'F', .burn = true, .next_channel = true };
         settle(d);

@@ -25,7 +25,8 @@ static bool is_open(const struct window *w, const struct civil *c)
     return (minute >= w->from && begins_on(w, c, 0)) || (minute < w->to && begins_on(w, c, -1));
 }
 
-/* When it opens on the day `days` after c; 0 when it does not, be it that a change of the clock swallows the opening. */
+/* When it opens on the day `days` after c; 0 when it does not, be it that a change of the clock swallows the opening.
+ */
 static int64_t opening(const struct window *w, const struct zone *zone, const struct civil *c, int days)
 {
     struct civil from = day_at(c, days, w->from), really;

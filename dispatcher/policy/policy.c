@@ -73,6 +73,8 @@ static void add_category(struct policy *p, const char *name, const json_t *from)
                : c->kind == KIND_TRANSACTIONAL ? QUIET_IGNORE
                                                : QUIET_DEFER;
     c->resend_unknown = unknown ? strcmp(unknown, "resend") == 0 : c->kind == KIND_TRANSACTIONAL;
+    if (setting_text(from, "categories.*.max_lateness") && strcmp(setting_text(from, "categories.*.late"), "drop") == 0)
+        c->max_lateness_ms = setting_ms(from, "categories.*.max_lateness");
     c->sms_max_segments = (int)setting_int(from, "categories.*.sms_max_segments");
     c->sms_cut = strcmp(setting_text(from, "categories.*.sms_over"), "cut") == 0;
     c->sms_transliterate = setting_bool(from, "categories.*.sms_transliterate");
@@ -227,6 +229,7 @@ struct policy *policy_new(const struct config *config, char **why)
     p->retain_events_ms = setting_ms(root, "retention.events");
     p->inbox_keep_ms = setting_ms(root, "in_app.keep");
     p->inbox_max = (int)setting_int(root, "in_app.max_per_recipient");
+    p->suppress = names_of(setting_json(root, "email.suppress"));
     *why = add_caps(p, config);
     if (!*why)
         *why = times_new(p, config);
@@ -251,5 +254,16 @@ void policy_free(struct policy *p)
     g_free(p->caps);
     g_hash_table_unref(p->categories);
     times_free(p);
+    g_strfreev(p->suppress);
     g_free(p);
+}
+
+bool policy_suppresses(const struct policy *p, const char *reply)
+{
+    g_auto(GStrv) words = g_strsplit(reply, " ", 3);
+
+    for (int i = 0; p->suppress && words[i] && i < 2; i++) /* the code, and the enhanced one (RFC 3463) */
+        if (g_strv_contains((const char *const *)p->suppress, words[i]))
+            return true;
+    return false;
 }

@@ -30,6 +30,7 @@ struct category {
     enum consent_rule consent;
     enum quiet_action quiet;
     bool resend_unknown;
+    int64_t max_lateness_ms; /* 0: any; what is later is dropped */
     int sms_max_segments;
     bool sms_cut, sms_transliterate;
 };
@@ -79,6 +80,7 @@ struct policy {
     int n_windows;
     GHashTable *accounts; /* account → const struct zone */
     struct retry retry;
+    char **suppress; /* codes of refusals, NULL for none */
     int64_t retain_messages_ms, retain_events_ms;
     int64_t inbox_keep_ms;
     int inbox_max;
@@ -111,6 +113,9 @@ int cap_room(const struct cap *, enum lane);
 /* cap_window: the window that holds `now` for a person in `zone`: sends since *since count, and for calendar windows
  * the next one begins at *next (0 for rolling ones). */
 void cap_window(const struct cap *, const struct zone *, int64_t now, int64_t *since, int64_t *next);
+
+/* policy_suppresses: whether a relay's final refusal ("550 5.1.1 nobody of this name") speaks against the address. */
+bool policy_suppresses(const struct policy *, const char *reply);
 
 /* retry_wait: milliseconds before the next attempt after `attempts` of them; chance lies in [0, 1). */
 int64_t retry_wait(const struct retry *, int attempts, double chance);

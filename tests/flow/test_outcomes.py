@@ -325,5 +325,31 @@ class Outcomes(FlowTest):
         self.assertEqual(h.settled(id)['status'], 'sent')
 
 
+    def test_a_refusal_that_speaks_against_the_address_suppresses_it_by_rule(self):
+        replies = {'gone': '550 5.1.1 no such user', 'full': '552 5.2.2 mailbox full'}
+        smtp = SmtpServer(script=lambda verb, arg, session: replies.get(arg.split('@')[0]) if verb == 'RCPT' else None)
+        h = self.house(smtp=smtp)
+        h.settings['email']['suppress'] = ['5.1.1']
+        h.write()
+        h.start()
+        for who in ('gone', 'full'):
+            self.assertEqual(h.settled(h.send(person(who), channels=['email']))['deliveries'][0]['reason'], 'provider_rejected')
+        h.until(lambda: h.http('GET', '/v1/suppressions/gone@example.com')[0] == 200, what='the address is suppressed')
+        self.assertEqual(h.http('GET', '/v1/suppressions/gone@example.com')[1]['reason'], 'hard_bounce')
+        self.assertEqual(h.http('GET', '/v1/suppressions/full@example.com')[0], 404)
+        self.assertEqual(h.settled(h.send('gone', channels=['email']))['deliveries'][0]['reason'], 'suppressed_address')
+
+    def test_what_is_too_late_after_an_outage_is_dropped_where_the_category_says_so(self):
+        h = self.house(categories={'account': {'kind': 'transactional'}, 'onboarding': {'kind': 'service', 'max_lateness': '2s', 'late': 'drop'}, 'patient': {'kind': 'service'}})
+        p = h.start()
+        ids = [h.send(person('l'), channels=['email'], category=c, delay='1s') for c in ('onboarding', 'patient')]
+        h.stop(p)
+        time.sleep(4)
+        h.start()
+        self.assertEqual([h.settled(id)['status'] for id in ids], ['expired', 'sent'])
+        self.assertEqual(h.gate(ids[0], 'expiry')[0]['detail']['max_lateness_ms'], 2000)
+        self.assertEqual(h.settled(h.send('l', channels=['email']))['status'], 'sent')
+
+
 if __name__ == '__main__':
     unittest.main()
