@@ -287,36 +287,60 @@ static bool check_variables(json_t *data, const char *path, GHashTable *lines, c
     return true;
 }
 
-static bool take_definition(struct template *t, json_t *d, const char *path, GHashTable *lines, char **why)
+/* Each key of template.yaml: NULL when content, else a complaint. */
+static const char *take_category(struct template *t, json_t *value)
 {
-    const char *key;
-    json_t *value, *channel;
+    t->category = g_strdup(json_string_value(value));
+    return json_is_string(value) ? NULL : "must be the name of a category";
+}
+
+static const char *take_description(struct template *t, json_t *value)
+{
+    t->description = g_strdup(json_string_value(value));
+    return json_is_string(value) ? NULL : "must be a text";
+}
+
+static const char *take_data(struct template *t, json_t *value)
+{
+    t->data = json_is_object(value) ? json_incref(value) : NULL;
+    return t->data ? NULL : "must be an object of variables";
+}
+
+static const char *take_channels(struct template *t, json_t *value)
+{
+    json_t *channel;
     size_t i;
 
+    if (!json_is_array(value) || !json_array_size(value))
+        return "must be a list such as [email, sms]";
+    t->channels = g_new0(char *, json_array_size(value) + 1);
+    json_array_foreach (value, i, channel) {
+        const char *name = json_is_string(channel) ? json_string_value(channel) : "";
+        if (!channel_parts_of(name))
+            return "knows email, sms and in_app";
+        if (g_strv_contains((const char *const *)t->channels, name))
+            return "names a channel twice";
+        t->channels[i] = g_strdup(name);
+    }
+    return NULL;
+}
+
+static bool take_definition(struct template *t, json_t *d, const char *path, GHashTable *lines, char **why)
+{
+    static const struct {
+        const char *key, *(*take)(struct template *, json_t *);
+    } keys[] = { { "category", take_category },
+                 { "channels", take_channels },
+                 { "data", take_data },
+                 { "description", take_description } };
+    const char *key;
+    json_t *value;
+
     json_object_foreach (d, key, value) {
-        const char *complaint = NULL;
-        if (strcmp(key, "category") == 0)
-            complaint = json_is_string(value) ? (t->category = g_strdup(json_string_value(value)), NULL)
-                                              : "must be the name of a category";
-        else if (strcmp(key, "data") == 0)
-            complaint = json_is_object(value) ? (t->data = json_incref(value), NULL) : "must be an object of variables";
-        else if (strcmp(key, "channels") == 0) {
-            complaint =
-                json_is_array(value) && json_array_size(value) > 0 ? NULL : "must be a list such as [email, sms]";
-            t->channels = g_new0(char *, json_array_size(value) + 1);
-            json_array_foreach (value, i, channel) {
-                t->channels[i] = g_strdup(json_is_string(channel) ? json_string_value(channel) : "");
-                if (!channel_parts_of(t->channels[i]))
-                    complaint = "knows email, sms and in_app";
-                for (size_t j = 0; j < i; j++)
-                    if (strcmp(t->channels[i], t->channels[j]) == 0)
-                        complaint = "names a channel twice";
-            }
-        } else if (strcmp(key, "description") == 0)
-            complaint =
-                json_is_string(value) ? (t->description = g_strdup(json_string_value(value)), NULL) : "must be a text";
-        else
-            complaint = "is unknown; a template has category, channels, data and description";
+        const char *complaint = "is unknown; a template has category, channels, data and description";
+        for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
+            if (strcmp(keys[i].key, key) == 0)
+                complaint = keys[i].take(t, value);
         if (complaint) {
             *why = g_strdup_printf("%s:%d: %s %s", path, line_at(lines, key), key, complaint);
             return false;
