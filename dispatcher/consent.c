@@ -1,13 +1,17 @@
 #include "dispatcher/consent.h"
 
 #include <glib.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "dispatcher/base/clock.h"
+#include "dispatcher/base/token.h"
+#include "dispatcher/intake.h"
 #include "dispatcher/recipient.h"
 #include "schedules/instant.h"
 
-#define AHEAD_MS 300000 /* clocks may differ by five minutes */
+#define AHEAD_MS         300000 /* clocks may differ by five minutes */
+#define CONFIRM_TEMPLATE "consent-confirmation"
 
 static const char *text_of(const json_t *entry, const char *key, json_t *errors)
 {
@@ -73,6 +77,93 @@ static void check_category(struct service *s, const char *name, bool withdrawn, 
         problem_add(errors, "/category", "asks for no consent, so none can be withdrawn; suppress the address instead");
 }
 
+/* ---------------------------------------------------------------- double opt-in */
+
+/* A grant of a category that must be confirmed, unless it comes from the person: "*" would go past the confirmation. */
+static const struct category *to_confirm(const struct policy *p, const char *category, bool granted, const char *actor,
+                                         json_t *errors)
+{
+    GHashTableIter i;
+    const struct category *c;
+
+    if (!category || !granted || strcmp(actor, "recipient") == 0)
+        return NULL;
+    c = policy_category(p, category);
+    if (c)
+        return c->consent == CONSENT_DOUBLE_OPT_IN ? c : NULL;
+    g_hash_table_iter_init(&i, p->categories);
+    while (g_hash_table_iter_next(&i, NULL, (void **)&c))
+        if (c->consent == CONSENT_DOUBLE_OPT_IN)
+            problem_add(errors, "/category", "must be named: %s asks the person to confirm", c->name);
+    return NULL;
+}
+
+struct confirming {
+    struct service *service;
+    char recipient[129], category[65];
+    int64_t expires_ms;
+    json_fn *fn;
+    void *arg;
+};
+
+static void on_asked_to_confirm(void *arg, const struct intake_answer *answer)
+{
+    struct confirming *c = arg;
+    const char *id = json_string_value(json_object_get(answer->body, "id"));
+    json_auto_t *result = json_pack("{s:b, s:o}", "pending", 1, "confirmation", id ? json_string(id) : json_null());
+
+    if (!id) /* the template is missing, say: the grant stays pending, and the answer tells why */
+        json_object_set(result, "problem", (json_t *)answer->body);
+    c->fn(c->arg, answer->status != 503, result);
+    g_free(c);
+}
+
+/* The service itself asks, in the person's language; the link lives as long as the category says. */
+static void ask_to_confirm(struct confirming *c)
+{
+    struct token t = { .expires_ms = c->expires_ms };
+    char at[32];
+
+    g_strlcpy(t.recipient, c->recipient, sizeof t.recipient);
+    g_strlcpy(t.category, c->category, sizeof t.category);
+    g_autofree char *token = token_make(c->service->store->secret, TOKEN_CONFIRM, &t);
+    g_autofree char *link = g_strdup_printf("%s/c/%s", c->service->public_url, token);
+    json_auto_t *message = json_pack("{s:s, s:s, s:[s], s:{s:s, s:s, s:s}}", "recipient", c->recipient, "template",
+                                     CONFIRM_TEMPLATE, "channels", "email", "data", "link", link, "category",
+                                     c->category, "expires_at", instant_format(at, c->expires_ms));
+    char *text = json_dumps(message, JSON_COMPACT);
+    intake_text(c->service, text, strlen(text), &(struct intake_origin){ .door = "consent", .source = "tidings" },
+                on_asked_to_confirm, c);
+    free(text);
+}
+
+static void on_pending(void *arg, bool ok, json_t *result)
+{
+    struct confirming *c = arg;
+
+    if (ok && json_object_get(result, "pending")) {
+        ask_to_confirm(c);
+        return;
+    }
+    c->fn(c->arg, ok, result); /* gone, or granted before */
+    g_free(c);
+}
+
+static struct confirming *confirming_new(struct service *s, const char *recipient, const struct category *category,
+                                         json_fn *fn, void *arg)
+{
+    struct confirming *c = g_new0(struct confirming, 1);
+
+    *c = (struct confirming){
+        .service = s, .expires_ms = clock_now() + category->confirm_within_ms, .fn = fn, .arg = arg
+    };
+    g_strlcpy(c->recipient, recipient, sizeof c->recipient);
+    g_strlcpy(c->category, category->name, sizeof c->category);
+    return c;
+}
+
+/* ---------------------------------------------------------------- changes */
+
 bool consent_change(struct service *s, const char *recipient, const json_t *in, const char *actor, json_t *errors,
                     json_fn *fn, void *arg)
 {
@@ -95,11 +186,13 @@ bool consent_change(struct service *s, const char *recipient, const json_t *in, 
         problem_add(errors, "/evidence", "must be an object");
     if (at > now + AHEAD_MS)
         problem_add(errors, "/at", "lies in the future");
+    const struct category *confirm =
+        to_confirm(s->policy, category, state && strcmp(state, "granted") == 0, actor, errors);
     if (json_array_size(errors))
         return false;
-    json_auto_t *entry =
-        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "category", category, "channel", channel, "state", state, "at",
-                  instant_format(at_text, at), "recorded_at", instant_format(recorded, now), "actor", actor);
+    json_auto_t *entry = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "category", category, "channel", channel, "state",
+                                   confirm ? "pending" : state, "at", instant_format(at_text, at), "recorded_at",
+                                   instant_format(recorded, now), "actor", actor);
     const char *source = text_of(in, "source", errors);
     if (source)
         json_object_set_new(entry, "source", json_string(source));
@@ -109,11 +202,16 @@ bool consent_change(struct service *s, const char *recipient, const json_t *in, 
     struct consent_entry e = { .recipient = recipient,
                                .category = category,
                                .letter = strcmp(channel, "*") == 0 ? '*' : channel_letter(channel),
-                               .withdrawn = strcmp(state, "withdrawn") == 0,
+                               .state = confirm                           ? 'p'
+                                        : strcmp(state, "withdrawn") == 0 ? 'w'
+                                                                          : 'g',
                                .at = at,
                                .exempt = exempt,
                                .entry = entry };
-    store_consent(s->store, &e, fn, arg);
+    if (confirm)
+        store_consent(s->store, &e, on_pending, confirming_new(s, recipient, confirm, fn, arg));
+    else
+        store_consent(s->store, &e, fn, arg);
     return true;
 }
 

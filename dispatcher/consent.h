@@ -8,7 +8,8 @@
 #include "dispatcher/service.h"
 
 /* consent_change: {"category","channel","state","source","evidence","at"} for a recipient.  False with errors filled,
- * and nothing done; else fn is called once with the receipt. */
+ * and nothing done; else fn is called once with the receipt.  A grant of a double opt-in category is pending, and the
+ * confirmation mail goes out, unless the actor is "recipient": who follows a link that only the mail has. */
 bool consent_change(struct service *, const char *recipient, const json_t *entry, const char *actor, json_t *errors,
                     json_fn *, void *arg);
 

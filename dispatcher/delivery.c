@@ -235,7 +235,7 @@ void delivery_admission(struct delivery *d, struct batch *batch)
         .letter = d->letter,
         .kind = "tsm"[d->category.kind],
         .fence = d->fence,
-        .consent = d->category.consent,
+        .consent = MIN(d->category.consent, CONSENT_OPT_IN), /* a grant that is not confirmed is none */
         .later = !preferred(d) || pause_end(d) ? 'p'
                  : quiet_end(d, &cause)        ? 'q'
                                                : 0,

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum token_purpose { TOKEN_UNSUBSCRIBE = 'u', TOKEN_PREFERENCES = 'p', TOKEN_INBOX = 'i' };
+enum token_purpose { TOKEN_UNSUBSCRIBE = 'u', TOKEN_PREFERENCES = 'p', TOKEN_INBOX = 'i', TOKEN_CONFIRM = 'c' };
 
 struct token {
     char recipient[129];

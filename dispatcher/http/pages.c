@@ -184,6 +184,33 @@ void post_unsubscribe(struct request *r)
         visit(r, TOKEN_UNSUBSCRIBE, leave);
 }
 
+/* ---------------------------------------------------------------- confirmation */
+
+static void show_confirm(struct visit *v)
+{
+    answer_page(v->request, 200, v->locale, "confirm", category_context(v->token.category));
+}
+
+void get_confirm(struct request *r)
+{
+    visit(r, TOKEN_CONFIRM, show_confirm);
+}
+
+static void confirm(struct visit *v)
+{
+    struct leaving *l = leaving_new(v, "confirmed");
+
+    if (change(v, l, v->token.category, "granted", "double-opt-in"))
+        return;
+    g_free(l);
+    answer_problem(v->request, 400, "what this link confirms does not exist any more");
+}
+
+void post_confirm(struct request *r)
+{
+    visit(r, TOKEN_CONFIRM, confirm);
+}
+
 /* ---------------------------------------------------------------- preferences */
 
 /* A visit to the page: who, and in which language. */

@@ -42,6 +42,8 @@ const struct route routes[] = {
     { "POST", "/u/{token}", SCOPE_PUBLIC, post_unsubscribe, "Unsubscribe (RFC 8058 one-click)" },
     { "GET", "/p/{token}", SCOPE_PUBLIC, get_preferences, "The preference page; changes nothing" },
     { "POST", "/p/{token}", SCOPE_PUBLIC, post_preferences, "Change preferences" },
+    { "GET", "/c/{token}", SCOPE_PUBLIC, get_confirm, "The page that asks to confirm a consent; changes nothing" },
+    { "POST", "/c/{token}", SCOPE_PUBLIC, post_confirm, "Confirm a consent (double opt-in)" },
     { "GET", "/healthz", SCOPE_PUBLIC, get_healthz, "The process is alive" },
     { "GET", "/readyz", SCOPE_PUBLIC, get_readyz, "The service can accept and send" },
     { "GET", "/metrics", SCOPE_PUBLIC, get_metrics, "Prometheus metrics" },

@@ -7,7 +7,7 @@
 const char channel_letters[] = "esi";
 
 static const char *const kinds[] = { "transactional", "service", "marketing" };
-static const char *const consents[] = { "none", "opt_out", "opt_in" };
+static const char *const consents[] = { "none", "opt_out", "opt_in", "double_opt_in" };
 static const char *const quiets[] = { "ignore", "defer", "drop" };
 static const char *const overs[] = { "drop", "defer", "next_channel" };
 static const char *const channels[] = { "email", "sms", "in_app" };
@@ -75,6 +75,7 @@ static void add_category(struct policy *p, const char *name, const json_t *from)
     c->resend_unknown = unknown ? strcmp(unknown, "resend") == 0 : c->kind == KIND_TRANSACTIONAL;
     if (setting_text(from, "categories.*.max_lateness") && strcmp(setting_text(from, "categories.*.late"), "drop") == 0)
         c->max_lateness_ms = setting_ms(from, "categories.*.max_lateness");
+    c->confirm_within_ms = setting_ms(from, "categories.*.confirm_within");
     c->sms_max_segments = (int)setting_int(from, "categories.*.sms_max_segments");
     c->sms_cut = strcmp(setting_text(from, "categories.*.sms_over"), "cut") == 0;
     c->sms_transliterate = setting_bool(from, "categories.*.sms_transliterate");

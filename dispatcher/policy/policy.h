@@ -15,7 +15,7 @@
 #include "schedules/window.h"
 
 enum kind { KIND_TRANSACTIONAL, KIND_SERVICE, KIND_MARKETING };
-enum consent_rule { CONSENT_NONE, CONSENT_OPT_OUT, CONSENT_OPT_IN };
+enum consent_rule { CONSENT_NONE, CONSENT_OPT_OUT, CONSENT_OPT_IN, CONSENT_DOUBLE_OPT_IN };
 enum quiet_action { QUIET_IGNORE, QUIET_DEFER, QUIET_DROP };
 enum over { OVER_DROP, OVER_DEFER, OVER_NEXT_CHANNEL };
 enum lane { LANE_HIGH, LANE_NORMAL, LANE_LOW, LANES };
@@ -30,7 +30,8 @@ struct category {
     enum consent_rule consent;
     enum quiet_action quiet;
     bool resend_unknown;
-    int64_t max_lateness_ms; /* 0: any; what is later is dropped */
+    int64_t confirm_within_ms; /* double opt-in */
+    int64_t max_lateness_ms;   /* 0: any; what is later is dropped */
     int sms_max_segments;
     bool sms_cut, sms_transliterate;
 };

@@ -1,10 +1,14 @@
 -- consent: one entry into the ledger, the state that follows from it, and the end of every pending message it covers.
--- ARGV[3] retention ms  [4] of events  [5] rid  [6] category or "*"  [7] channel letter or "*"  [8] g or w  [9] at
+-- ARGV[3] retention ms  [4] of events  [5] rid  [6] category or "*"  [7] channel letter or "*"  [8] g, w, or p (a grant that waits to be confirmed)  [9] at
 -- [10] the entry, JSON  [11] categories that need no consent (",account,")
 -- Returns effective ("w" when withdrawal holds now), cancelled ids, ids in flight, last sent {id, at} or {}
 local ret, ret_events = tonumber(ARGV[3]), tonumber(ARGV[4])
 local rid, cat, ch, state, at = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local seq = call('RPUSH', P..'cl:'..rid, ARGV[10])
+if state == 'p' then
+  local held = consent(rid, cat, ch == '*' and 'e' or ch)
+  return { held == 'g' and 'g' or 'p', {}, {}, {} }
+end
 local field = cat..'|'..ch
 local held = call('HGET', P..'c:'..rid, field)
 local held_at = held and tonumber(string.match(held, '^%a:(%-?%d+)')) or nil

@@ -120,7 +120,7 @@ static json_t *read_consent(const redisReply *reply, struct asking *a)
     char at[32];
 
     if (strcmp(reply_text(reply, 0), "w") != 0)
-        return json_pack("{s:b}", "granted", 1);
+        return json_pack("{s:b}", strcmp(reply_text(reply, 0), "p") == 0 ? "pending" : "granted", 1);
     json_t *last_sent = last && last->elements == 2 ? json_pack("{s:s, s:s}", "id", reply_text(last, 0), "at",
                                                                 instant_format(at, reply_int(last, 1)))
                                                     : json_null();
@@ -138,7 +138,7 @@ void store_consent(struct store *s, const struct consent_entry *e, json_fn *fn, 
     args_text(a, e->recipient);
     args_text(a, e->category);
     args_char(a, e->letter);
-    args_char(a, e->withdrawn ? 'w' : 'g');
+    args_char(a, e->state);
     args_int(a, e->at);
     args_text(a, entry);
     args_text(a, e->exempt);

@@ -217,12 +217,13 @@ void store_erase(struct store *, const char *recipient, json_fn *, void *arg);
 struct consent_entry {
     const char *recipient, *category; /* category may be "*" */
     char letter;                      /* or '*' */
-    bool withdrawn;
+    char state;                       /* g granted, w withdrawn, p pending until it is confirmed */
     int64_t at;
     const char *exempt;  /* ",account," */
     const json_t *entry; /* what the ledger keeps */
 };
-/* The receipt of contract 6 for a withdrawal, {"granted":true} for a grant. */
+/* The receipt of contract 6 for a withdrawal, {"granted":true} for a grant, {"pending":true} for one to be confirmed.
+ */
 void store_consent(struct store *, const struct consent_entry *, json_fn *, void *arg);
 void store_consents(struct store *, const char *recipient, json_fn *, void *arg);
 

@@ -63,5 +63,36 @@ class Preferences(FlowTest):
         self.assertIn('<option value="2" selected>', page)
 
 
+    def test_a_double_opt_in_counts_when_the_person_has_confirmed_it(self):
+        h = self.start(categories={**CATEGORIES, 'marketing': {'kind': 'marketing', 'consent': 'double_opt_in'}})
+        h.http('PUT', '/v1/recipients/d', {'email': 'd@example.com', 'locale': 'pl'})
+        grant = lambda **more: h.http('POST', '/v1/recipients/d/consents', {'category': 'marketing', 'state': 'granted', 'source': 'signup', **more})
+        status, receipt = grant()
+        self.assertEqual((status, receipt['pending']), (200, True))
+        self.assertEqual(h.settled(receipt['confirmation'])['status'], 'sent')
+        mail = h.smtp.accepted[-1].parse()
+        self.assertEqual(mail['Subject'], 'Potwierdź, że chcesz otrzymywać od nas wiadomości')
+        self.assertEqual(h.settled(h.send('d', 'milestone'))['deliveries'][0]['reason'], 'no_consent')
+        path = '/c/' + mail.get_body(('html',)).get_content().split('/c/')[1].split('"')[0]
+        status, page = h.http('GET', path)
+        self.assertEqual((status, 'Tak, chcę' in page), (200, True))
+        self.assertEqual(h.settled(h.send('d', 'milestone'))['deliveries'][0]['reason'], 'no_consent')  # looking changes nothing
+        self.assertEqual(h.http('POST', path.replace('/c/', '/u/'), raw=b'List-Unsubscribe=One-Click', type='application/x-www-form-urlencoded')[0], 400)
+        self.assertEqual(h.http('POST', path, raw=b'', type='application/x-www-form-urlencoded')[0], 200)
+        self.assertEqual(h.settled(h.send('d', 'milestone'))['status'], 'sent')
+        self.assertEqual([(e['state'], e['source']) for e in h.http('GET', '/v1/recipients/d/consents')[1]['consents']], [('pending', 'signup'), ('granted', 'double-opt-in')])
+        self.assertEqual(grant()[1], {'granted': True})  # no second mail to who has confirmed
+        status, problem = grant(category='*')
+        self.assertEqual((status, problem['errors'][0]['pointer']), (422, '/category'))
+
+    def test_a_link_of_a_confirmation_works_until_its_time(self):
+        h = self.start('--clock-rate', '3600', categories={**CATEGORIES, 'marketing': {'kind': 'marketing', 'consent': 'double_opt_in', 'confirm_within': '1h'}})
+        h.http('PUT', '/v1/recipients/e', {'email': 'e@example.com'})
+        receipt = h.http('POST', '/v1/recipients/e/consents', {'category': 'marketing', 'state': 'granted'})[1]
+        h.settled(receipt['confirmation'])
+        path = '/c/' + h.smtp.accepted[-1].parse().get_body(('html',)).get_content().split('/c/')[1].split('"')[0]
+        h.until(lambda: h.http('POST', path, raw=b'', type='application/x-www-form-urlencoded')[0] == 400 or None, what='the link has died')
+
+
 if __name__ == '__main__':
     unittest.main()
