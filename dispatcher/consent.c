@@ -6,6 +6,7 @@
 
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/token.h"
+#include "dispatcher/erasure.h"
 #include "dispatcher/intake.h"
 #include "dispatcher/recipient.h"
 #include "schedules/instant.h"
@@ -234,4 +235,48 @@ bool suppression_add(struct service *s, const char *address, const json_t *in, c
     store_suppress(s->store, address, entry, expires ? (int64_t)((double)(expires - now) / clock_rate()) + 1 : 0, fn,
                    arg);
     return true;
+}
+
+/* ---------------------------------------------------------------- release */
+
+struct release {
+    struct service *service;
+    char address[ADDRESS_SIZE];
+    bool buried;
+    json_fn *fn;
+    void *arg;
+};
+
+static void on_released(void *arg, bool ok, json_t *result)
+{
+    struct release *r = arg;
+
+    if (r->buried && json_object_get(result, "removed"))
+        json_object_set_new(result, "removed", json_true());
+    r->fn(r->arg, ok, result);
+    g_free(r);
+}
+
+static void on_unburied(void *arg, bool ok, json_t *result)
+{
+    struct release *r = arg;
+
+    r->buried = json_is_true(json_object_get(result, "removed"));
+    if (ok) {
+        store_unsuppress(r->service->store, r->address, on_released, r);
+        return;
+    }
+    r->fn(r->arg, false, NULL);
+    g_free(r);
+}
+
+void suppression_remove(struct service *s, const char *address, json_fn *fn, void *arg)
+{
+    struct release *r = g_new0(struct release, 1);
+    char tombstone[ADDRESS_SIZE];
+
+    *r = (struct release){ .service = s, .fn = fn, .arg = arg };
+    g_strlcpy(r->address, address, sizeof r->address);
+    tombstone_of(s, address, tombstone);
+    store_unsuppress(s->store, tombstone, on_unburied, r);
 }

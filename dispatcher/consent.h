@@ -17,4 +17,7 @@ bool consent_change(struct service *, const char *recipient, const json_t *entry
 bool suppression_add(struct service *, const char *address, const json_t *entry, const char *actor, json_t *errors,
                      json_fn *, void *arg);
 
+/* suppression_remove: releases a normalised address, and what an erasure has left of it. */
+void suppression_remove(struct service *, const char *address, json_fn *, void *arg);
+
 #endif

@@ -22,6 +22,7 @@
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/consent.h"
+#include "dispatcher/erasure.h"
 #include "dispatcher/policy/times.h"
 #include "dispatcher/preferences.h"
 #include "dispatcher/worker.h"
@@ -207,12 +208,14 @@ static void on_suppressed(void *arg, bool ok, const char *entry)
 
 static void ask_suppression(struct delivery *d)
 {
-    char key[ADDRESS_SIZE];
+    char key[ADDRESS_SIZE], tombstone[ADDRESS_SIZE];
 
     if (d->channel == CHANNEL_IN_APP || address_key(key, address_of(d)) != NULL)
         return;
-    d->answers++;
+    tombstone_of(service_of(d), key, tombstone);
+    d->answers += 2;
     store_suppressed(service_of(d)->store, key, on_suppressed, d);
+    store_suppressed(service_of(d)->store, tombstone, on_suppressed, d);
 }
 
 void delivery_admit(struct delivery *d)

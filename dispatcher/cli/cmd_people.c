@@ -8,6 +8,7 @@
 #include "dispatcher/consent.h"
 #include "dispatcher/intake.h"
 #include "dispatcher/message.h"
+#include "dispatcher/erasure.h"
 #include "dispatcher/profile.h"
 #include "dispatcher/recipient.h"
 
@@ -230,7 +231,7 @@ int cmd_recipient(struct cli *c)
         return recipient_export(c, id);
     if (strcmp(what, "erase") != 0)
         return cli_usage(c, "\"%s\" is none of import, show, export and erase", what);
-    store_erase(c->service->store, id, on_cli_answer, &a);
+    erase_person(c->service, id, on_cli_answer, &a);
     return print_answer(c, &a);
 }
 
@@ -320,7 +321,7 @@ int cmd_suppress(struct cli *c)
     if ((why = address_key(key, c->argv[1])))
         return cli_fail("the address %s", why);
     if (strcmp(what, "remove") == 0) {
-        store_unsuppress(c->service->store, key, on_cli_answer, &a);
+        suppression_remove(c->service, key, on_cli_answer, &a);
         return print_answer(c, &a);
     }
     const char *const pairs[][2] = { { "reason", opt_reason },

@@ -5,6 +5,7 @@
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/token.h"
 #include "dispatcher/consent.h"
+#include "dispatcher/erasure.h"
 #include "dispatcher/http/handlers.h"
 #include "dispatcher/intake.h"
 #include "dispatcher/preferences.h"
@@ -104,7 +105,7 @@ void get_recipient(struct request *r)
 void delete_recipient(struct request *r)
 {
     if (id_good(r))
-        store_erase(r->service->store, r->param[0], on_result, r);
+        erase_person(r->service, r->param[0], on_result, r);
 }
 
 void get_timeline(struct request *r)
@@ -223,7 +224,7 @@ void delete_suppression(struct request *r)
 {
     char key[ADDRESS_SIZE];
     if (address_good(r, key))
-        store_unsuppress(r->service->store, key, on_result, r);
+        suppression_remove(r->service, key, on_result, r);
 }
 
 void get_suppressions(struct request *r)

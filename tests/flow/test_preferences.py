@@ -94,5 +94,20 @@ class Preferences(FlowTest):
         h.until(lambda: h.http('POST', path, raw=b'', type='application/x-www-form-urlencoded')[0] == 400 or None, what='the link has died')
 
 
+    def test_an_erased_person_is_not_written_to_again_after_a_re_import(self):
+        h = self.start(categories=CATEGORIES)
+        h.settled(h.send(person('g', email='Gone@Example.com', phone='+491709999999'), channels=['email']))
+        self.assertEqual(h.http('DELETE', '/v1/recipients/g')[1]['erased'], True)
+        self.assertEqual(h.http('GET', '/v1/recipients/g')[0], 404)
+        kept = h.redis('--scan').split('\n')
+        self.assertFalse([k for k in kept if 'gone@' in k.lower() or ':g' == k[-2:]])
+        self.assertFalse([v for v in (h.redis('GET', k) for k in kept) if 'gone@' in v.lower() or '9999999' in v])
+        for channels, template in ((['email'], 'welcome'), (['sms'], 'order-update')):
+            d = h.settled(h.send(person('again', email='gone@example.com', phone='+491709999999'), template, channels=channels, category='account'))['deliveries'][0]
+            self.assertEqual((d['status'], d['reason']), ('suppressed', 'suppressed_address'))
+        self.assertEqual(h.http('DELETE', '/v1/suppressions/gone@example.com')[0], 200)
+        self.assertEqual(h.settled(h.send('again', channels=['email']))['status'], 'sent')
+
+
 if __name__ == '__main__':
     unittest.main()
