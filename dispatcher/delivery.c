@@ -281,13 +281,12 @@ static void fact_caps(struct delivery *d, const char *verdict, const char *over,
                                    p->caps[rule].name, sent + 1,
                                    rule == p->n_caps ? own_limit(d) : cap_room(&p->caps[rule], d->lane));
     }
+    if (over)
+        g_string_append_printf(rules, "],\"over\":\"%s\"", over);
     if (over && until)
-        report_fact(&d->report, "cap", verdict, "{\"rules\":[%s],\"over\":\"%s\",\"until\":\"%s\"}", rules->str, over,
-                    instant_format(at, until));
-    else if (over)
-        report_fact(&d->report, "cap", verdict, "{\"rules\":[%s],\"over\":\"%s\"}", rules->str, over);
-    else
-        report_fact(&d->report, "cap", verdict, "{\"rules\":[%s]}", rules->str);
+        g_string_append_printf(rules, ",\"until\":\"%s\"", instant_format(at, until));
+    report_fact(&d->report, "cap", verdict, "{\"rules\":[%s%s,\"policy\":\"%s\"}", rules->str, over ? "" : "]",
+                p->version);
 }
 
 static void leave_outlet(struct delivery *d)
@@ -313,9 +312,26 @@ static void over_cap(struct delivery *d)
         end_unsent(d, 'P', reason, over == OVER_NEXT_CHANNEL);
 }
 
+/* With all that a replay needs: zone, region and the version of the rules. */
+static void fact_quiet(struct delivery *d, const char *verdict, int64_t until, const char *cause)
+{
+    const char *region = service_region(d->profile);
+    g_autoptr(GString) more = g_string_new(NULL);
+    char at[32];
+
+    if (region)
+        g_string_append_printf(more, ",\"region\":%s", report_quoted(region));
+    if (until)
+        g_string_append_printf(more, ",\"until\":\"%s\"", instant_format(at, until));
+    if (cause)
+        g_string_append_printf(more, ",\"cause\":\"%s\"", cause);
+    report_fact(&d->report, "quiet_hours", verdict, "{\"zone\":\"%s\"%s,\"policy\":\"%s\"}",
+                zone_name(service_zone(service_of(d), d->profile)), more->str, service_of(d)->policy->version);
+}
+
 static void not_now(struct delivery *d)
 {
-    const char *zone = zone_name(service_zone(service_of(d), d->profile)), *cause;
+    const char *cause;
     char at[32];
 
     if (!preferred(d)) {
@@ -332,15 +348,14 @@ static void not_now(struct delivery *d)
     }
     until = quiet_end(d, &cause);
     report_fact(&d->report, "preference", "pass", NULL);
+    if (!until) /* the clock has passed the end of it since the script ran */
+        until = clock_now(), cause = "hours";
     if (until < 0 || d->category.quiet == QUIET_DROP) {
-        report_fact(&d->report, "quiet_hours", "suppressed", "{\"zone\":\"%s\",\"cause\":\"%s\"}", zone, cause);
+        fact_quiet(d, "suppressed", 0, cause);
         end_unsent(d, 'P', "quiet_hours", false);
         return;
     }
-    if (!until) /* the clock has passed the end of it since the script ran */
-        until = clock_now(), cause = "hours";
-    report_fact(&d->report, "quiet_hours", "deferred", "{\"zone\":\"%s\",\"until\":\"%s\",\"cause\":\"%s\"}", zone,
-                instant_format(at, until), cause);
+    fact_quiet(d, "deferred", until, cause);
     put_off(d, "quiet_hours", until + policy_spread(service_of(d)->policy, d->lane, d->message), false);
 }
 
@@ -351,8 +366,10 @@ static void facts_until_cap(struct delivery *d)
 
     fact_consent(d, "pass");
     report_fact(&d->report, "preference", "pass", NULL);
-    report_fact(&d->report, "quiet_hours", "pass", applies ? "{\"zone\":\"%s\"}" : NULL,
-                zone_name(service_zone(service_of(d), d->profile)));
+    if (applies)
+        fact_quiet(d, "pass", 0, NULL);
+    else
+        report_fact(&d->report, "quiet_hours", "pass", NULL);
 }
 
 static void render_failed(struct delivery *d)

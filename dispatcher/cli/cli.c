@@ -19,6 +19,8 @@ static const struct command commands[] = {
     { "enqueue", "[FILE|-]", "read messages as NDJSON, answer one JSON line each", cmd_enqueue, NULL, true },
     { "show", "ID", "one message with its deliveries and trace, as JSON", cmd_show, NULL, true },
     { "why", "ID", "the decisions about a message, gate by gate, for a person", cmd_why, NULL, true },
+    { "replay", "ID", "the gates again, offline, on what was recorded; exit status 1 when they disagree", cmd_replay,
+      NULL, true },
     { "cancel", "ID… | --recipient R [--category C]", "cancel messages and count", cmd_cancel, cancel_options, true },
     { "recipient", "import [FILE|-] | show ID | export ID | erase ID", "people", cmd_recipient, recipient_options,
       true },

@@ -51,7 +51,7 @@ int cli_answer_failed(void);
 
 /* cmd_*.c */
 int cmd_serve(struct cli *), cmd_enqueue(struct cli *), cmd_show(struct cli *), cmd_why(struct cli *),
-    cmd_cancel(struct cli *);
+    cmd_replay(struct cli *), cmd_cancel(struct cli *);
 int cmd_recipient(struct cli *), cmd_consent(struct cli *), cmd_suppress(struct cli *), cmd_template(struct cli *),
     cmd_queue(struct cli *);
 int cmd_dead(struct cli *), cmd_check(struct cli *);

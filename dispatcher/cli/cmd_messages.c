@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "dispatcher/cli/cli.h"
+#include "dispatcher/replay.h"
 #include "dispatcher/cli/stream.h"
 #include "dispatcher/intake.h"
 
@@ -120,6 +121,30 @@ int cmd_why(struct cli *c)
     json_array_foreach (json_object_get(message, "trace"), i, item)
         print_fact(item);
     return 0;
+}
+
+int cmd_replay(struct cli *c)
+{
+    int status;
+    json_auto_t *message = fetch(c, &status);
+    json_t *line;
+    size_t i;
+
+    if (status)
+        return status;
+    json_auto_t *replay = replay_message(c->service, message);
+    bool agrees = json_is_true(json_object_get(replay, "agrees"));
+    if (c->json) {
+        cli_print(replay);
+    } else {
+        json_array_foreach (json_object_get(replay, "gates"), i, line)
+            printf("%s %-7s %-12s recorded %-10s replayed %s\n", text_at(line, "at"), text_at(line, "channel"),
+                   text_at(line, "gate"), text_at(line, "recorded"), text_at(line, "replayed"));
+    }
+    return agrees ? 0
+                  : cli_fail("the gates decide otherwise now; the rules were %s and are %s",
+                             text_at(json_object_get(replay, "policy"), "recorded"),
+                             text_at(json_object_get(replay, "policy"), "now"));
 }
 
 /* ---------------------------------------------------------------- cancel */

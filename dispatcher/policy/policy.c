@@ -1,5 +1,6 @@
 #include "dispatcher/policy/policy.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "dispatcher/policy/times.h"
@@ -216,12 +217,27 @@ static char *add_caps(struct policy *p, const struct config *config)
 
 /* ---------------------------------------------------------------- all of it */
 
+static void set_version(struct policy *p, const json_t *root)
+{
+    static const char *const keys[] = { "categories", "caps", "quiet_hours", "windows", "accounts", "defaults" };
+    json_auto_t *rules = json_object();
+
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
+        if (json_object_get(root, keys[i]))
+            json_object_set(rules, keys[i], json_object_get(root, keys[i]));
+    char *text = json_dumps(rules, JSON_COMPACT | JSON_SORT_KEYS);
+    g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
+    g_strlcpy(p->version, hash, sizeof p->version);
+    free(text);
+}
+
 struct policy *policy_new(const struct config *config, char **why)
 {
     struct policy *p = g_new0(struct policy, 1);
     const json_t *root = config->root;
 
     p->categories = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, category_free);
+    set_version(p, root);
     add_categories(p, root);
     p->retry = (struct retry){ (int)setting_int(root, "retry.max_attempts"), setting_ms(root, "retry.first"),
                                setting_ms(root, "retry.max"), setting_real(root, "retry.factor"),

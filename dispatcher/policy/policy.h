@@ -68,6 +68,7 @@ struct retry {
 };
 
 struct policy {
+    char version[9];        /* short hash of the rules, for traces */
     GHashTable *categories; /* name → struct category */
     struct cap *caps;       /* n_caps of the configuration, and CAP_OWN behind them */
     int n_caps;

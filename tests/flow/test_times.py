@@ -73,5 +73,26 @@ class Times(FlowTest):
             self.assertEqual((status, problem['errors'][0]['pointer']), (422, pointer))
 
 
+    def test_a_replay_agrees_until_the_rules_change(self):
+        settings = dict(categories={**CATEGORIES, 'marketing': {'kind': 'marketing'}}, quiet_hours={'blackout': ['%s/%s' % (today(-1), today(1))], 'channels': ['sms']},
+                        caps=[{'name': 'one', 'channels': ['email'], 'max': 1, 'per': '1h'}])
+        h = self.start(**settings)
+        ids = [h.send(person('r'), channels=['email']), h.send('r', channels=['email']), h.send('r', 'milestone'), h.send('r', channels=['email'], ttl='1h', category='account')]
+        for id in ids:
+            h.settled(id)
+        ids.append(h.send('r', 'order-update', channels=['sms'], category='onboarding'))
+        h.reason(ids[-1], 'quiet_hours', 'sms')
+        gates = set()
+        for id in ids:
+            answer = h.cli_json('replay', id)
+            self.assertEqual((answer['id'], answer['agrees']), (id, True))
+            gates |= {(g['gate'], g['recorded']) for g in answer['gates']}
+        self.assertTrue({('consent', 'pass'), ('consent', 'suppressed'), ('cap', 'pass'), ('cap', 'suppressed'), ('quiet_hours', 'deferred'), ('expiry', 'pass')} <= gates, gates)
+        h.settings['quiet_hours']['blackout'] = [str(today(-1))]
+        h.write()
+        h.cli('replay', ids[-1], status=1)
+        self.assertIn('the rules were', h.err)
+
+
 if __name__ == '__main__':
     unittest.main()
