@@ -550,9 +550,10 @@ static void check_page(void *arg, const char *file, const char *page, const char
 {
     struct checking *c = arg;
     json_auto_t *context =
-        json_pack("{s:s, s:[{s:s, s:b}], s:[{s:s, s:b}], s:[{s:i, s:b}], s:s, s:[]}", "category", "marketing",
-                  "categories", "category", "marketing", "on", 1, "channels", "channel", "email", "on", 1, "limits",
-                  "limit", 1, "chosen", 1, "pause", "2026-12-01", "templates");
+        json_pack("{s:s, s:[{s:s, s:b}], s:[{s:s, s:b}], s:[{s:i, s:b}], s:s, s:b, s:[{s:s, s:s}], s:[]}", "category",
+                  "marketing", "categories", "category", "marketing", "on", 1, "channels", "channel", "email", "on", 1,
+                  "limits", "limit", 1, "chosen", 1, "pause", "2026-12-01", "any_planned", 1, "planned", "category",
+                  "marketing", "at", "2026-12-01T09:00:00Z", "templates");
     struct render_request request = {
         .context = context, .offset = page_offset, .instant = c->o->instant, .arg = (void *)c->o
     };

@@ -213,10 +213,13 @@ void post_confirm(struct request *r)
 
 /* ---------------------------------------------------------------- preferences */
 
+#define PLANNED_MAX 5
+
 /* A visit to the page: who, and in which language. */
 struct choosing {
     struct request *request;
-    char locale[LOCALE_SIZE];
+    char recipient[129], category[65], locale[LOCALE_SIZE];
+    json_t *view;
 };
 
 static struct choosing *choosing_new(const struct visit *v)
@@ -224,6 +227,8 @@ static struct choosing *choosing_new(const struct visit *v)
     struct choosing *c = g_new0(struct choosing, 1);
 
     c->request = v->request;
+    g_strlcpy(c->recipient, v->token.recipient, sizeof c->recipient);
+    g_strlcpy(c->category, v->token.category, sizeof c->category);
     g_strlcpy(c->locale, v->locale, sizeof c->locale);
     return c;
 }
@@ -265,18 +270,47 @@ static json_t *channels_of(const json_t *view)
     return list;
 }
 
-static void on_view(void *arg, bool ok, json_t *view)
+/* What comes next, as far as it is known: never what it says, which others may read over a shoulder. */
+static json_t *planned_of(const json_t *timeline)
+{
+    json_t *list = json_array(), *message;
+    size_t i;
+
+    json_array_foreach (json_object_get(timeline, "pending"), i, message)
+        if (i < PLANNED_MAX)
+            json_array_append_new(list, json_pack("{s:O, s:O}", "category", json_object_get(message, "category"), "at",
+                                                  json_object_get(message, "send_at")));
+    return list;
+}
+
+static void on_timeline(void *arg, bool ok, json_t *timeline)
 {
     struct choosing *c = arg;
 
     if (answer_unless_gone(c->request, ok)) {
-        const char *pause = json_string_value(json_object_get(view, "pause_until"));
+        const char *pause = json_string_value(json_object_get(c->view, "pause_until"));
         g_autofree char *day = g_strndup(pause ? pause : "", 10);
+        json_t *planned = planned_of(timeline);
         answer_page(c->request, 200, c->locale, "preferences",
-                    json_pack("{s:o, s:o, s:o, s:s}", "categories", choices_of(view), "limits", limits_of(view),
-                              "channels", channels_of(view), "pause", day));
+                    json_pack("{s:o, s:o, s:o, s:s, s:o, s:b, s:s}", "categories", choices_of(c->view), "limits",
+                              limits_of(c->view), "channels", channels_of(c->view), "pause", day, "planned", planned,
+                              "any_planned", json_array_size(planned) > 0, "category", c->category));
     }
+    json_decref(c->view);
     g_free(c);
+}
+
+static void on_view(void *arg, bool ok, json_t *view)
+{
+    struct choosing *c = arg;
+
+    if (!ok) {
+        answer_unless_gone(c->request, false);
+        g_free(c);
+        return;
+    }
+    c->view = json_incref(view);
+    store_timeline(c->request->service->store, c->recipient, PLANNED_MAX, SHOW_BRIEF, on_timeline, c);
 }
 
 static void show_preferences(struct visit *v)

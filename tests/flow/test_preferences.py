@@ -46,7 +46,10 @@ class Preferences(FlowTest):
         before = h.http('GET', '/v1/recipients/w/preferences')[1]
         status, page = h.http('GET', path)
         self.assertEqual(status, 200)
-        for words in ('<html lang="de"', 'Neuigkeiten und Angebote', 'eine Nachricht pro Woche', 'Nichts bis', 'In der App'):
+        self.assertNotIn('geplant', page)
+        h.send('w', channels=['email'], send_at='2030-03-01T12:00:00Z')
+        self.assertIn('<li>1. März 2030: erste Schritte</li>', h.http('GET', path)[1])
+        for words in ('<html lang="de"', 'von dieser Art: erste Schritte', 'Neuigkeiten und Angebote', 'eine Nachricht pro Woche', 'Nichts bis', 'In der App'):
             self.assertIn(words, page)
         self.assertEqual(h.http('GET', '/v1/recipients/w/preferences')[1], before)
         form = [('category.marketing', 'on'), ('category.onboarding', 'off'), ('category.account', 'off'), ('channel', 'email'), ('max_per_week', '2'), ('pause_until', '2027-01-01')]
