@@ -1,5 +1,6 @@
 /*
- * The two pages that customers see: /u/{token} and /p/{token}.
+ * The pages that customers see: /u/{token} (unsubscribe), /p/{token} (preferences) and
+ * /c/{token} (confirm a consent).
  *
  * Rendered from templates/_pages: no script, no cookie, nothing from elsewhere.  GET changes
  * nothing, because mail scanners follow links; POST needs only the token.
