@@ -1,7 +1,6 @@
 #include "schedules/instant.h"
 
 #include <ctype.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -50,6 +49,19 @@ int civil_weekday(const struct civil *c)
 {
     int64_t days = days_from_civil(c->year, c->month, c->day) + 3; /* 1970-01-01 was a Thursday */
     return (int)(((days % 7) + 7) % 7);
+}
+
+struct civil civil_day_at(const struct civil *c, int days, int minutes)
+{
+    struct civil day = { c->year, c->month, c->day + days, 0, minutes, 0 };
+    civil_from_seconds(&day, civil_to_seconds(&day));
+    return day;
+}
+
+bool civil_day_in(unsigned weekdays, const struct civil *c, int days)
+{
+    struct civil day = civil_day_at(c, days, 0);
+    return weekdays >> civil_weekday(&day) & 1;
 }
 
 static bool digits(const char **p, int count, int *value)

@@ -9,6 +9,7 @@
 #ifndef SCHEDULES_INSTANT_H
 #define SCHEDULES_INSTANT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct civil {
@@ -34,5 +35,11 @@ void civil_from_seconds(struct civil *, int64_t seconds);
 
 /* civil_weekday: 0 is Monday (ISO 8601). */
 int civil_weekday(const struct civil *);
+
+/* civil_day_at: the day `days` days from c, at midnight plus `minutes`; normalised. */
+struct civil civil_day_at(const struct civil *c, int days, int minutes);
+
+/* civil_day_in: is the day `days` days from c among the weekdays?  Bit 0 is Monday. */
+bool civil_day_in(unsigned weekdays, const struct civil *c, int days);
 
 #endif

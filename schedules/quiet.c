@@ -32,20 +32,6 @@ static bool has_day(const struct day_list *list, const struct civil *c)
     return bsearch(date, list->dates, (size_t)list->count, sizeof *list->dates, date_compare) != NULL;
 }
 
-/* The day `offset` days from c, at midnight plus `minutes`; normalised. */
-static struct civil day_at(const struct civil *c, int offset, int minutes)
-{
-    struct civil day = { c->year, c->month, c->day + offset, 0, minutes, 0 };
-    civil_from_seconds(&day, civil_to_seconds(&day));
-    return day;
-}
-
-static bool day_chosen(const struct quiet *q, const struct civil *c, int offset)
-{
-    struct civil day = day_at(c, offset, 0);
-    return q->days >> civil_weekday(&day) & 1;
-}
-
 /* One step: what holds this wall clock time, and when that ends. */
 static enum quiet_cause quiet_step(const struct quiet *q, const struct civil *c, struct civil *end)
 {
@@ -53,19 +39,19 @@ static enum quiet_cause quiet_step(const struct quiet *q, const struct civil *c,
     bool over_midnight = q->from > q->to;
 
     if (has_day(&q->blackout, c) || has_day(&q->holidays, c)) {
-        *end = day_at(c, 1, 0);
+        *end = civil_day_at(c, 1, 0);
         return has_day(&q->blackout, c) ? QUIET_BLACKOUT : QUIET_HOLIDAY;
     }
-    if (!over_midnight && minute >= q->from && minute < q->to && day_chosen(q, c, 0)) {
-        *end = day_at(c, 0, q->to);
+    if (!over_midnight && minute >= q->from && minute < q->to && civil_day_in(q->days, c, 0)) {
+        *end = civil_day_at(c, 0, q->to);
         return QUIET_HOURS;
     }
-    if (over_midnight && minute >= q->from && day_chosen(q, c, 0)) {
-        *end = day_at(c, 1, q->to);
+    if (over_midnight && minute >= q->from && civil_day_in(q->days, c, 0)) {
+        *end = civil_day_at(c, 1, q->to);
         return QUIET_HOURS;
     }
-    if (over_midnight && minute < q->to && day_chosen(q, c, -1)) {
-        *end = day_at(c, 0, q->to);
+    if (over_midnight && minute < q->to && civil_day_in(q->days, c, -1)) {
+        *end = civil_day_at(c, 0, q->to);
         return QUIET_HOURS;
     }
     return QUIET_NONE;

@@ -2,38 +2,24 @@
 
 #include <stdbool.h>
 
-/* The wall clock `days` days from c, at `minutes` after midnight; normalised. */
-static struct civil day_at(const struct civil *c, int days, int minutes)
-{
-    struct civil day = { c->year, c->month, c->day + days, 0, minutes, 0 };
-    civil_from_seconds(&day, civil_to_seconds(&day));
-    return day;
-}
-
-static bool begins_on(const struct window *w, const struct civil *c, int days)
-{
-    struct civil day = day_at(c, days, 0);
-    return w->days >> civil_weekday(&day) & 1;
-}
-
 static bool is_open(const struct window *w, const struct civil *c)
 {
     int minute = c->hour * 60 + c->minute;
 
     if (w->from < w->to)
-        return minute >= w->from && minute < w->to && begins_on(w, c, 0);
-    return (minute >= w->from && begins_on(w, c, 0)) || (minute < w->to && begins_on(w, c, -1));
+        return minute >= w->from && minute < w->to && civil_day_in(w->days, c, 0);
+    return (minute >= w->from && civil_day_in(w->days, c, 0)) || (minute < w->to && civil_day_in(w->days, c, -1));
 }
 
 /* When it opens on the day `days` after c; 0 when it does not, be it that a change of the clock swallows the opening.
  */
 static int64_t opening(const struct window *w, const struct zone *zone, const struct civil *c, int days)
 {
-    struct civil from = day_at(c, days, w->from), really;
+    struct civil from = civil_day_at(c, days, w->from), really;
     int64_t at = zone_instant(zone, &from);
 
     zone_local(zone, at, &really);
-    return begins_on(w, c, days) && is_open(w, &really) ? at : 0;
+    return civil_day_in(w->days, c, days) && is_open(w, &really) ? at : 0;
 }
 
 int64_t window_opens(const struct window *list, int count, const struct zone *zone, int64_t now)
