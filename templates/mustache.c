@@ -140,7 +140,8 @@ static void append_real(double real, GString *out)
     g_string_append(out, buf);
 }
 
-bool mustache_scalar(const json_t *value, GString *out)
+/* Appends a JSON value as Mustache prints it; false for objects and arrays. */
+static bool append_scalar(const json_t *value, GString *out)
 {
     switch (json_typeof(value)) {
     case JSON_STRING: append(out, json_string_value(value), json_string_length(value)); return true;
@@ -176,7 +177,7 @@ static bool append_value(struct mustache_stack *s, const struct mustache *m, con
     if (!value)
         return !env->strict || lack(s, m, op, g_strdup_printf("the variable \"%s\" is missing", op->name));
     size_t from = s->out->len;
-    if (!mustache_scalar(value, s->out))
+    if (!append_scalar(value, s->out))
         return lack(s, m, op, g_strdup_printf("\"%s\" is no text and no number", op->name));
     if (env->html && !op->raw && json_is_string(value))
         escape_tail(s->out, from);

@@ -80,9 +80,6 @@ const json_t *mustache_lookup(const struct mustache_stack *, const char *name);
 /* mustache_at_top: no section has been entered: names mean what they mean everywhere at the top. */
 bool mustache_at_top(const struct mustache_stack *);
 
-/* mustache_scalar: appends a JSON value as Mustache prints it; false for objects and arrays. */
-bool mustache_scalar(const json_t *, GString *out);
-
 /* What a program mentions, for the checks: kind is 'v' variable, 's' section, 'p' partial or parent, '&' raw variable;
  * scope: the sections around it, from the innermost. */
 struct mustache_scope {
