@@ -12,7 +12,6 @@
  */
 #include <assert.h>
 #include <glib.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -23,8 +22,8 @@
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/consent.h"
 #include "dispatcher/erasure.h"
+#include "dispatcher/gates.h"
 #include "dispatcher/policy/times.h"
-#include "dispatcher/preferences.h"
 #include "dispatcher/worker.h"
 #include "schedules/instant.h"
 
@@ -79,36 +78,11 @@ static const char *address_of(const struct delivery *d)
     return json_string_value(json_object_get(d->profile, d->channel == CHANNEL_EMAIL ? "email" : "phone"));
 }
 
-static bool has_expired(const struct delivery *d)
-{
-    return d->expires_at && d->expires_at <= clock_now();
-}
-
-/* Later than its category allows, after an outage say. */
-static bool is_too_late(const struct delivery *d)
-{
-    return d->category.max_lateness_ms && clock_now() - MAX(d->send_at, d->due) > d->category.max_lateness_ms;
-}
-
-static void gate_expiry(struct delivery *d)
-{
-    char at[32];
-
-    if (is_too_late(d))
-        report_fact(&d->report, "expiry", "expired", "{\"due\":\"%s\",\"max_lateness_ms\":%" PRId64 "}",
-                    instant_format(at, MAX(d->send_at, d->due)), d->category.max_lateness_ms);
-    else if (d->expires_at)
-        report_fact(&d->report, "expiry", has_expired(d) ? "expired" : "pass", "{\"expires_at\":\"%s\"}",
-                    instant_format(at, d->expires_at));
-    else
-        report_fact(&d->report, "expiry", "pass", NULL);
-}
-
 void delivery_start(struct delivery *d)
 {
     report_begin(&d->report, clock_now(), d->letter);
-    gate_expiry(d);
-    if (has_expired(d) || is_too_late(d)) {
+    fact_expiry(d);
+    if (gate_expired(d) || gate_late(d)) {
         end_unsent(d, 'E', "expired", false);
         return;
     }
@@ -129,68 +103,6 @@ void delivery_start(struct delivery *d)
 }
 
 /* ---------------------------------------------------------------- admit */
-
-/* The person's own list of channels, when there is one, must name this one. */
-static bool preferred(const struct delivery *d)
-{
-    const json_t *channels = json_object_get(d->profile, "channels");
-    json_t *item;
-    size_t i;
-
-    if (!json_is_array(channels))
-        return true;
-    json_array_foreach ((json_t *)channels, i, item)
-        if (json_is_string(item) && channel_letter(json_string_value(item)) == d->letter)
-            return true;
-    return false;
-}
-
-/* Until when the person wants to hear nothing that can wait, 0 for now. */
-static int64_t pause_end(const struct delivery *d)
-{
-    int64_t until = d->category.kind == KIND_TRANSACTIONAL ? 0 : preferences_pause(d->profile);
-    return until > clock_now() ? until : 0;
-}
-
-/* The instant from which the person may be reached, 0 for now. */
-static int64_t quiet_end(const struct delivery *d, const char **cause)
-{
-    struct reach r = { &d->category, d->channel, service_zone(service_of(d), d->profile), service_region(d->profile) };
-    return policy_reach(service_of(d)->policy, &r, clock_now(), cause);
-}
-
-static void add_one_rule(const struct delivery *d, struct admission *a, int rule, int max)
-{
-    const struct cap *cap = &service_of(d)->policy->caps[rule];
-    struct admission_rule *r = &a->rules[a->n_rules++];
-
-    cap_window(cap, service_zone(service_of(d), d->profile), clock_now(), &r->since, &r->next);
-    r->rule = rule;
-    r->window = cap->per.ms;
-    r->max = max;
-}
-
-/* "At most so many a week" of the person's own; -1 for no such wish. */
-static int own_limit(const struct delivery *d)
-{
-    const json_t *limit = json_object_get(json_object_get(d->profile, "preferences"), "max_per_week");
-    return json_is_integer(limit) ? (int)json_integer_value(limit) : -1;
-}
-
-static void add_rules(const struct delivery *d, struct admission *a)
-{
-    const struct policy *p = service_of(d)->policy;
-    const char *source = json_string_value(json_object_get(d->body, "source"));
-    struct cap_subject subject = { &d->category, d->channel, d->lane, source ? source : "" };
-
-    if (d->category.kind == KIND_TRANSACTIONAL)
-        return;
-    for (int i = 0; i < p->n_caps && a->n_rules < MAX_RULES - 1; i++)
-        if (cap_selects(&p->caps[i], &subject))
-            add_one_rule(d, a, i, cap_room(&p->caps[i], d->lane));
-    if (own_limit(d) >= 0)
-        add_one_rule(d, a, p->n_caps, own_limit(d));
-}
 
 static void on_suppressed(void *arg, bool ok, const char *entry)
 {
@@ -228,66 +140,7 @@ void delivery_admit(struct delivery *d)
     worker_batch(d->worker, BATCH_ADMIT, d);
 }
 
-void delivery_admission(struct delivery *d, struct batch *batch)
-{
-    const char *cause;
-    struct admission a = {
-        .message = d->message,
-        .recipient = d->recipient,
-        .category = d->category.name,
-        .letter = d->letter,
-        .kind = "tsm"[d->category.kind],
-        .fence = d->fence,
-        .consent = MIN(d->category.consent, CONSENT_OPT_IN), /* a grant that is not confirmed is none */
-        .later = !preferred(d) || pause_end(d) ? 'p'
-                 : quiet_end(d, &cause)        ? 'q'
-                                               : 0,
-        .render_failed = d->made.why != NULL,
-    };
-
-    add_rules(d, &a);
-    admit_add(batch, &a);
-}
-
 /* ---------------------------------------------------------------- what the gates said */
-
-static void fact_consent(struct delivery *d, const char *verdict)
-{
-    char at[32];
-    const char *state = d->verdict.consent == 'g' ? "granted" : d->verdict.consent == 'w' ? "withdrawn" : "default";
-
-    if (d->verdict.consent)
-        report_fact(&d->report, "consent", verdict,
-                    "{\"category\":\"%s\",\"state\":\"%s\",\"rule\":\"%s\",\"since\":\"%s\"}", d->category.name, state,
-                    consent_rule_name(d->category.consent), instant_format(at, d->verdict.consent_at));
-    else
-        report_fact(&d->report, "consent", verdict, "{\"category\":\"%s\",\"state\":\"%s\",\"rule\":\"%s\"}",
-                    d->category.name, state, consent_rule_name(d->category.consent));
-}
-
-/* "1=2,2=0" of the script becomes [{"name":"daily","sent":2,"max":3}, …] */
-static void fact_caps(struct delivery *d, const char *verdict, const char *over, int64_t until)
-{
-    const struct policy *p = service_of(d)->policy;
-    g_auto(GStrv) counts = g_strsplit(d->verdict.counts, ",", 0);
-    g_autoptr(GString) rules = g_string_new(NULL);
-    char at[32];
-
-    for (char **c = counts; *c && **c; c++) {
-        int rule = atoi(*c) - 1;
-        const char *sent = strchr(*c, '=');
-        if (sent && rule >= 0 && rule <= p->n_caps)
-            g_string_append_printf(rules, "%s{\"name\":\"%s\",\"sent\":%s,\"max\":%d}", rules->len ? "," : "",
-                                   p->caps[rule].name, sent + 1,
-                                   rule == p->n_caps ? own_limit(d) : cap_room(&p->caps[rule], d->lane));
-    }
-    if (over)
-        g_string_append_printf(rules, "],\"over\":\"%s\"", over);
-    if (over && until)
-        g_string_append_printf(rules, ",\"until\":\"%s\"", instant_format(at, until));
-    report_fact(&d->report, "cap", verdict, "{\"rules\":[%s%s,\"policy\":\"%s\"}", rules->str, over ? "" : "]",
-                p->version);
-}
 
 static void leave_outlet(struct delivery *d)
 {
@@ -312,41 +165,24 @@ static void over_cap(struct delivery *d)
         end_unsent(d, 'P', reason, over == OVER_NEXT_CHANNEL);
 }
 
-/* With all that a replay needs: zone, region and the version of the rules. */
-static void fact_quiet(struct delivery *d, const char *verdict, int64_t until, const char *cause)
-{
-    const char *region = service_region(d->profile);
-    g_autoptr(GString) more = g_string_new(NULL);
-    char at[32];
-
-    if (region)
-        g_string_append_printf(more, ",\"region\":%s", report_quoted(region));
-    if (until)
-        g_string_append_printf(more, ",\"until\":\"%s\"", instant_format(at, until));
-    if (cause)
-        g_string_append_printf(more, ",\"cause\":\"%s\"", cause);
-    report_fact(&d->report, "quiet_hours", verdict, "{\"zone\":\"%s\"%s,\"policy\":\"%s\"}",
-                zone_name(service_zone(service_of(d), d->profile)), more->str, service_of(d)->policy->version);
-}
-
 static void not_now(struct delivery *d)
 {
     const char *cause;
     char at[32];
 
-    if (!preferred(d)) {
+    if (!gate_preferred(d)) {
         report_fact(&d->report, "preference", "suppressed", "{\"detail\":\"the person's channels do not name %s\"}",
                     channel_name(d->letter));
         end_unsent(d, 'P', "preference", true);
         return;
     }
-    int64_t until = pause_end(d);
+    int64_t until = gate_pause(d);
     if (until) {
         report_fact(&d->report, "preference", "deferred", "{\"pause_until\":\"%s\"}", instant_format(at, until));
         put_off(d, "preference", until, false);
         return;
     }
-    until = quiet_end(d, &cause);
+    until = gate_quiet(d, &cause);
     report_fact(&d->report, "preference", "pass", NULL);
     if (!until) /* the clock has passed the end of it since the script ran */
         until = clock_now(), cause = "hours";
@@ -357,19 +193,6 @@ static void not_now(struct delivery *d)
     }
     fact_quiet(d, "deferred", until, cause);
     put_off(d, "quiet_hours", until + policy_spread(service_of(d)->policy, d->lane, d->message), false);
-}
-
-static void facts_until_cap(struct delivery *d)
-{
-    const struct policy *p = service_of(d)->policy;
-    bool applies = (p->has_quiet || p->n_windows) && d->category.quiet != QUIET_IGNORE;
-
-    fact_consent(d, "pass");
-    report_fact(&d->report, "preference", "pass", NULL);
-    if (applies)
-        fact_quiet(d, "pass", 0, NULL);
-    else
-        report_fact(&d->report, "quiet_hours", "pass", NULL);
 }
 
 static void render_failed(struct delivery *d)
@@ -414,11 +237,11 @@ static void decide(struct delivery *d)
         not_now(d);
         break;
     case VERDICT_CAP:
-        facts_until_cap(d);
+        fact_passed(d);
         over_cap(d);
         break;
     case VERDICT_RENDER:
-        facts_until_cap(d);
+        fact_passed(d);
         fact_caps(d, "pass", NULL, 0);
         render_failed(d);
         break;
@@ -445,7 +268,7 @@ static void settle_sent(struct delivery *d, const struct outcome *o)
 
 static void transmit(struct delivery *d)
 {
-    facts_until_cap(d);
+    fact_passed(d);
     fact_caps(d, "pass", NULL, 0);
     report_fact(&d->report, "render", "pass", "{\"template\":%s,\"version\":\"%s\",\"locale\":\"%s\",\"bytes\":%zu}",
                 report_quoted(json_string_value(json_object_get(d->body, "template"))), d->made.version, d->made.locale,
@@ -520,12 +343,6 @@ static void commit_decided(struct delivery *d)
 }
 
 /* ---------------------------------------------------------------- outcome */
-
-static void fact_outcome(struct delivery *d, const char *verdict, const struct outcome *o)
-{
-    report_fact(&d->report, "outcome", verdict, "{\"provider\":\"%s\",\"kind\":\"%s\",\"code\":%d,\"detail\":%s}",
-                d->outlet->name, outcome_name(o->kind), o->code, report_quoted(o->detail));
-}
 
 static void final_unknown(struct delivery *d, const struct outcome *o)
 {

@@ -11,6 +11,7 @@
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/base/settings.h"
+#include "dispatcher/gates.h"
 #include "dispatcher/ingest.h"
 
 #define SAFETY_NET_S   5.0   /* a partition nobody told us about is looked at this often */
@@ -99,7 +100,7 @@ static struct batch *build(struct worker *w, enum batch_kind kind, GPtrArray *wh
     for (guint i = 0; i < who->len; i++) {
         struct delivery *d = who->pdata[i];
         if (kind == BATCH_ADMIT)
-            delivery_admission(d, b);
+            gate_admission(d, b);
         else if (kind == BATCH_COMMIT)
             commit_add(b, d->message, d->letter, d->fence, d->category.resend_unknown);
         else

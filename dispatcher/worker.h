@@ -59,10 +59,9 @@ struct delivery {
     GList link;      /* among all of the worker's */
 };
 
-void delivery_start(struct delivery *);                     /* claimed: ends at once, or waits in the outbox */
-void delivery_admit(struct delivery *);                     /* has an outlet: asks the last gates */
-void delivery_admission(struct delivery *, struct batch *); /* its row in the batch, when that is run */
-void delivery_send(struct delivery *);                      /* admitted, and the outlet has a place */
+void delivery_start(struct delivery *); /* claimed: ends at once, or waits in the outbox */
+void delivery_admit(struct delivery *); /* has an outlet: asks the last gates */
+void delivery_send(struct delivery *);  /* admitted, and the outlet has a place */
 void delivery_answered(struct delivery *, enum batch_kind, bool ok, const redisReply *, size_t index);
 void delivery_free(struct delivery *);
 

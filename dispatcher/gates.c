@@ -1,0 +1,201 @@
+#include "dispatcher/gates.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/base/clock.h"
+#include "dispatcher/policy/times.h"
+#include "dispatcher/preferences.h"
+#include "schedules/instant.h"
+
+static const struct service *service_of(const struct delivery *d)
+{
+    return worker_service(d->worker);
+}
+
+/* ---------------------------------------------------------------- expiry */
+
+bool gate_expired(const struct delivery *d)
+{
+    return d->expires_at && d->expires_at <= clock_now();
+}
+
+bool gate_late(const struct delivery *d)
+{
+    return d->category.max_lateness_ms && clock_now() - MAX(d->send_at, d->due) > d->category.max_lateness_ms;
+}
+
+void fact_expiry(struct delivery *d)
+{
+    char at[32];
+
+    if (gate_late(d))
+        report_fact(&d->report, "expiry", "expired", "{\"due\":\"%s\",\"max_lateness_ms\":%" PRId64 "}",
+                    instant_format(at, MAX(d->send_at, d->due)), d->category.max_lateness_ms);
+    else if (d->expires_at)
+        report_fact(&d->report, "expiry", gate_expired(d) ? "expired" : "pass", "{\"expires_at\":\"%s\"}",
+                    instant_format(at, d->expires_at));
+    else
+        report_fact(&d->report, "expiry", "pass", NULL);
+}
+
+/* ---------------------------------------------------------------- preference, quiet hours */
+
+bool gate_preferred(const struct delivery *d)
+{
+    const json_t *channels = json_object_get(d->profile, "channels");
+    json_t *item;
+    size_t i;
+
+    if (!json_is_array(channels))
+        return true;
+    json_array_foreach ((json_t *)channels, i, item)
+        if (json_is_string(item) && channel_letter(json_string_value(item)) == d->letter)
+            return true;
+    return false;
+}
+
+int64_t gate_pause(const struct delivery *d)
+{
+    int64_t until = d->category.kind == KIND_TRANSACTIONAL ? 0 : preferences_pause(d->profile);
+    return until > clock_now() ? until : 0;
+}
+
+int64_t gate_quiet(const struct delivery *d, const char **cause)
+{
+    struct reach r = { &d->category, d->channel, service_zone(service_of(d), d->profile), service_region(d->profile) };
+    return policy_reach(service_of(d)->policy, &r, clock_now(), cause);
+}
+
+/* ---------------------------------------------------------------- consent and caps */
+
+static void add_one_rule(const struct delivery *d, struct admission *a, int rule, int max)
+{
+    const struct cap *cap = &service_of(d)->policy->caps[rule];
+    struct admission_rule *r = &a->rules[a->n_rules++];
+
+    cap_window(cap, service_zone(service_of(d), d->profile), clock_now(), &r->since, &r->next);
+    r->rule = rule;
+    r->window = cap->per.ms;
+    r->max = max;
+}
+
+/* "At most so many a week" of the person's own; -1 for no such wish. */
+static int own_limit(const struct delivery *d)
+{
+    const json_t *limit = json_object_get(json_object_get(d->profile, "preferences"), "max_per_week");
+    return json_is_integer(limit) ? (int)json_integer_value(limit) : -1;
+}
+
+static void add_rules(const struct delivery *d, struct admission *a)
+{
+    const struct policy *p = service_of(d)->policy;
+    const char *source = json_string_value(json_object_get(d->body, "source"));
+    struct cap_subject subject = { &d->category, d->channel, d->lane, source ? source : "" };
+
+    if (d->category.kind == KIND_TRANSACTIONAL)
+        return;
+    for (int i = 0; i < p->n_caps && a->n_rules < MAX_RULES - 1; i++)
+        if (cap_selects(&p->caps[i], &subject))
+            add_one_rule(d, a, i, cap_room(&p->caps[i], d->lane));
+    if (own_limit(d) >= 0)
+        add_one_rule(d, a, p->n_caps, own_limit(d));
+}
+
+void gate_admission(const struct delivery *d, struct batch *batch)
+{
+    const char *cause;
+    struct admission a = {
+        .message = d->message,
+        .recipient = d->recipient,
+        .category = d->category.name,
+        .letter = d->letter,
+        .kind = "tsm"[d->category.kind],
+        .fence = d->fence,
+        .consent = MIN(d->category.consent, CONSENT_OPT_IN), /* a grant that is not confirmed is none */
+        .later = !gate_preferred(d) || gate_pause(d) ? 'p'
+                 : gate_quiet(d, &cause)             ? 'q'
+                                                     : 0,
+        .render_failed = d->made.why != NULL,
+    };
+
+    add_rules(d, &a);
+    admit_add(batch, &a);
+}
+
+/* ---------------------------------------------------------------- what they said */
+
+void fact_consent(struct delivery *d, const char *verdict)
+{
+    char at[32];
+    const char *state = d->verdict.consent == 'g' ? "granted" : d->verdict.consent == 'w' ? "withdrawn" : "default";
+
+    if (d->verdict.consent)
+        report_fact(&d->report, "consent", verdict,
+                    "{\"category\":\"%s\",\"state\":\"%s\",\"rule\":\"%s\",\"since\":\"%s\"}", d->category.name, state,
+                    consent_rule_name(d->category.consent), instant_format(at, d->verdict.consent_at));
+    else
+        report_fact(&d->report, "consent", verdict, "{\"category\":\"%s\",\"state\":\"%s\",\"rule\":\"%s\"}",
+                    d->category.name, state, consent_rule_name(d->category.consent));
+}
+
+/* "1=2,2=0" of the script becomes [{"name":"daily","sent":2,"max":3}, …] */
+void fact_caps(struct delivery *d, const char *verdict, const char *over, int64_t until)
+{
+    const struct policy *p = service_of(d)->policy;
+    g_auto(GStrv) counts = g_strsplit(d->verdict.counts, ",", 0);
+    g_autoptr(GString) rules = g_string_new(NULL);
+    char at[32];
+
+    for (char **c = counts; *c && **c; c++) {
+        int rule = atoi(*c) - 1;
+        const char *sent = strchr(*c, '=');
+        if (sent && rule >= 0 && rule <= p->n_caps)
+            g_string_append_printf(rules, "%s{\"name\":\"%s\",\"sent\":%s,\"max\":%d}", rules->len ? "," : "",
+                                   p->caps[rule].name, sent + 1,
+                                   rule == p->n_caps ? own_limit(d) : cap_room(&p->caps[rule], d->lane));
+    }
+    if (over)
+        g_string_append_printf(rules, "],\"over\":\"%s\"", over);
+    if (over && until)
+        g_string_append_printf(rules, ",\"until\":\"%s\"", instant_format(at, until));
+    report_fact(&d->report, "cap", verdict, "{\"rules\":[%s%s,\"policy\":\"%s\"}", rules->str, over ? "" : "]",
+                p->version);
+}
+
+/* With all that a replay needs: zone, region and the version of the rules. */
+void fact_quiet(struct delivery *d, const char *verdict, int64_t until, const char *cause)
+{
+    const char *region = service_region(d->profile);
+    g_autoptr(GString) more = g_string_new(NULL);
+    char at[32];
+
+    if (region)
+        g_string_append_printf(more, ",\"region\":%s", report_quoted(region));
+    if (until)
+        g_string_append_printf(more, ",\"until\":\"%s\"", instant_format(at, until));
+    if (cause)
+        g_string_append_printf(more, ",\"cause\":\"%s\"", cause);
+    report_fact(&d->report, "quiet_hours", verdict, "{\"zone\":\"%s\"%s,\"policy\":\"%s\"}",
+                zone_name(service_zone(service_of(d), d->profile)), more->str, service_of(d)->policy->version);
+}
+
+void fact_passed(struct delivery *d)
+{
+    const struct policy *p = service_of(d)->policy;
+    bool applies = (p->has_quiet || p->n_windows) && d->category.quiet != QUIET_IGNORE;
+
+    fact_consent(d, "pass");
+    report_fact(&d->report, "preference", "pass", NULL);
+    if (applies)
+        fact_quiet(d, "pass", 0, NULL);
+    else
+        report_fact(&d->report, "quiet_hours", "pass", NULL);
+}
+
+void fact_outcome(struct delivery *d, const char *verdict, const struct outcome *o)
+{
+    report_fact(&d->report, "outcome", verdict, "{\"provider\":\"%s\",\"kind\":\"%s\",\"code\":%d,\"detail\":%s}",
+                d->outlet->name, outcome_name(o->kind), o->code, report_quoted(o->detail));
+}
