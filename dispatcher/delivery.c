@@ -1,10 +1,9 @@
 /*
  * One delivery through its steps:
  *
- *   claimed ─▶ start ─▶ (outbox) ─▶ admit ─▶ (place) ─▶ send ─▶ asked: commit ─▶ go ─▶ outcome ─▶ settle ─▶ freed
- *                │                    │                            │                               ▲
- *                └── expired, ────────┴── not wanted, not now ─────┴── stopped ────────────────────┘
- *                    no address
+ *   claimed ─▶ start ─▶ (outbox) ─▶ admit ─▶ (account) ─▶ (place) ─▶ send ─▶ asked: commit ─▶ go ─▶ outcome ─▶ settle
+ * ─▶ freed │                    │                            │                               ▲ └── expired, ────────┴──
+ * not wanted, not now ─────┴── stopped ────────────────────┘ no address
  *
  * When an answer does not come (Redis is gone) the delivery is dropped where it
  * stands: its lease runs out and another worker has it.  Only a result that
@@ -152,7 +151,7 @@ static void leave_outlet(struct delivery *d)
 
 static void over_cap(struct delivery *d)
 {
-    const struct policy *p = service_of(d)->policy;
+    const struct policy *p = d->policy;
     const struct cap *cap = d->verdict.rule >= 0 && d->verdict.rule <= p->n_caps ? &p->caps[d->verdict.rule] : NULL;
     enum over over = cap ? cap->over : OVER_DEFER;
     g_autofree char *reason = g_strdup_printf("cap:%s", cap ? cap->name : "");
@@ -192,7 +191,7 @@ static void not_now(struct delivery *d)
         return;
     }
     fact_quiet(d, "deferred", until, cause);
-    put_off(d, "quiet_hours", until + policy_spread(service_of(d)->policy, d->lane, d->message), false);
+    put_off(d, "quiet_hours", until + policy_spread(d->policy, d->lane, d->message), false);
 }
 
 static void render_failed(struct delivery *d)
@@ -205,6 +204,29 @@ static void render_failed(struct delivery *d)
 }
 
 static void transmit(struct delivery *d);
+
+static void ask_account(struct delivery *d)
+{
+    d->phase = BATCH_ACCOUNT;
+    d->answers = 1;
+    d->lost = false;
+    worker_batch(d->worker, BATCH_ACCOUNT, d);
+}
+
+/* What the caps of the account said, behind those of the person. */
+static void decide_account(struct delivery *d)
+{
+    if (d->lost || d->verdict.verdict == VERDICT_GONE) {
+        leave_outlet(d);
+        delivery_free(d);
+    } else if (d->verdict.verdict == VERDICT_CAP) {
+        leave_outlet(d);
+        fact_passed(d);
+        over_cap(d);
+    } else {
+        transmit(d);
+    }
+}
 
 static void decide(struct delivery *d)
 {
@@ -221,6 +243,10 @@ static void decide(struct delivery *d)
         return;
     }
     report_fact(&d->report, "suppression", "pass", NULL);
+    if (d->verdict.verdict == VERDICT_OK && *gate_account(d)) {
+        ask_account(d);
+        return;
+    }
     if (d->verdict.verdict == VERDICT_OK) {
         transmit(d);
         return;
@@ -499,6 +525,18 @@ static void settled(struct delivery *d, bool ok)
     delivery_free(d);
 }
 
+static void take_verdict(struct delivery *d, enum batch_kind kind, const redisReply *reply, size_t index)
+{
+    struct admitted before = d->verdict;
+
+    admit_read(reply, index, &d->verdict);
+    if (kind == BATCH_ACCOUNT) { /* accounts know nothing of consent */
+        d->verdict.consent = before.consent;
+        d->verdict.consent_at = before.consent_at;
+    }
+    gate_counted(d);
+}
+
 void delivery_answered(struct delivery *d, enum batch_kind kind, bool ok, const redisReply *reply, size_t index)
 {
     if (kind == BATCH_SETTLE) {
@@ -506,14 +544,16 @@ void delivery_answered(struct delivery *d, enum batch_kind kind, bool ok, const 
         return;
     }
     d->lost |= !ok;
-    if (reply && kind == BATCH_ADMIT)
-        admit_read(reply, index, &d->verdict);
+    if (reply && (kind == BATCH_ADMIT || kind == BATCH_ACCOUNT))
+        take_verdict(d, kind, reply, index);
     if (reply && kind == BATCH_COMMIT)
         d->commit = (int)reply_int(reply, index);
     if (--d->answers > 0)
         return;
     if (kind == BATCH_ADMIT)
         decide(d);
+    else if (kind == BATCH_ACCOUNT)
+        decide_account(d);
     else
         commit_decided(d);
 }

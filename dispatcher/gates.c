@@ -65,17 +65,19 @@ int64_t gate_pause(const struct delivery *d)
 int64_t gate_quiet(const struct delivery *d, const char **cause)
 {
     struct reach r = { &d->category, d->channel, service_zone(service_of(d), d->profile), service_region(d->profile) };
-    return policy_reach(service_of(d)->policy, &r, clock_now(), cause);
+    return policy_reach(d->policy, &r, clock_now(), cause);
 }
 
 /* ---------------------------------------------------------------- consent and caps */
 
 static void add_one_rule(const struct delivery *d, struct admission *a, int rule, int max)
 {
-    const struct cap *cap = &service_of(d)->policy->caps[rule];
+    const struct cap *cap = &d->policy->caps[rule];
     struct admission_rule *r = &a->rules[a->n_rules++];
+    const struct zone *zone =
+        cap->account ? service_account_zone(service_of(d), d->profile) : service_zone(service_of(d), d->profile);
 
-    cap_window(cap, service_zone(service_of(d), d->profile), clock_now(), &r->since, &r->next);
+    cap_window(cap, zone, clock_now(), &r->since, &r->next);
     r->rule = rule;
     r->window = cap->per.ms;
     r->max = max;
@@ -88,40 +90,82 @@ static int own_limit(const struct delivery *d)
     return json_is_integer(limit) ? (int)json_integer_value(limit) : -1;
 }
 
-static void add_rules(const struct delivery *d, struct admission *a)
+static const char *text_in(const json_t *object, const char *key)
 {
-    const struct policy *p = service_of(d)->policy;
-    const char *source = json_string_value(json_object_get(d->body, "source"));
-    struct cap_subject subject = { &d->category, d->channel, d->lane, source ? source : "" };
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+/* Those of the person, or those of their account. */
+static void add_rules(const struct delivery *d, struct admission *a, bool account)
+{
+    const struct policy *p = d->policy;
+    struct cap_subject subject = { &d->category, d->channel, d->lane, a->source, a->role, *a->account };
 
     if (d->category.kind == KIND_TRANSACTIONAL)
         return;
-    for (int i = 0; i < p->n_caps && a->n_rules < MAX_RULES - 1; i++)
-        if (cap_selects(&p->caps[i], &subject))
+    for (int i = 0; i < p->n_caps; i++)
+        if (p->caps[i].account == account && cap_selects(&p->caps[i], &subject))
             add_one_rule(d, a, i, cap_room(&p->caps[i], d->lane));
-    if (own_limit(d) >= 0)
+    if (!account && own_limit(d) >= 0)
         add_one_rule(d, a, p->n_caps, own_limit(d));
 }
 
-void gate_admission(const struct delivery *d, struct batch *batch)
+const char *gate_account(const struct delivery *d)
 {
-    const char *cause;
-    struct admission a = {
+    return d->policy->account_wide ? text_in(d->profile, "account") : "";
+}
+
+/* A role that would break the store's lists is none. */
+static const char *role_of(const struct delivery *d)
+{
+    const char *role = text_in(d->profile, "role");
+    return strpbrk(role, "|,") ? "" : role;
+}
+
+static struct admission admission_of(const struct delivery *d)
+{
+    return (struct admission){
         .message = d->message,
         .recipient = d->recipient,
         .category = d->category.name,
+        .account = gate_account(d),
+        .role = role_of(d),
+        .source = text_in(d->body, "source"),
         .letter = d->letter,
         .kind = "tsm"[d->category.kind],
+        .lane = d->lane,
         .fence = d->fence,
         .consent = MIN(d->category.consent, CONSENT_OPT_IN), /* a grant that is not confirmed is none */
-        .later = !gate_preferred(d) || gate_pause(d) ? 'p'
-                 : gate_quiet(d, &cause)             ? 'q'
-                                                     : 0,
         .render_failed = d->made.why != NULL,
     };
+}
 
-    add_rules(d, &a);
+/* The question and its answer are about the policy of this moment. */
+static void take_policy(struct delivery *d)
+{
+    policy_free(d->policy);
+    d->policy = policy_hold(service_of(d)->policy);
+}
+
+void gate_admission(struct delivery *d, struct batch *batch)
+{
+    const char *cause;
+
+    take_policy(d);
+    struct admission a = admission_of(d);
+    a.later = !gate_preferred(d) || gate_pause(d) ? 'p' : gate_quiet(d, &cause) ? 'q' : 0;
+    add_rules(d, &a, false);
     admit_add(batch, &a);
+}
+
+void gate_account_admission(struct delivery *d, struct batch *batch)
+{
+    struct admission a = admission_of(d);
+
+    take_policy(d);
+    add_rules(d, &a, true);
+    account_add(batch, &a);
 }
 
 /* ---------------------------------------------------------------- what they said */
@@ -140,28 +184,37 @@ void fact_consent(struct delivery *d, const char *verdict)
                     d->category.name, state, consent_rule_name(d->category.consent));
 }
 
-/* "1=2,2=0" of the script becomes [{"name":"daily","sent":2,"max":3}, …] */
-void fact_caps(struct delivery *d, const char *verdict, const char *over, int64_t until)
+/* "1=2,2=0" of the script becomes {"name":"daily","sent":2,"max":3}, … */
+void gate_counted(struct delivery *d)
 {
-    const struct policy *p = service_of(d)->policy;
+    const struct policy *p = d->policy;
     g_auto(GStrv) counts = g_strsplit(d->verdict.counts, ",", 0);
-    g_autoptr(GString) rules = g_string_new(NULL);
-    char at[32];
 
+    if (!d->counted)
+        d->counted = g_string_new(NULL);
     for (char **c = counts; *c && **c; c++) {
         int rule = atoi(*c) - 1;
         const char *sent = strchr(*c, '=');
         if (sent && rule >= 0 && rule <= p->n_caps)
-            g_string_append_printf(rules, "%s{\"name\":\"%s\",\"sent\":%s,\"max\":%d}", rules->len ? "," : "",
+            g_string_append_printf(d->counted, "%s{\"name\":\"%s\",\"sent\":%s,\"max\":%d}", d->counted->len ? "," : "",
                                    p->caps[rule].name, sent + 1,
                                    rule == p->n_caps ? own_limit(d) : cap_room(&p->caps[rule], d->lane));
     }
+}
+
+void fact_caps(struct delivery *d, const char *verdict, const char *over, int64_t until)
+{
+    g_autoptr(GString) more = g_string_new(NULL);
+    char at[32];
+
+    if (*gate_account(d))
+        g_string_append_printf(more, ",\"account\":%s", report_quoted(gate_account(d)));
     if (over)
-        g_string_append_printf(rules, "],\"over\":\"%s\"", over);
+        g_string_append_printf(more, ",\"over\":\"%s\"", over);
     if (over && until)
-        g_string_append_printf(rules, ",\"until\":\"%s\"", instant_format(at, until));
-    report_fact(&d->report, "cap", verdict, "{\"rules\":[%s%s,\"policy\":\"%s\"}", rules->str, over ? "" : "]",
-                p->version);
+        g_string_append_printf(more, ",\"until\":\"%s\"", instant_format(at, until));
+    report_fact(&d->report, "cap", verdict, "{\"rules\":[%s]%s,\"policy\":\"%s\"}", d->counted ? d->counted->str : "",
+                more->str, d->policy->version);
 }
 
 /* With all that a replay needs: zone, region and the version of the rules. */
@@ -178,12 +231,12 @@ void fact_quiet(struct delivery *d, const char *verdict, int64_t until, const ch
     if (cause)
         g_string_append_printf(more, ",\"cause\":\"%s\"", cause);
     report_fact(&d->report, "quiet_hours", verdict, "{\"zone\":\"%s\"%s,\"policy\":\"%s\"}",
-                zone_name(service_zone(service_of(d), d->profile)), more->str, service_of(d)->policy->version);
+                zone_name(service_zone(service_of(d), d->profile)), more->str, d->policy->version);
 }
 
 void fact_passed(struct delivery *d)
 {
-    const struct policy *p = service_of(d)->policy;
+    const struct policy *p = d->policy;
     bool applies = (p->has_quiet || p->n_windows) && d->category.quiet != QUIET_IGNORE;
 
     fact_consent(d, "pass");

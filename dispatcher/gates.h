@@ -20,8 +20,15 @@ bool gate_preferred(const struct delivery *);
 int64_t gate_pause(const struct delivery *);
 /* gate_quiet: as policy_reach. */
 int64_t gate_quiet(const struct delivery *, const char **cause);
-/* gate_admission: what the store decides on, as a row of an admit batch. */
-void gate_admission(const struct delivery *, struct batch *);
+/* gate_admission: what the store decides on, as a row of an admit batch.  From here on delivery->policy is the one that
+ * question and verdict are about. */
+void gate_admission(struct delivery *, struct batch *);
+/* gate_account: the account whose caps are to be asked behind the person's, "" for none; gate_account_admission:
+ * likewise as a row of an account batch. */
+const char *gate_account(const struct delivery *);
+void gate_account_admission(struct delivery *, struct batch *);
+/* gate_counted: keeps what the rules of delivery->verdict had counted, for fact_caps. */
+void gate_counted(struct delivery *);
 
 void fact_expiry(struct delivery *);
 void fact_consent(struct delivery *, const char *verdict);

@@ -127,15 +127,20 @@ void service_reload(struct service *s)
     log_info("reload.done", "{s:s}", "what", "templates");
 }
 
+const struct zone *service_account_zone(const struct service *s, const json_t *profile)
+{
+    const char *account = json_string_value(json_object_get(profile, "account"));
+    const struct zone *zone = account ? g_hash_table_lookup(s->policy->accounts, account) : NULL;
+
+    return zone ? zone : s->default_zone;
+}
+
 const struct zone *service_zone(const struct service *s, const json_t *profile)
 {
     const char *name = json_string_value(json_object_get(profile, "timezone"));
-    const char *account = json_string_value(json_object_get(profile, "account"));
     const struct zone *zone = name ? zone_open(name) : NULL;
 
-    if (!zone && account)
-        zone = g_hash_table_lookup(s->policy->accounts, account);
-    return zone ? zone : s->default_zone;
+    return zone ? zone : service_account_zone(s, profile);
 }
 
 const char *service_region(const json_t *profile)

@@ -41,6 +41,8 @@ void service_reload(struct service *);
 
 /* service_zone: a recipient's zone, else their account's, else the default.  A name that is none counts as none. */
 const struct zone *service_zone(const struct service *, const json_t *profile);
+/* service_account_zone: of the person's account, else the default. */
+const struct zone *service_account_zone(const struct service *, const json_t *profile);
 /* service_region: whose holidays hold for a recipient: attributes.region, or NULL. */
 const char *service_region(const json_t *profile);
 

@@ -93,14 +93,17 @@ static void on_batch(void *arg, const redisReply *reply)
 
 static struct batch *build(struct worker *w, enum batch_kind kind, GPtrArray *who)
 {
-    struct batch *b = kind == BATCH_ADMIT    ? admit_batch(w->service->policy)
-                      : kind == BATCH_COMMIT ? commit_batch()
-                                             : settle_batch(w->service->store, w->service->policy);
+    struct batch *b = kind == BATCH_ADMIT     ? admit_batch(w->service->policy)
+                      : kind == BATCH_ACCOUNT ? account_batch(w->service->policy)
+                      : kind == BATCH_COMMIT  ? commit_batch()
+                                              : settle_batch(w->service->store, w->service->policy);
 
     for (guint i = 0; i < who->len; i++) {
         struct delivery *d = who->pdata[i];
         if (kind == BATCH_ADMIT)
             gate_admission(d, b);
+        else if (kind == BATCH_ACCOUNT)
+            gate_account_admission(d, b);
         else if (kind == BATCH_COMMIT)
             commit_add(b, d->message, d->letter, d->fence, d->category.resend_unknown);
         else
@@ -124,13 +127,14 @@ static void run_batch(struct worker *w, int partition, enum batch_kind kind)
 
 void worker_batch(struct worker *w, enum batch_kind kind, struct delivery *d)
 {
-    struct partition *p = &w->partitions[d->partition];
+    int partition = kind == BATCH_ACCOUNT ? store_partition(w->service->store, gate_account(d)) : d->partition;
+    struct partition *p = &w->partitions[partition];
 
     if (!p->batch[kind])
         p->batch[kind] = g_ptr_array_new();
     g_ptr_array_add(p->batch[kind], d);
     if (p->batch[kind]->len >= BATCH_MOST)
-        run_batch(w, d->partition, kind);
+        run_batch(w, partition, kind);
     else if (kind == BATCH_SETTLE && !ev_is_active(&w->settle))
         ev_timer_again(w->service->loop, &w->settle);
 }
@@ -247,6 +251,9 @@ void delivery_free(struct delivery *d)
     report_clear(&d->report);
     json_decref(d->body);
     json_decref(d->profile);
+    policy_free(d->policy);
+    if (d->counted)
+        g_string_free(d->counted, TRUE);
     g_free(d);
     worker_place_free(w);
 }
@@ -288,6 +295,8 @@ static void on_claims(void *arg, bool ok, const struct claims *claims)
                      clock_now() + (int64_t)((double)(claims->next_lease - clock_real() + 20) * clock_rate()));
         if (claims->reclaimed)
             metrics_add(METRIC_RECLAIMED, "", claims->reclaimed);
+        for (const char *const *entry = claims->to_give; *entry; entry++)
+            store_account_give(w->service->store, job->partition, *entry);
         for (int i = 0; i < claims->count; i++)
             delivery_start(delivery_new(w, job->partition, &claims->list[i]));
         if (w->draining) /* it was under way when the end was announced */
@@ -393,6 +402,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *turn, int revents)
         claim_due(w);
     }
     run_batches(w, BATCH_ADMIT);
+    run_batches(w, BATCH_ACCOUNT);
     run_batches(w, BATCH_COMMIT);
     if (w->draining && w->on_drained && w->live.length == 0 && ingest_busy(w->ingest) == 0)
         drained(w);

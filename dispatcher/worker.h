@@ -25,7 +25,7 @@ void worker_store_ready(struct worker *, bool ready);
 
 /* ---- between worker.c and delivery.c ---- */
 
-enum batch_kind { BATCH_ADMIT, BATCH_COMMIT, BATCH_SETTLE, BATCH_KINDS };
+enum batch_kind { BATCH_ADMIT, BATCH_ACCOUNT, BATCH_COMMIT, BATCH_SETTLE, BATCH_KINDS };
 
 /* A delivery waits for exactly one thing at a time: its answers (`answers` of them), a place, an outcome. */
 struct delivery {
@@ -47,8 +47,10 @@ struct delivery {
     int answers;
     bool lost, suppressed;
     char suppressed_why[64];
+    struct policy *policy; /* held: what verdict is about */
     struct admitted verdict;
-    int commit; /* 1 go, 0 stop, -1 expired */
+    GString *counted; /* what caps had counted, as JSON; may be NULL */
+    int commit;       /* 1 go, 0 stop, -1 expired */
     struct outcome outcome;
     /* what is being settled */
     struct settlement settlement;

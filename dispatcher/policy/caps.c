@@ -15,11 +15,11 @@ bool cap_selects(const struct cap *c, const struct cap_subject *d)
 {
     const struct cap_selector *held = &c->held;
 
-    if (singled_out(&c->also, d) || singled_out(&c->free, d))
+    if ((c->account && !d->account) || singled_out(&c->also, d) || singled_out(&c->free, d))
         return false;
     return held->kinds >> d->category->kind & 1 && held->channels >> d->channel & 1 && held->lanes >> d->lane & 1 &&
            (!held->categories || named(held->categories, d->category->name)) &&
-           (!held->sources || named(held->sources, d->source));
+           (!held->sources || named(held->sources, d->source)) && (!held->roles || named(held->roles, d->role));
 }
 
 int cap_room(const struct cap *c, enum lane lane)

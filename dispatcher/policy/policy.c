@@ -138,6 +138,7 @@ static void take_selectors(struct cap *c, const json_t *from)
         .lanes = bits_of(lanes, LANES, setting_json(from, "caps[].priorities"), 7),
         .categories = names_of(categories),
         .sources = names_of(setting_json(from, "caps[].sources")),
+        .roles = names_of(setting_json(from, "caps[].roles")),
     };
     c->also = few_of(setting_json(from, "caps[].count_only.kinds"), setting_json(from, "caps[].count_only.categories"),
                      setting_json(from, "caps[].count_only.sources"));
@@ -179,6 +180,8 @@ static char *add_cap(struct policy *p, const struct config *config, int index, c
     struct cap *c = &p->caps[index];
 
     c->name = g_strdup(setting_text(from, "caps[].name"));
+    c->account = strcmp(setting_text(from, "caps[].scope"), "account") == 0;
+    p->account_wide |= c->account;
     take_selectors(c, from);
     c->keep[LANE_HIGH] = (int)setting_int(from, "caps[].keep.high");
     c->keep[LANE_NORMAL] = (int)setting_int(from, "caps[].keep.normal");
@@ -206,6 +209,8 @@ static char *add_caps(struct policy *p, const struct config *config)
     size_t i;
     char *why = NULL;
 
+    if (json_array_size(list) > CAPS_MAX)
+        return config_complaint(config, "caps", "has more than 31 rules");
     p->n_caps = (int)json_array_size(list);
     p->caps = g_new0(struct cap, p->n_caps + 1);
     json_array_foreach ((json_t *)list, i, item)
@@ -236,6 +241,7 @@ struct policy *policy_new(const struct config *config, char **why)
     struct policy *p = g_new0(struct policy, 1);
     const json_t *root = config->root;
 
+    p->holds = 1;
     p->categories = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, category_free);
     set_version(p, root);
     add_categories(p, root);
@@ -256,9 +262,15 @@ struct policy *policy_new(const struct config *config, char **why)
     return NULL;
 }
 
+struct policy *policy_hold(struct policy *p)
+{
+    p->holds++;
+    return p;
+}
+
 void policy_free(struct policy *p)
 {
-    if (!p)
+    if (!p || --p->holds > 0)
         return;
     for (int i = 0; p->caps && i <= p->n_caps; i++) {
         struct cap_selector *const all[] = { &p->caps[i].held, &p->caps[i].also, &p->caps[i].free };
@@ -266,6 +278,7 @@ void policy_free(struct policy *p)
         for (size_t n = 0; n < G_N_ELEMENTS(all); n++) {
             g_strfreev(all[n]->categories);
             g_strfreev(all[n]->sources);
+            g_strfreev(all[n]->roles);
         }
     }
     g_free(p->caps);

@@ -39,14 +39,16 @@ struct category {
 /* Which sends are meant.  Bits by enum; a list that is NULL stands for all. */
 struct cap_selector {
     unsigned kinds, channels, lanes;
-    char **categories, **sources;
+    char **categories, **sources, **roles;
 };
 
+#define CAPS_MAX   31
 #define CAP_OWN    "own" /* what people choose for themselves, as cap:own */
 #define CAP_OWN_MS (7 * INT64_C(86400000))
 
 struct cap {
     char *name;
+    bool account;             /* counts the sends to all people of an account together */
     struct cap_selector held; /* what it counts and holds back */
     struct cap_selector also; /* what it counts only: any of its three lists, each empty when NULL */
     struct cap_selector free; /* what it leaves out, likewise */
@@ -68,10 +70,12 @@ struct retry {
 };
 
 struct policy {
+    int holds;
     char version[9];        /* short hash of the rules, for traces */
     GHashTable *categories; /* name → struct category */
     struct cap *caps;       /* n_caps of the configuration, and CAP_OWN behind them */
     int n_caps;
+    bool account_wide; /* any of them */
     bool has_quiet;
     struct quiet quiet;
     unsigned quiet_channels;
@@ -90,6 +94,9 @@ struct policy {
 
 /* policy_new: NULL with *why = "FILE:LINE: what" (to be freed). */
 struct policy *policy_new(const struct config *, char **why);
+/* policy_hold: one more who calls policy_free, which frees when the last one has: verdicts name rules by number, so a
+ * question and its answer are about the same policy, whatever is reloaded in between. */
+struct policy *policy_hold(struct policy *);
 void policy_free(struct policy *);
 
 const struct category *policy_category(const struct policy *, const char *name);
@@ -103,7 +110,8 @@ struct cap_subject {
     const struct category *category;
     enum channel channel;
     enum lane lane;
-    const char *source; /* "" for none */
+    const char *source, *role; /* "" for none */
+    bool account;              /* the person belongs to one */
 };
 
 /* cap_selects: whether a cap holds such a delivery back when it is full. */
@@ -112,8 +120,8 @@ bool cap_selects(const struct cap *, const struct cap_subject *);
 /* cap_room: how many places a priority may take; 0 and less: none. */
 int cap_room(const struct cap *, enum lane);
 
-/* cap_window: the window that holds `now` for a person in `zone`: sends since *since count, and for calendar windows
- * the next one begins at *next (0 for rolling ones). */
+/* cap_window: the window that holds `now` for a person (or an account) in `zone`: sends since *since count, and for
+ * calendar windows the next one begins at *next (0 for rolling ones). */
 void cap_window(const struct cap *, const struct zone *, int64_t now, int64_t *since, int64_t *next);
 
 /* policy_suppresses: whether a relay's final refusal ("550 5.1.1 nobody of this name") speaks against the address. */

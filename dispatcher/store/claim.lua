@@ -2,7 +2,7 @@
 -- ARGV[3] lease ms (real)  [4] retention ms  [5] of events  [6] service ms before a lost outcome is sent again
 -- then for each channel: letter, how many
 -- Returns fence, for e, s, i when the next one is due (-1: none waits), {how many leases ran out, when the next one will},
---   then for each delivery: mid..L, body, profile, attempts, send_at, expires, due, channels
+--   {account reservations to be given back}, then for each delivery: mid..L, body, profile, attempts, send_at, expires, due, channels
 local ret, ret_events, reclaimed = tonumber(ARGV[4]), tonumber(ARGV[5]), 0
 
 for _, member in ipairs(call('ZRANGEBYSCORE', P..'lease', '-inf', real, 'LIMIT', 0, 128)) do
@@ -26,7 +26,7 @@ for _, member in ipairs(call('ZRANGEBYSCORE', P..'lease', '-inf', real, 'LIMIT',
   end
 end
 
-local out, fence = { 0, {}, {} }, nil
+local out, fence = { 0, {}, {}, call('LRANGE', P..'aq', 0, 63) }, nil
 
 local function take(L, lane, count)
   if count <= 0 then return 0 end

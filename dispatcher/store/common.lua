@@ -11,13 +11,17 @@
 --   c:<rid>      consent: category|L -> state:at:seq   cl:<rid>     consent ledger, a list
 --   x:<rid>      supersede value -> mid                dead         failed mid..L by time
 --   i:<rid> io:<rid>  inbox                            sup:<address> sups  suppression
---   k:<key>      idempotency
+--   k:<key>      idempotency                         aq           account reservations to be given back, a list of
+--                                                                  JSON [account, member, fence]
+-- In the partition of an account:
+--   ah:<account>  its people's sends that account-wide caps count: role|send()
+--   af:<mid>L<account>  the last word on one of them, r (reserved) or x (given back), fence|role, for an hour
 --
 -- State: r rid, c category, k kind, a send_at, x expires, q strategy, h channels in order, l lane, u supersede,
 --        n open deliveries, z accepted at, w source; and for each channel letter L:
 --        Ls status, La attempts, Ld due, Lr reason, Lf fence, Lp provider, Lt sent at, Li provider's reference,
 --        Lo resend ("r") or hold ("h") when the outcome is lost, Lm set once an outcome was lost, Lx admissions
---        without a settlement
+--        without a settlement, Ly role|account while the account may hold a reservation for it
 -- Status: s scheduled, c claimed, a admitted, k committing; T sent, D delivered, U unknown, P suppressed,
 --         F failed, B bounced, M complained, E expired, X cancelled.
 local P, now, real = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -72,9 +76,25 @@ end
 
 -- What ending or settling a delivery needs to know, read once.
 local function state(mid, L)
-  local v = call('HMGET', P..'s:'..mid, L..'s', 'r', 'c', 'k', 'q', 'h', 'l', 'u', 'n', 'a', L..'m', L..'f', L..'r', L..'a', 'w')
+  local v = call('HMGET', P..'s:'..mid, L..'s', 'r', 'c', 'k', 'q', 'h', 'l', 'u', 'n', 'a', L..'m', L..'f', L..'r', L..'a', 'w', L..'y')
   return { st = v[1], rid = v[2], cat = v[3], kind = v[4], q = v[5], h = v[6], lane = v[7], u = v[8], n = v[9], at = v[10],
-    maybe = v[11], fence = v[12], reason = v[13], attempts = v[14], source = v[15] }
+    maybe = v[11], fence = v[12], reason = v[13], attempts = v[14], source = v[15], holder = v[16] }
+end
+
+-- An account's reservation is given back by whoever claims next: it lives in another partition.
+local function give_back(mid, L, holder, fence, sent)
+  local role, account = string.match(holder, '^([^|]*)|(.*)$')
+  call('RPUSH', P..'aq', cjson.encode({ account, role..'|'..sent, tonumber(fence) }))
+end
+
+-- Nothing was sent: its places in the caps' histories are free again.
+local function let_go(mid, L, d)
+  local sent = send(mid, L, d.kind, d.lane, d.cat, d.source)
+  call('ZREM', P..'h:'..d.rid, sent)
+  if d.holder and d.holder ~= '' then
+    give_back(mid, L, d.holder, d.fence, sent)
+    call('HDEL', P..'s:'..mid, L..'y')
+  end
 end
 
 -- Ends a delivery.  keep: its place in the caps' history stays.  next: strategy first goes on to the next channel.
@@ -83,12 +103,12 @@ end
 local function finish(mid, L, code, reason, keep, next, ret, ret_events, known, leases, ...)
   local s = P..'s:'..mid
   local d = known or state(mid, L)
-  local st, rid, cat, kind, q, h, lane, u, n, at, maybe = d.st, d.rid, d.cat, d.kind, d.q, d.h, d.lane, d.u, d.n, d.at, d.maybe
+  local st, rid, q, h, lane, u, n, at = d.st, d.rid, d.q, d.h, d.lane, d.u, d.n, d.at
   if st == 's' then call('ZREM', P..'due:'..L..lane, mid)
   elseif leases then leases[#leases + 1] = mid..L
   else call('ZREM', P..'lease', mid..L) end
   -- what may have arrived keeps its place, whatever becomes of the next try
-  if not keep and not maybe then call('ZREM', P..'h:'..rid, send(mid, L, kind, lane, cat, d.source)) end
+  if not keep and not d.maybe then let_go(mid, L, d) end
   local N = ''
   if next and q == 'f' then
     for after in string.gmatch(string.sub(h, string.find(h, L, 1, true) + 1), '.') do
@@ -137,3 +157,85 @@ local function consent(rid, cat, L)
   return best, best_at
 end
 
+
+-- Rules of caps: R of them from ARGV[i], each: over (0 drop, 1 defer, 2 next channel); what it counts: kinds, channels, lanes,
+-- categories, sources, roles (",a,b,", or "" for all); what it counts besides, and what it leaves out, each: kinds, categories,
+-- sources ("" for none).  Returns them, and where they end.
+local function read_rules(i, R)
+  local rules = {}
+  for r = 1, R do
+    rules[r] = { over = tonumber(ARGV[i]), kinds = ARGV[i + 1], channels = ARGV[i + 2], lanes = ARGV[i + 3], cats = ARGV[i + 4],
+      sources = ARGV[i + 5], roles = ARGV[i + 6], also = { ARGV[i + 7], ARGV[i + 8], ARGV[i + 9] },
+      free = { ARGV[i + 10], ARGV[i + 11], ARGV[i + 12] } }
+    i = i + 13
+  end
+  return rules, i
+end
+
+local function has(list, word) return string.find(list, word, 1, true) end
+
+local function singled_out(few, one)
+  return has(few[1], one.kind) or has(few[2], ','..one.cat..',') or has(few[3], ','..one.source..',')
+end
+
+-- one.role: of the person at that time, nil in a person's own history, where all of it is theirs.
+local function selects(rule, one)
+  if singled_out(rule.free, one) then return false end
+  if one.role and rule.roles ~= '' and not has(rule.roles, ','..one.role..',') then return false end
+  return singled_out(rule.also, one) or (has(rule.kinds, one.kind) and has(rule.channels, one.L) and has(rule.lanes, one.lane) and
+    (rule.cats == '' or has(rule.cats, ','..one.cat..',')) and (rule.sources == '' or has(rule.sources, ','..one.source..',')))
+end
+
+-- What a history holds since an instant, oldest first, without the delivery itself.
+local function history(key, mid, L, since)
+  local list, sends, shared = call('ZRANGEBYSCORE', P..key, since, '+inf', 'WITHSCORES'), {}, string.sub(key, 1, 1) == 'a'
+  for j = 1, #list, 2 do
+    local role, member = nil, list[j]
+    if shared then role, member = string.match(member, '^([^|]*)|(.*)$') end
+    local one = read_send(member)
+    if one.mid ~= mid or one.L ~= L then
+      one.at, one.role = tonumber(list[j + 1]), role
+      sends[#sends + 1] = one
+    end
+  end
+  return sends
+end
+
+-- Asks n rules of a delivery, each five of ARGV from first: rule (from 1), since, next (start of the next calendar window, or 0),
+-- window (ms, of a rolling one), and how many places this delivery's priority may take.
+-- Returns the strongest rule without room or nil, when it has some again, "rule=count,…", and the newest send that was looked at.
+local function ask_rules(key, mid, L, rules, first, n)
+  if n == 0 then return nil, 0, '', nil end
+  local last, oldest = first + 5 * n - 1, now
+  for j = first, last, 5 do oldest = math.min(oldest, tonumber(ARGV[j + 1])) end
+  local worst, wait, counts, sends = nil, 0, {}, history(key, mid, L, int(oldest))
+  for j = first, last, 5 do
+    local r, since, next, window = tonumber(ARGV[j]), tonumber(ARGV[j + 1]), tonumber(ARGV[j + 2]), tonumber(ARGV[j + 3])
+    local sent, max = {}, tonumber(ARGV[j + 4])
+    for _, one in ipairs(sends) do
+      if one.at >= since and selects(rules[r], one) then sent[#sent + 1] = one.at end
+    end
+    counts[#counts + 1] = r..'='..#sent
+    if #sent >= max then
+      local free = next
+      if next == 0 then free = max > 0 and sent[#sent - max + 1] + window or now + window end
+      local over = rules[r].over
+      -- drop is stronger than the next channel, that than waiting; of several waits the longest
+      if not worst or (over ~= 1 and rules[worst].over == 1) or (over == 0 and rules[worst].over == 2) or
+        (over == 1 and rules[worst].over == 1 and free > wait) then
+        worst, wait = r, free
+      end
+    end
+  end
+  return worst, wait, table.concat(counts, ','), sends[#sends] and sends[#sends].at
+end
+
+-- Puts a send into a history; once a day the old ones leave and the key's life is prolonged.
+local function count_send(key, member, last, keep)
+  last = last or tonumber(call('ZREVRANGE', P..key, 0, 0, 'WITHSCORES')[2] or '0')
+  call('ZADD', P..key, now, member)
+  if last < now - 86400000 then
+    call('ZREMRANGEBYSCORE', P..key, '-inf', int(now - keep))
+    call('PEXPIRE', P..key, int(keep + 172800000))
+  end
+end

@@ -71,8 +71,11 @@ static void on_claim(void *arg, const redisReply *reply)
     struct claiming *job = arg;
     struct claims claims = { .next_lease = -1 };
 
-    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements >= 3) {
-        claims.count = (int)(reply->elements - 3) / 8;
+    const redisReply *give = reply_at(reply, 3);
+    g_autofree const char **to_give = g_new0(const char *, give ? give->elements + 1 : 1);
+
+    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements >= 4) {
+        claims.count = (int)(reply->elements - 4) / 8;
         for (int c = 0; c < CHANNEL_COUNT; c++)
             claims.next_due[c] = reply_int(reply_at(reply, 1), (size_t)c);
         claims.reclaimed = (int)reply_int(reply_at(reply, 2), 0);
@@ -80,8 +83,11 @@ static void on_claim(void *arg, const redisReply *reply)
     }
     struct claimed *list = g_new0(struct claimed, claims.count + 1);
     for (int i = 0; i < claims.count; i++)
-        read_claim(reply, 3 + 8 * (size_t)i, reply_int(reply, 0), &list[i]);
+        read_claim(reply, 4 + 8 * (size_t)i, reply_int(reply, 0), &list[i]);
+    for (size_t i = 0; give && i < give->elements; i++)
+        to_give[i] = reply_text(give, i);
     claims.list = list;
+    claims.to_give = to_give;
     job->fn(job->arg, reply != NULL, &claims);
     g_free(list);
     g_free(job);
@@ -137,6 +143,7 @@ static void add_rule(struct args *a, const struct cap *cap)
     add_letters(a, cap->held.lanes, "012");
     add_names(a, cap->held.categories);
     add_names(a, cap->held.sources);
+    add_names(a, cap->held.roles);
     for (size_t i = 0; i < G_N_ELEMENTS(few); i++) {
         add_letters(a, few[i]->kinds, "tsm");
         add_names(a, few[i]->categories);
@@ -144,9 +151,9 @@ static void add_rule(struct args *a, const struct cap *cap)
     }
 }
 
-struct batch *admit_batch(const struct policy *p)
+/* How long sends are remembered, and all rules. */
+static void add_policy(struct batch *b, const struct policy *p)
 {
-    struct batch *b = batch_new("admit");
     int64_t history = MIN_HISTORY_MS;
 
     for (int i = 0; i <= p->n_caps; i++)
@@ -155,6 +162,25 @@ struct batch *admit_batch(const struct policy *p)
     args_int(b->args, p->n_caps + 1);
     for (int i = 0; i <= p->n_caps; i++)
         add_rule(b->args, &p->caps[i]);
+}
+
+static void add_questions(struct batch *b, const struct admission *a)
+{
+    args_int(b->args, a->n_rules);
+    for (int i = 0; i < a->n_rules; i++) {
+        args_int(b->args, a->rules[i].rule + 1);
+        args_int(b->args, a->rules[i].since);
+        args_int(b->args, a->rules[i].next);
+        args_int(b->args, a->rules[i].window);
+        args_int(b->args, a->rules[i].max);
+    }
+}
+
+struct batch *admit_batch(const struct policy *p)
+{
+    struct batch *b = batch_new("admit");
+
+    add_policy(b, p);
     return b;
 }
 
@@ -167,14 +193,9 @@ void admit_add(struct batch *b, const struct admission *a)
     args_int(b->args, a->consent);
     args_bytes(b->args, &a->later, a->later ? 1 : 0);
     args_text(b->args, a->render_failed ? "1" : "");
-    args_int(b->args, a->n_rules);
-    for (int i = 0; i < a->n_rules; i++) {
-        args_int(b->args, a->rules[i].rule + 1);
-        args_int(b->args, a->rules[i].since);
-        args_int(b->args, a->rules[i].next);
-        args_int(b->args, a->rules[i].window);
-        args_int(b->args, a->rules[i].max);
-    }
+    g_autofree char *holder = *a->account ? g_strdup_printf("%s|%s", a->role, a->account) : g_strdup("");
+    args_text(b->args, holder);
+    add_questions(b, a);
 }
 
 void admit_read(const redisReply *reply, size_t i, struct admitted *out)
@@ -192,6 +213,63 @@ void admit_read(const redisReply *reply, size_t i, struct admitted *out)
     g_strlcpy(out->counts, reply_text(one, 3), sizeof out->counts);
     out->rule = (int)reply_int(one, 4) - 1;
     out->until = reply_int(one, 5);
+}
+
+/* ---------------------------------------------------------------- accounts */
+
+struct batch *account_batch(const struct policy *p)
+{
+    struct batch *b = batch_new("account");
+
+    args_text(b->args, "reserve");
+    add_policy(b, p);
+    return b;
+}
+
+void account_add(struct batch *b, const struct admission *a)
+{
+    add_member(b, a->message, a->letter, a->fence);
+    args_text(b->args, a->account);
+    args_text(b->args, a->role);
+    args_char(b->args, a->kind);
+    args_int(b->args, a->lane);
+    args_text(b->args, a->category);
+    args_text(b->args, a->source);
+    add_questions(b, a);
+}
+
+struct giving {
+    struct store *store;
+    int partition;
+    char *entry;
+};
+
+/* Taken off the list only now: giving back twice does no harm, not at all would. */
+static void on_given(void *arg, const redisReply *reply)
+{
+    struct giving *g = arg;
+    g_autofree char *list = g_strdup_printf("%s:{%d}:aq", g->store->prefix, g->partition);
+
+    if (reply)
+        store_command(g->store, NULL, NULL, 4, (const char *[]){ "LREM", list, "1", g->entry });
+    g_free(g->entry);
+    g_free(g);
+}
+
+void store_account_give(struct store *s, int partition, const char *entry)
+{
+    json_auto_t *row = json_loads(entry, 0, NULL);
+    const char *account = json_string_value(json_array_get(row, 0)),
+               *member = json_string_value(json_array_get(row, 1));
+    struct giving *g = g_new0(struct giving, 1);
+    struct args *a = args_new();
+
+    *g = (struct giving){ s, partition, g_strdup(entry) };
+    args_text(a, "give");
+    args_text(a, account ? account : "");
+    args_text(a, member ? member : "|");
+    args_int(a, json_integer_value(json_array_get(row, 2)));
+    store_script(s, store_partition(s, account ? account : ""), "account", a, on_given, g);
 }
 
 /* ---------------------------------------------------------------- commit, settle, lease */

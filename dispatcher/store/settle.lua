@@ -35,7 +35,7 @@ for i = 9, #ARGV, 14 do
   local mid, L = string.sub(member, 1, -2), string.sub(member, -1)
   local s = P..'s:'..mid
   local d = state(mid, L)
-  local st, held, rid, lane, was, attempts, maybe = d.st, d.fence, d.rid, d.lane, d.reason, d.attempts, d.maybe
+  local st, held, rid, lane, was, attempts = d.st, d.fence, d.rid, d.lane, d.reason, d.attempts
   local mine = held == fence and (st == 'c' or st == 'a' or st == 'k')
   -- a result that arrives late is still the truth about an outcome that was given up as unknown
   local late = held == fence and (st == 'U' or (st == 's' and was == 'outcome_unknown'))
@@ -54,8 +54,8 @@ for i = 9, #ARGV, 14 do
       if st == 'U' then reopen(mid, rid) end
       call('HSET', s, L..'r', reason, L..'x', 0, unpack(more))
       if keep == '1' then call('HSET', s, L..'m', 1)
-      elseif not maybe then
-        call('ZREM', P..'h:'..rid, send(mid, L, d.kind, d.lane, d.cat, d.source))
+      elseif not d.maybe then
+        let_go(mid, L, d)
       end
       schedule(mid, L, lane, due)
       if not wake or tonumber(due) < wake then wake = tonumber(due) end

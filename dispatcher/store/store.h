@@ -87,6 +87,7 @@ struct claims {
     int count, reclaimed;
     int64_t next_due[CHANNEL_COUNT]; /* service time, -1 for none */
     int64_t next_lease;              /* real time, -1 for none */
+    const char *const *to_give;      /* NULL at the end: account reservations, for store_account_give */
 };
 typedef void claim_fn(void *arg, bool ok, const struct claims *);
 /* store_claim: room by channel in the order of channel_letters. */
@@ -98,15 +99,16 @@ struct admission_rule { /* one cap for one delivery */
 };
 struct admission {
     const char *message, *recipient, *category;
-    char letter, kind; /* t s m */
+    const char *account, *role, *source; /* "" for none; account: only where its caps are asked next */
+    char letter, kind;                   /* t s m */
+    enum lane lane;
     int64_t fence;
     enum consent_rule consent;
     char later; /* 'p', 'q' or 0 */
     bool render_failed;
-    struct admission_rule rules[32];
+    struct admission_rule rules[CAPS_MAX + 1];
     int n_rules;
 };
-#define MAX_RULES 32
 enum verdict {
     VERDICT_OK,
     VERDICT_GONE,
@@ -121,7 +123,7 @@ struct admitted {
     enum verdict verdict;
     char consent; /* 'g', 'w' or 0 */
     int64_t consent_at;
-    char counts[200]; /* "1=2,3=0": what each rule had counted */
+    char counts[400]; /* "1=2,3=0": what each rule had counted */
     int rule;         /* from 0 */
     int64_t until;
 };
@@ -131,6 +133,13 @@ struct batch;
 struct batch *admit_batch(const struct policy *);
 void admit_add(struct batch *, const struct admission *);
 void admit_read(const redisReply *, size_t i, struct admitted *);
+
+/* The caps of accounts, in the partition of the account, once the person has been admitted; read with admit_read: ok,
+ * gone or cap. */
+struct batch *account_batch(const struct policy *);
+void account_add(struct batch *, const struct admission *);
+/* store_account_give: one of claims.to_give of a partition. */
+void store_account_give(struct store *, int partition, const char *entry);
 
 struct batch *commit_batch(void);
 void commit_add(struct batch *, const char *message, char letter, int64_t fence, bool resend);
