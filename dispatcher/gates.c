@@ -120,7 +120,7 @@ const char *gate_account(const struct delivery *d)
 static const char *role_of(const struct delivery *d)
 {
     const char *role = text_in(d->profile, "role");
-    return strpbrk(role, "|,") ? "" : role;
+    return strpbrk(role, "|,\n") ? "" : role;
 }
 
 static struct admission admission_of(const struct delivery *d)
@@ -133,8 +133,8 @@ static struct admission admission_of(const struct delivery *d)
         .role = role_of(d),
         .source = text_in(d->body, "source"),
         .letter = d->letter,
-        .kind = "tsm"[d->category.kind],
-        .lane = d->lane,
+        .kind = d->accepted_kind,
+        .lane = d->accepted_lane,
         .fence = d->fence,
         .consent = MIN(d->category.consent, CONSENT_OPT_IN), /* a grant that is not confirmed is none */
         .render_failed = d->made.why != NULL,

@@ -211,6 +211,8 @@ static struct delivery *delivery_new(struct worker *w, int partition, const stru
     g_strlcpy(d->message, c->message, sizeof d->message);
     d->letter = c->letter;
     d->channel = (enum channel)(strchr(channel_letters, c->letter) - channel_letters);
+    d->accepted_kind = c->kind;
+    d->accepted_lane = c->lane;
     d->attempts = c->attempts;
     d->fence = c->fence;
     d->send_at = c->send_at;

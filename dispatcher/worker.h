@@ -32,7 +32,8 @@ struct delivery {
     struct worker *worker;
     char message[MESSAGE_ID_SIZE], letter;
     enum channel channel;
-    enum lane lane;
+    enum lane lane, accepted_lane; /* what the store calls it by: the policy may have changed since */
+    char accepted_kind;
     int partition, attempts;
     int64_t fence, send_at, expires_at, due;
     json_t *body, *profile;

@@ -6,7 +6,7 @@
 -- So a reservation without a delivery that answers for it cannot be: whatever ends the delivery knows of it, and what is on the
 -- list is given back by whoever claims next.  Fences keep late words of sleeping workers out.
 -- ARGV[3] "reserve"  [4] how long the history is kept (ms)  [5] number of rules R, and the rules (read_rules)
---   then for each delivery: mid..L fence account role kind lane category source n, and n times what ask_rules wants
+--   then for each delivery: mid..L fence account role kind lane category source questions (read_questions)
 --   Returns for each a list: ok | gone | cap, "", -1, "rule=count,…", rule, until
 -- ARGV[3] "give"  then for each: account, member, fence
 local function last_word(mark)
@@ -17,7 +17,7 @@ end
 if ARGV[3] == 'give' then
   for i = 4, #ARGV, 3 do
     local account, member, fence = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
-    local role, delivery = string.match(member, '^([^|]*)|([^|]*)')
+    local delivery, role = string.sub(member, 1, 23), string.match(member, '\n(.*)$')
     local mark = P..'af:'..delivery..account
     local op, held, as = last_word(mark)
     if not (op == 'r' and held > fence and as == role) then call('ZREM', P..'ah:'..account, member) end
@@ -30,19 +30,20 @@ local keep, R = tonumber(ARGV[4]), tonumber(ARGV[5])
 local rules, i = read_rules(6, R)
 local answers = {}
 while i <= #ARGV do
-  local delivery, fence, account, role, kind, lane, cat, source, n = unpack(ARGV, i, i + 8)
-  local first = i + 9
-  i = first + 5 * n
+  local delivery, fence, account, role, kind, lane, cat, source, questions = unpack(ARGV, i, i + 8)
+  i = i + 9
   local mid, L = string.sub(delivery, 1, -2), string.sub(delivery, -1)
-  local key, mark, answer = 'ah:'..account, P..'af:'..delivery..account, { 'ok', '', -1, '' }
-  local op, held = last_word(mark)
+  local key, mark, answer = P..'ah:'..account, P..'af:'..delivery..account, { 'ok', '', -1, '' }
+  local op, held, as = last_word(mark)
+  local sent = send(mid, L, kind, lane, cat, source)
   if op and (held > tonumber(fence) or (op == 'x' and held == tonumber(fence))) then answer[1] = 'gone'
   else
-    local worst, wait, counts, last = ask_rules(key, mid, L, rules, first, tonumber(n))
+    if op == 'r' and as ~= role then call('ZREM', key, sent..'\n'..as) end
+    local worst, wait, counts, last = ask_rules(key, sent..'\n'..role, rules, read_questions(questions))
     answer[4] = counts
     if worst then answer[1], answer[5], answer[6] = 'cap', worst, int(wait)
     else
-      count_send(key, role..'|'..send(mid, L, kind, lane, cat, source), last, keep)
+      count_send(key, sent..'\n'..role, keep, last)
       call('SET', mark, 'r'..fence..'|'..role, 'PX', 3600000)
     end
   end

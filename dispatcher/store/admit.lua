@@ -1,22 +1,23 @@
 -- admit: the last gate.  Decides consent and every cap of the person for a batch, and reserves.
 -- ARGV[3] how long the caps' history is kept (ms)  [4] number of rules R, and the rules (read_rules)
--- then for each delivery: mid..L fence rid category kind consent(0 none, 1 opt_out, 2 opt_in) later render holder n
+-- then for each delivery: mid..L fence rid category consent(0 none, 1 opt_out, 2 opt_in) later render holder questions
 --   later: "p" or "q" when preference or quiet hours stand against it already; render: "1" when it could not be rendered
 --   holder: role|account when the account is to be asked next, else ""
---   and n times what ask_rules wants
+--   questions: read_questions
 -- Returns for each a list: verdict, consent state, consent at, "rule=count,…", rule, until
 --   ok | gone | crash | no_consent | opted_out | later | render | cap
 local keep, R = tonumber(ARGV[3]), tonumber(ARGV[4])
 local rules, i = read_rules(5, R)
+local fields = {}
+for L in string.gmatch('esi', '.') do fields[L] = { L..'s', L..'f', L..'x', L..'y' } end
 
 local answers = {}
 while i <= #ARGV do
-  local member, fence, rid, cat, kind, rule, later, render, holder, n = unpack(ARGV, i, i + 9)
-  local first = i + 10
-  i = first + 5 * n
-  local mid, L = string.sub(member, 1, -2), string.sub(member, -1)
-  local s, key = P..'s:'..mid, 'h:'..rid
-  local st, held, tries, lane, source, was = unpack(call('HMGET', s, L..'s', L..'f', L..'x', 'l', 'w', L..'y'))
+  local member, fence, rid, cat, rule, later, render, holder, questions = unpack(ARGV, i, i + 8)
+  i = i + 9
+  local mid, L = sub(member, 1, 22), sub(member, 23)
+  local s, f = P..'s:'..mid, fields[L]
+  local st, held, tries, lane, kind, source, was = unpack(call('HMGET', s, f[1], f[2], f[3], 'l', 'k', 'w', f[4]))
   local state, state_at = '', -1
   if rule ~= '0' then state, state_at = consent(rid, cat, L) end
   local answer = { 'ok', state, int(state_at), '' }
@@ -26,18 +27,18 @@ while i <= #ARGV do
   elseif rule == '2' and state ~= 'g' then answer[1] = 'no_consent'
   elseif later ~= '' then answer[1] = 'later'
   else
-    local worst, wait, counts, last = ask_rules(key, mid, L, rules, first, tonumber(n))
+    local key, sent = P..'h:'..rid, send(mid, L, kind, lane, cat, source)
+    local worst, wait, counts, last = ask_rules(key, sent, rules, read_questions(questions))
     answer[4] = counts
     if worst then
       answer[1], answer[5], answer[6] = 'cap', worst, int(wait)
     elseif render == '1' then answer[1] = 'render'
     else
-      local sent = send(mid, L, kind, lane or '1', cat, source)
-      call('HSET', s, L..'s', 'a', L..'x', tonumber(tries or '0') + 1)
-      count_send(key, sent, last, keep)
+      call('HSET', s, f[1], 'a', f[3], int((tries or 0) + 1))
+      count_send(key, sent, keep, last)
       -- a worker died over it, and the person has moved since
-      if was and was ~= '' and was ~= holder then give_back(mid, L, was, fence - 1, sent) end
-      if holder ~= '' or was then call('HSET', s, L..'y', holder) end
+      if was and was ~= '' and was ~= holder then give_back(was, fence - 1, sent) end
+      if holder ~= '' or was then call('HSET', s, f[4], holder) end
     end
   end
   answers[#answers + 1] = answer

@@ -14,7 +14,7 @@
 --   k:<key>      idempotency                         aq           account reservations to be given back, a list of
 --                                                                  JSON [account, member, fence]
 -- In the partition of an account:
---   ah:<account>  its people's sends that account-wide caps count: role|send()
+--   ah:<account>  its people's sends that account-wide caps count, see send()
 --   af:<mid>L<account>  the last word on one of them, r (reserved) or x (given back), fence|role, for an hour
 --
 -- State: r rid, c category, k kind, a send_at, x expires, q strategy, h channels in order, l lane, u supersede,
@@ -25,7 +25,7 @@
 -- Status: s scheduled, c claimed, a admitted, k committing; T sent, D delivered, U unknown, P suppressed,
 --         F failed, B bounced, M complained, E expired, X cancelled.
 local P, now, real = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
-local call = redis.call
+local call, sub = redis.call, string.sub
 
 local function int(n) return string.format('%d', n) end
 
@@ -64,14 +64,15 @@ local function reopen(mid, rid)
   call('ZADD', P..'p:'..rid, call('HGET', s, 'a'), mid)
 end
 
--- A member of h:<rid>: mid..L|kind|lane|category|source.
+-- A member of h:<rid>: mid..L|kind|lane|category|source; of ah:<account> the same, a line feed and the person's role.
+-- A message id has 22 characters; what follows, from L on, is the kind of send that rules look at.
 local function send(mid, L, kind, lane, cat, source)
   return mid..L..'|'..kind..'|'..lane..'|'..cat..'|'..(source or '')
 end
 
-local function read_send(member)
-  local mid, L, kind, lane, cat, source = string.match(member, '^([^|]*)([^|])|(.)|(.)|([^|]*)|(.*)$')
-  return { mid = mid, L = L, kind = kind, lane = lane, cat = cat, source = source }
+local function read_kind(text)
+  local L, kind, lane, cat, source, feed, role = string.match(text, '^(.)|(.)|(.)|([^|]*)|([^\n]*)(\n?)(.*)$')
+  return { L = L, kind = kind, lane = lane, cat = cat, source = source, role = feed ~= '' and role or nil }
 end
 
 -- What ending or settling a delivery needs to know, read once.
@@ -82,9 +83,9 @@ local function state(mid, L)
 end
 
 -- An account's reservation is given back by whoever claims next: it lives in another partition.
-local function give_back(mid, L, holder, fence, sent)
+local function give_back(holder, fence, sent)
   local role, account = string.match(holder, '^([^|]*)|(.*)$')
-  call('RPUSH', P..'aq', cjson.encode({ account, role..'|'..sent, tonumber(fence) }))
+  call('RPUSH', P..'aq', cjson.encode({ account, sent..'\n'..role, tonumber(fence) }))
 end
 
 -- Nothing was sent: its places in the caps' histories are free again.
@@ -92,7 +93,7 @@ local function let_go(mid, L, d)
   local sent = send(mid, L, d.kind, d.lane, d.cat, d.source)
   call('ZREM', P..'h:'..d.rid, sent)
   if d.holder and d.holder ~= '' then
-    give_back(mid, L, d.holder, d.fence, sent)
+    give_back(d.holder, d.fence, sent)
     call('HDEL', P..'s:'..mid, L..'y')
   end
 end
@@ -143,9 +144,17 @@ local function stop(mid, letters, code, reason, ret, ret_events)
 end
 
 -- The consent that holds for a category on a channel: the latest entry that covers it; withdrawal wins a tie.
+local covering = {}
 local function consent(rid, cat, L)
+  local fields = covering[cat..L]
+  if not fields then
+    fields = { cat..'|'..L, cat..'|*', '*|'..L, '*|*' }
+    covering[cat..L] = fields
+  end
   local best, best_at, best_seq = '', -1, -1
-  for _, v in ipairs(call('HMGET', P..'c:'..rid, cat..'|'..L, cat..'|*', '*|'..L, '*|*')) do
+  local held = call('HMGET', P..'c:'..rid, fields[1], fields[2], fields[3], fields[4])
+  for k = 1, 4 do
+    local v = held[k]
     if v then
       local state, at, seq = string.match(v, '^(%a):(%-?%d+):(%d+)')
       at, seq = tonumber(at), tonumber(seq)
@@ -157,7 +166,6 @@ local function consent(rid, cat, L)
   return best, best_at
 end
 
-
 -- Rules of caps: R of them from ARGV[i], each: over (0 drop, 1 defer, 2 next channel); what it counts: kinds, channels, lanes,
 -- categories, sources, roles (",a,b,", or "" for all); what it counts besides, and what it leaves out, each: kinds, categories,
 -- sources ("" for none).  Returns them, and where they end.
@@ -166,7 +174,7 @@ local function read_rules(i, R)
   for r = 1, R do
     rules[r] = { over = tonumber(ARGV[i]), kinds = ARGV[i + 1], channels = ARGV[i + 2], lanes = ARGV[i + 3], cats = ARGV[i + 4],
       sources = ARGV[i + 5], roles = ARGV[i + 6], also = { ARGV[i + 7], ARGV[i + 8], ARGV[i + 9] },
-      free = { ARGV[i + 10], ARGV[i + 11], ARGV[i + 12] } }
+      free = { ARGV[i + 10], ARGV[i + 11], ARGV[i + 12] }, known = {} }
     i = i + 13
   end
   return rules, i
@@ -182,60 +190,84 @@ end
 local function selects(rule, one)
   if singled_out(rule.free, one) then return false end
   if one.role and rule.roles ~= '' and not has(rule.roles, ','..one.role..',') then return false end
-  return singled_out(rule.also, one) or (has(rule.kinds, one.kind) and has(rule.channels, one.L) and has(rule.lanes, one.lane) and
-    (rule.cats == '' or has(rule.cats, ','..one.cat..',')) and (rule.sources == '' or has(rule.sources, ','..one.source..',')))
+  return (singled_out(rule.also, one) or (has(rule.kinds, one.kind) and has(rule.channels, one.L) and has(rule.lanes, one.lane) and
+    (rule.cats == '' or has(rule.cats, ','..one.cat..',')) and (rule.sources == '' or has(rule.sources, ','..one.source..',')))) and true or false
 end
 
--- What a history holds since an instant, oldest first, without the delivery itself.
-local function history(key, mid, L, since)
-  local list, sends, shared = call('ZRANGEBYSCORE', P..key, since, '+inf', 'WITHSCORES'), {}, string.sub(key, 1, 1) == 'a'
-  for j = 1, #list, 2 do
-    local role, member = nil, list[j]
-    if shared then role, member = string.match(member, '^([^|]*)|(.*)$') end
-    local one = read_send(member)
-    if one.mid ~= mid or one.L ~= L then
-      one.at, one.role = tonumber(list[j + 1]), role
-      sends[#sends + 1] = one
+-- What a delivery asks of the rules: "rule since next window max;…", rule from 1, next the start of the next calendar window or 0,
+-- window the ms of a rolling one, max how many places its priority may take.  Many of a batch ask the same.
+local asked = {}
+local function read_questions(text)
+  local list = asked[text]
+  if list then return list end
+  list = { oldest = nil }
+  for r, since, next, window, max in string.gmatch(text, '(%d+) (%-?%d+) (%d+) (%d+) (%-?%d+);') do
+    list[#list + 1] = { rule = tonumber(r), since_at = tonumber(since), label = (#list > 0 and ',' or '')..r..'=', since = since, next = tonumber(next), window = tonumber(window), max = tonumber(max) }
+    if not list.oldest or tonumber(since) < tonumber(list.oldest) then list.oldest = since end
+  end
+  asked[text] = list
+  return list
+end
+
+-- How many sends of a history, from its place `from` on, a rule counts; or the place of the one with this number.
+local function count(rule, kinds, from, number)
+  local known, n = rule.known, 0
+  for j = from, #kinds do
+    local kind = kinds[j]
+    local is = known[kind]
+    if is == nil then
+      is = kind ~= '' and selects(rule, read_kind(kind))
+      known[kind] = is
+    end
+    if is then
+      n = n + 1
+      if n == number then return j end
     end
   end
-  return sends
+  return n
 end
 
--- Asks n rules of a delivery, each five of ARGV from first: rule (from 1), since, next (start of the next calendar window, or 0),
--- window (ms, of a rolling one), and how many places this delivery's priority may take.
--- Returns the strongest rule without room or nil, when it has some again, "rule=count,…", and the newest send that was looked at.
-local function ask_rules(key, mid, L, rules, first, n)
-  if n == 0 then return nil, 0, '', nil end
-  local last, oldest = first + 5 * n - 1, now
-  for j = first, last, 5 do oldest = math.min(oldest, tonumber(ARGV[j + 1])) end
-  local worst, wait, counts, sends = nil, 0, {}, history(key, mid, L, int(oldest))
-  for j = first, last, 5 do
-    local r, since, next, window = tonumber(ARGV[j]), tonumber(ARGV[j + 1]), tonumber(ARGV[j + 2]), tonumber(ARGV[j + 3])
-    local sent, max = {}, tonumber(ARGV[j + 4])
-    for _, one in ipairs(sends) do
-      if one.at >= since and selects(rules[r], one) then sent[#sent + 1] = one.at end
-    end
-    counts[#counts + 1] = r..'='..#sent
-    if #sent >= max then
-      local free = next
-      if next == 0 then free = max > 0 and sent[#sent - max + 1] + window or now + window end
-      local over = rules[r].over
+-- Asks the rules whether a delivery, which itself is the member `self` of the history, has room.
+-- Returns the strongest rule that has none or nil, when it will have some again, "rule=count,…", and the instant of the
+-- newest member (nil: not known).
+local function ask_rules(key, self, rules, questions)
+  if #questions == 0 then return nil, 0, '', nil end
+  local list, kinds, oldest = call('ZRANGEBYSCORE', key, questions.oldest, '+inf'), {}, questions.oldest
+  local size = #list
+  local last = size > 0 and tonumber(call('ZSCORE', key, list[size])) or 0
+  for j = 1, size do
+    local member = list[j]
+    kinds[j] = member == self and '' or sub(member, 23)
+  end
+  local worst, wait, counts = nil, 0, ''
+  for k = 1, #questions do
+    local q, from = questions[k], 1
+    if last < q.since_at then from = size + 1
+    elseif q.since ~= oldest then from = size - call('ZCOUNT', key, q.since, '+inf') + 1 end
+    local sent, rule = count(rules[q.rule], kinds, from), rules[q.rule]
+    counts = counts..q.label..sent
+    if sent >= q.max then
+      local free, over = q.next, rule.over
+      if free == 0 then -- of a rolling window: as soon as one more has left it than it has now too many
+        free = (q.max > 0 and tonumber(call('ZSCORE', key, list[count(rule, kinds, from, sent - q.max + 1)])) or now) + q.window
+      end
       -- drop is stronger than the next channel, that than waiting; of several waits the longest
       if not worst or (over ~= 1 and rules[worst].over == 1) or (over == 0 and rules[worst].over == 2) or
         (over == 1 and rules[worst].over == 1 and free > wait) then
-        worst, wait = r, free
+        worst, wait = q.rule, free
       end
     end
   end
-  return worst, wait, table.concat(counts, ','), sends[#sends] and sends[#sends].at
+  return worst, wait, counts, last
 end
 
--- Puts a send into a history; once a day the old ones leave and the key's life is prolonged.
-local function count_send(key, member, last, keep)
-  last = last or tonumber(call('ZREVRANGE', P..key, 0, 0, 'WITHSCORES')[2] or '0')
-  call('ZADD', P..key, now, member)
-  if last < now - 86400000 then
-    call('ZREMRANGEBYSCORE', P..key, '-inf', int(now - keep))
-    call('PEXPIRE', P..key, int(keep + 172800000))
+-- Puts a send into a history; last is the instant of its newest member, when known.  The first one of a week takes the outdated with it
+-- and prolongs the key's life.
+local function count_send(key, member, keep, last)
+  last = last or tonumber(call('ZREVRANGE', key, 0, 0, 'WITHSCORES')[2] or '0')
+  call('ZADD', key, ARGV[1], member)
+  if last - last % 604800000 ~= now - now % 604800000 then
+    call('ZREMRANGEBYSCORE', key, '-inf', int(now - keep))
+    call('PEXPIRE', key, int(keep + 691200000))
   end
 end

@@ -45,8 +45,8 @@ end
 
 local last = {}
 for _, member in ipairs(call('ZREVRANGE', P..'h:'..rid, 0, 199)) do
-  local one = read_send(member)
-  local mid, L = one.mid, one.L
+  local mid, one = string.sub(member, 1, 22), read_kind(string.sub(member, 23))
+  local L = one.L
   if (cat == '*' or cat == one.cat) and (ch == '*' or ch == L) then
     local st, sent = unpack(call('HMGET', P..'s:'..mid, L..'s', L..'t'))
     if st == 'T' or st == 'D' then

@@ -2,9 +2,11 @@
 
 #include <assert.h>
 #include <glib.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define CLAIMED         10    /* elements of the answer for each delivery */
 #define RESEND_AFTER_MS 10000 /* an agent of a frozen worker may still be sending */
 #define MIN_HISTORY_MS  (35 * INT64_C(86400000))
 
@@ -63,6 +65,8 @@ static void read_claim(const redisReply *reply, size_t i, int64_t fence, struct 
     c->expires_at = reply_int(reply, i + 5);
     c->due = reply_int(reply, i + 6);
     c->channels = reply_text(reply, i + 7);
+    c->kind = *reply_text(reply, i + 8);
+    c->lane = (enum lane)CLAMP(reply_int(reply, i + 9), LANE_HIGH, LANE_LOW);
     c->fence = fence;
 }
 
@@ -75,7 +79,7 @@ static void on_claim(void *arg, const redisReply *reply)
     g_autofree const char **to_give = g_new0(const char *, give ? give->elements + 1 : 1);
 
     if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements >= 4) {
-        claims.count = (int)(reply->elements - 4) / 8;
+        claims.count = (int)(reply->elements - 4) / CLAIMED;
         for (int c = 0; c < CHANNEL_COUNT; c++)
             claims.next_due[c] = reply_int(reply_at(reply, 1), (size_t)c);
         claims.reclaimed = (int)reply_int(reply_at(reply, 2), 0);
@@ -83,7 +87,7 @@ static void on_claim(void *arg, const redisReply *reply)
     }
     struct claimed *list = g_new0(struct claimed, claims.count + 1);
     for (int i = 0; i < claims.count; i++)
-        read_claim(reply, 4 + 8 * (size_t)i, reply_int(reply, 0), &list[i]);
+        read_claim(reply, 4 + CLAIMED * (size_t)i, reply_int(reply, 0), &list[i]);
     for (size_t i = 0; give && i < give->elements; i++)
         to_give[i] = reply_text(give, i);
     claims.list = list;
@@ -166,14 +170,14 @@ static void add_policy(struct batch *b, const struct policy *p)
 
 static void add_questions(struct batch *b, const struct admission *a)
 {
-    args_int(b->args, a->n_rules);
+    g_autoptr(GString) text = g_string_new(NULL);
+
     for (int i = 0; i < a->n_rules; i++) {
-        args_int(b->args, a->rules[i].rule + 1);
-        args_int(b->args, a->rules[i].since);
-        args_int(b->args, a->rules[i].next);
-        args_int(b->args, a->rules[i].window);
-        args_int(b->args, a->rules[i].max);
+        const struct admission_rule *r = &a->rules[i];
+        g_string_append_printf(text, "%d %" PRId64 " %" PRId64 " %" PRId64 " %d;", r->rule + 1, r->since, r->next,
+                               r->window, r->max);
     }
+    args_text(b->args, text->str);
 }
 
 struct batch *admit_batch(const struct policy *p)
@@ -189,7 +193,6 @@ void admit_add(struct batch *b, const struct admission *a)
     add_member(b, a->message, a->letter, a->fence);
     args_text(b->args, a->recipient);
     args_text(b->args, a->category);
-    args_char(b->args, a->kind);
     args_int(b->args, a->consent);
     args_bytes(b->args, &a->later, a->later ? 1 : 0);
     args_text(b->args, a->render_failed ? "1" : "");

@@ -76,7 +76,8 @@ struct redis *store_connection(struct store *, double timeout_s, struct redis_ev
 
 struct claimed {
     char message[MESSAGE_ID_SIZE];
-    char letter;
+    char letter, kind; /* kind and lane as accepted, whatever the policy says by now */
+    enum lane lane;
     const char *body, *profile, *channels; /* borrowed until the callback returns; profile "" for none */
     size_t body_len;
     int attempts;
@@ -100,7 +101,7 @@ struct admission_rule { /* one cap for one delivery */
 struct admission {
     const char *message, *recipient, *category;
     const char *account, *role, *source; /* "" for none; account: only where its caps are asked next */
-    char letter, kind;                   /* t s m */
+    char letter, kind;                   /* kind and lane as claimed */
     enum lane lane;
     int64_t fence;
     enum consent_rule consent;
