@@ -77,14 +77,36 @@ static const char *address_of(const struct delivery *d)
     return json_string_value(json_object_get(d->profile, d->channel == CHANNEL_EMAIL ? "email" : "phone"));
 }
 
+static void leave_outlet(struct delivery *d)
+{
+    if (d->outlet)
+        outlet_leave(worker_outbox(d->worker), d->outlet, NULL);
+    d->outlet = NULL;
+    worker_place_free(d->worker);
+}
+
+/* Whether it is neither expired nor too late, else it is settled.  The trace begins here, and all gates see the time of
+ * this moment. */
+static bool begin(struct delivery *d)
+{
+    d->now = clock_now();
+    report_begin(&d->report, d->now, d->letter);
+    fact_expiry(d);
+    if (!gate_expired(d) && !gate_late(d))
+        return true;
+    int64_t opening = gate_expired(d) ? 0 : gate_opening(d);
+    leave_outlet(d);
+    if (opening)
+        put_off(d, "quiet_hours", opening + policy_spread(service_of(d)->policy, d->lane, d->message), false);
+    else
+        end_unsent(d, 'E', "expired", false);
+    return false;
+}
+
 void delivery_start(struct delivery *d)
 {
-    report_begin(&d->report, clock_now(), d->letter);
-    fact_expiry(d);
-    if (gate_expired(d) || gate_late(d)) {
-        end_unsent(d, 'E', "expired", false);
+    if (!begin(d))
         return;
-    }
     if (d->channel != CHANNEL_IN_APP && !address_of(d)) {
         report_fact(&d->report, "address", "suppressed", "{\"needs\":\"%s\",\"recipient_known\":%s}",
                     d->channel == CHANNEL_EMAIL ? "email" : "phone", d->profile ? "true" : "false");
@@ -103,11 +125,12 @@ void delivery_start(struct delivery *d)
 
 /* ---------------------------------------------------------------- admit */
 
-static void on_suppressed(void *arg, bool ok, const char *entry)
+static void on_suppressed(void *arg, bool ok, const char *entry, int soft)
 {
     struct delivery *d = arg;
 
     d->lost |= !ok;
+    d->soft_bounces = MAX(d->soft_bounces, soft);
     if (entry) {
         json_auto_t *json = json_loads(entry, 0, NULL);
         const char *why = json_string_value(json_object_get(json, "reason"));
@@ -129,8 +152,11 @@ static void ask_suppression(struct delivery *d)
     store_suppressed(service_of(d)->store, tombstone, on_suppressed, d);
 }
 
+/* It may have waited for its outlet a while, so it begins anew. */
 void delivery_admit(struct delivery *d)
 {
+    if (!begin(d))
+        return;
     d->phase = BATCH_ADMIT;
     d->answers = 1;
     d->lost = d->suppressed = false;
@@ -140,14 +166,6 @@ void delivery_admit(struct delivery *d)
 }
 
 /* ---------------------------------------------------------------- what the gates said */
-
-static void leave_outlet(struct delivery *d)
-{
-    if (d->outlet)
-        outlet_leave(worker_outbox(d->worker), d->outlet, NULL);
-    d->outlet = NULL;
-    worker_place_free(d->worker);
-}
 
 static void over_cap(struct delivery *d)
 {
@@ -166,32 +184,24 @@ static void over_cap(struct delivery *d)
 
 static void not_now(struct delivery *d)
 {
+    int64_t until;
     const char *cause;
-    char at[32];
 
     if (!gate_preferred(d)) {
-        report_fact(&d->report, "preference", "suppressed", "{\"detail\":\"the person's channels do not name %s\"}",
-                    channel_name(d->letter));
+        fact_preference(d, "suppressed");
         end_unsent(d, 'P', "preference", true);
-        return;
-    }
-    int64_t until = gate_pause(d);
-    if (until) {
-        report_fact(&d->report, "preference", "deferred", "{\"pause_until\":\"%s\"}", instant_format(at, until));
+    } else if ((until = gate_pause(d))) {
+        fact_preference(d, "deferred");
         put_off(d, "preference", until, false);
-        return;
-    }
-    until = gate_quiet(d, &cause);
-    report_fact(&d->report, "preference", "pass", NULL);
-    if (!until) /* the clock has passed the end of it since the script ran */
-        until = clock_now(), cause = "hours";
-    if (until < 0 || d->category.quiet == QUIET_DROP) {
+    } else if ((until = gate_quiet(d, &cause)) < 0 || d->category.quiet == QUIET_DROP) {
+        fact_preference(d, "pass");
         fact_quiet(d, "suppressed", 0, cause);
         end_unsent(d, 'P', "quiet_hours", false);
-        return;
+    } else {
+        fact_preference(d, "pass");
+        fact_quiet(d, "deferred", until, cause);
+        put_off(d, "quiet_hours", until + policy_spread(d->policy, d->lane, d->message), false);
     }
-    fact_quiet(d, "deferred", until, cause);
-    put_off(d, "quiet_hours", until + policy_spread(d->policy, d->lane, d->message), false);
 }
 
 static void render_failed(struct delivery *d)
@@ -242,7 +252,10 @@ static void decide(struct delivery *d)
         end_unsent(d, 'P', "suppressed_address", true);
         return;
     }
-    report_fact(&d->report, "suppression", "pass", NULL);
+    if (d->soft_bounces)
+        report_fact(&d->report, "suppression", "pass", "{\"soft_bounces\":%d}", d->soft_bounces);
+    else
+        report_fact(&d->report, "suppression", "pass", NULL);
     if (d->verdict.verdict == VERDICT_OK && *gate_account(d)) {
         ask_account(d);
         return;
@@ -342,6 +355,12 @@ void delivery_send(struct delivery *d)
     assert(d->ticket);
 }
 
+/* The key of the address whose relay has spoken; false when it is none that counts. */
+static bool relay_spoke(const struct delivery *d, char key[static ADDRESS_SIZE])
+{
+    return d->channel == CHANNEL_EMAIL && address_key(key, address_of(d)) == NULL;
+}
+
 static void on_refused_suppressed(void *arg, bool ok, json_t *result)
 {
 }
@@ -352,9 +371,32 @@ static void suppress_refused(const struct delivery *d, const struct outcome *o)
     char key[ADDRESS_SIZE];
     json_auto_t *entry = json_pack("{s:s, s:s}", "reason", "hard_bounce", "source", "smtp"), *errors = json_array();
 
-    if (d->channel == CHANNEL_EMAIL && policy_suppresses(service_of(d)->policy, o->detail) &&
-        address_key(key, address_of(d)) == NULL)
+    if (policy_suppresses(service_of(d)->policy, o->detail) && relay_spoke(d, key))
         suppression_add(service_of(d), key, entry, "worker", errors, on_refused_suppressed, NULL);
+}
+
+/* All attempts were refused for a while, because of the recipient: that counts against the address. */
+static void count_soft_bounce(const struct delivery *d, const struct outcome *o)
+{
+    const struct soft_bounces *soft = &service_of(d)->policy->soft;
+    char key[ADDRESS_SIZE], at[32], until[32];
+    int64_t now = clock_now();
+
+    if (!policy_soft_bounce(service_of(d)->policy, o->detail) || !relay_spoke(d, key))
+        return;
+    json_auto_t *entry =
+        json_pack("{s:s, s:s, s:s, s:s}", "reason", "soft_bounces", "source", "smtp", "at", instant_format(at, now),
+                  "expires_at", instant_format(until, now + soft->suppress_ms));
+    store_soft_bounce(service_of(d)->store, key, entry, (int64_t)((double)soft->suppress_ms / clock_rate()) + 1,
+                      (int64_t)((double)soft->within_ms / clock_rate()) + 1, soft->max);
+}
+
+static void forget_soft_bounces(const struct delivery *d)
+{
+    char key[ADDRESS_SIZE];
+
+    if (d->soft_bounces > 0 && relay_spoke(d, key))
+        store_arrived(service_of(d)->store, key);
 }
 
 static void take_outcome(struct delivery *d);
@@ -389,6 +431,7 @@ static void retry_later(struct delivery *d, const struct outcome *o)
     }
     if (d->attempts + 1 >= r->max_attempts) {
         fact_outcome(d, "failed", o);
+        count_soft_bounce(d, o);
         g_strlcpy(d->reason, "provider_unavailable", sizeof d->reason);
         d->settlement = (struct settlement){ .final = true, .code = 'F', .burn = true, .next_channel = true };
         settle(d);
@@ -457,6 +500,7 @@ static void take_outcome(struct delivery *d)
     switch (o->kind) {
     case OUTCOME_SENT:
         fact_outcome(d, "sent", o);
+        forget_soft_bounces(d);
         settle_sent(d, o);
         break;
     case OUTCOME_DEFERRED: retry_later(d, o); break;

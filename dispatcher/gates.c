@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/base/clock.h"
 #include "dispatcher/policy/times.h"
 #include "dispatcher/preferences.h"
 #include "schedules/instant.h"
@@ -18,21 +17,57 @@ static const struct service *service_of(const struct delivery *d)
 
 bool gate_expired(const struct delivery *d)
 {
-    return d->expires_at && d->expires_at <= clock_now();
+    return d->expires_at && d->expires_at <= d->now;
 }
 
 bool gate_late(const struct delivery *d)
 {
-    return d->category.max_lateness_ms && clock_now() - MAX(d->send_at, d->due) > d->category.max_lateness_ms;
+    return d->category.max_lateness_ms && d->now - MAX(d->send_at, d->due) > d->category.max_lateness_ms;
+}
+
+static struct reach reach_of(const struct delivery *d)
+{
+    return (struct reach){ &d->category, d->channel, service_zone(service_of(d), d->profile),
+                           service_region(d->profile) };
+}
+
+int64_t gate_opening(const struct delivery *d)
+{
+    struct reach r = reach_of(d);
+
+    if (d->category.late != LATE_NEXT_WINDOW)
+        return 0;
+    return policy_opening(service_of(d)->policy, &r, d->now, MAX(d->send_at, d->due));
+}
+
+/* How late it is, and what becomes of it, with all that a replay needs. */
+static void fact_late(struct delivery *d)
+{
+    int64_t opening = gate_opening(d);
+    char due[32], until[32];
+
+    instant_format(due, MAX(d->send_at, d->due));
+    if (!opening) {
+        report_fact(&d->report, "expiry", "expired",
+                    "{\"due\":\"%s\",\"max_lateness_ms\":%" PRId64 ",\"late\":\"drop\"}", due,
+                    d->category.max_lateness_ms);
+        return;
+    }
+    const struct reach r = reach_of(d);
+    g_autofree char *region = r.region ? g_strdup_printf(",\"region\":%s", report_quoted(r.region)) : g_strdup("");
+    report_fact(&d->report, "expiry", "deferred",
+                "{\"due\":\"%s\",\"max_lateness_ms\":%" PRId64
+                ",\"late\":\"next_window\",\"until\":\"%s\",\"zone\":\"%s\"%s,\"policy\":\"%s\"}",
+                due, d->category.max_lateness_ms, instant_format(until, opening), zone_name(r.zone), region,
+                service_of(d)->policy->version);
 }
 
 void fact_expiry(struct delivery *d)
 {
     char at[32];
 
-    if (gate_late(d))
-        report_fact(&d->report, "expiry", "expired", "{\"due\":\"%s\",\"max_lateness_ms\":%" PRId64 "}",
-                    instant_format(at, MAX(d->send_at, d->due)), d->category.max_lateness_ms);
+    if (!gate_expired(d) && gate_late(d))
+        fact_late(d);
     else if (d->expires_at)
         report_fact(&d->report, "expiry", gate_expired(d) ? "expired" : "pass", "{\"expires_at\":\"%s\"}",
                     instant_format(at, d->expires_at));
@@ -59,13 +94,13 @@ bool gate_preferred(const struct delivery *d)
 int64_t gate_pause(const struct delivery *d)
 {
     int64_t until = d->category.kind == KIND_TRANSACTIONAL ? 0 : preferences_pause(d->profile);
-    return until > clock_now() ? until : 0;
+    return until > d->now ? until : 0;
 }
 
 int64_t gate_quiet(const struct delivery *d, const char **cause)
 {
-    struct reach r = { &d->category, d->channel, service_zone(service_of(d), d->profile), service_region(d->profile) };
-    return policy_reach(d->policy, &r, clock_now(), cause);
+    struct reach r = reach_of(d);
+    return policy_reach(d->policy, &r, d->now, cause);
 }
 
 /* ---------------------------------------------------------------- consent and caps */
@@ -77,7 +112,7 @@ static void add_one_rule(const struct delivery *d, struct admission *a, int rule
     const struct zone *zone =
         cap->account ? service_account_zone(service_of(d), d->profile) : service_zone(service_of(d), d->profile);
 
-    cap_window(cap, zone, clock_now(), &r->since, &r->next);
+    cap_window(cap, zone, d->now, &r->since, &r->next);
     r->rule = rule;
     r->window = cap->per.ms;
     r->max = max;
@@ -217,6 +252,21 @@ void fact_caps(struct delivery *d, const char *verdict, const char *over, int64_
                 more->str, d->policy->version);
 }
 
+void fact_preference(struct delivery *d, const char *verdict)
+{
+    json_t *channels = json_object_get(d->profile, "channels");
+    json_auto_t *detail = json_object();
+    char at[32];
+
+    if (json_is_array(channels))
+        json_object_set(detail, "channels", channels);
+    if (gate_preferred(d) && gate_pause(d))
+        json_object_set_new(detail, "pause_until", json_string(instant_format(at, gate_pause(d))));
+    char *text = json_object_size(detail) ? json_dumps(detail, JSON_COMPACT) : NULL;
+    report_fact(&d->report, "preference", verdict, text ? "%s" : NULL, text);
+    free(text);
+}
+
 /* With all that a replay needs: zone, region and the version of the rules. */
 void fact_quiet(struct delivery *d, const char *verdict, int64_t until, const char *cause)
 {
@@ -240,7 +290,7 @@ void fact_passed(struct delivery *d)
     bool applies = (p->has_quiet || p->n_windows) && d->category.quiet != QUIET_IGNORE;
 
     fact_consent(d, "pass");
-    report_fact(&d->report, "preference", "pass", NULL);
+    fact_preference(d, "pass");
     if (applies)
         fact_quiet(d, "pass", 0, NULL);
     else

@@ -14,6 +14,8 @@
 bool gate_expired(const struct delivery *);
 /* gate_late: later than its category allows, after an outage say. */
 bool gate_late(const struct delivery *);
+/* gate_opening: when a late one goes, by the category's rule; 0: never. */
+int64_t gate_opening(const struct delivery *);
 /* gate_preferred: the person's own list of channels, when there is one, names this one. */
 bool gate_preferred(const struct delivery *);
 /* gate_pause: until when the person wants to hear nothing that can wait, 0 for now. */
@@ -34,6 +36,8 @@ void fact_expiry(struct delivery *);
 void fact_consent(struct delivery *, const char *verdict);
 /* fact_caps: over and until are of the rule that had no room, NULL and 0 for none. */
 void fact_caps(struct delivery *, const char *verdict, const char *over, int64_t until);
+/* fact_preference: with the person's own list of channels and pause, as far as there are any. */
+void fact_preference(struct delivery *, const char *verdict);
 void fact_quiet(struct delivery *, const char *verdict, int64_t until, const char *cause);
 /* fact_passed: consent, preference and quiet hours had nothing against it. */
 void fact_passed(struct delivery *);

@@ -30,14 +30,50 @@ static int64_t detail_instant(const struct fact *f, const char *key)
 /* ---------------------------------------------------------------- each gate; NULL: nothing was recorded to decide on
  */
 
+/* Who was to be reached; false when that was not recorded, or the category is gone. */
+static bool reach_of(const struct fact *f, struct reach *r)
+{
+    const char *name = json_string_value(json_object_get(f->message, "category")), *zone = detail_text(f, "zone");
+
+    *r = (struct reach){ name ? policy_category(f->service->policy, name) : NULL, f->channel,
+                         zone ? zone_open(zone) : NULL, detail_text(f, "region") };
+    return r->category && r->zone;
+}
+
+static const char *replay_late(const struct fact *f, int64_t due)
+{
+    const char *rule = detail_text(f, "late");
+    struct reach r;
+
+    if (f->at - due <= json_integer_value(json_object_get(f->detail, "max_lateness_ms")))
+        return "pass";
+    if (!rule || strcmp(rule, "next_window") != 0)
+        return "expired";
+    if (!reach_of(f, &r))
+        return "deferred by a category that does not exist any more";
+    return policy_opening(f->service->policy, &r, f->at, due) == detail_instant(f, "until")
+               ? "deferred"
+               : "deferred to another instant";
+}
+
 static const char *replay_expiry(const struct fact *f)
 {
     int64_t expires = detail_instant(f, "expires_at"), due = detail_instant(f, "due");
-    int64_t late = json_integer_value(json_object_get(f->detail, "max_lateness_ms"));
 
     if (due)
-        return f->at - due > late ? "expired" : "pass";
+        return replay_late(f, due);
     return expires ? f->at >= expires ? "expired" : "pass" : NULL;
+}
+
+/* What is recorded of these two is what was missing, or stood on the list. */
+static const char *replay_address(const struct fact *f)
+{
+    return detail_text(f, "needs") ? "suppressed" : "pass";
+}
+
+static const char *replay_suppression(const struct fact *f)
+{
+    return detail_text(f, "reason") ? "suppressed" : "pass";
 }
 
 static const char *replay_consent(const struct fact *f)
@@ -53,18 +89,22 @@ static const char *replay_consent(const struct fact *f)
 
 static const char *replay_preference(const struct fact *f)
 {
-    int64_t pause = detail_instant(f, "pause_until");
-    return pause ? pause > f->at ? "deferred" : "pass" : NULL;
+    const json_t *channels = json_object_get(f->detail, "channels");
+    bool named = !channels;
+    json_t *item;
+    size_t i;
+
+    json_array_foreach ((json_t *)channels, i, item)
+        named |= json_is_string(item) && channel_letter(json_string_value(item)) == channel_letters[f->channel];
+    return !named ? "suppressed" : detail_instant(f, "pause_until") > f->at ? "deferred" : "pass";
 }
 
 static const char *replay_quiet(const struct fact *f)
 {
-    const char *name = json_string_value(json_object_get(f->message, "category")), *zone = detail_text(f, "zone"),
-               *cause;
-    struct reach r = { name ? policy_category(f->service->policy, name) : NULL, f->channel,
-                       zone ? zone_open(zone) : NULL, detail_text(f, "region") };
+    const char *cause;
+    struct reach r;
 
-    if (!r.category || !r.zone)
+    if (!reach_of(f, &r))
         return NULL;
     int64_t until = policy_reach(f->service->policy, &r, f->at, &cause), recorded = detail_instant(f, "until");
     if (!until)
@@ -95,10 +135,8 @@ static const char *replay_cap(const struct fact *f)
 static const struct {
     const char *gate;
     const char *(*replay)(const struct fact *);
-} gates[] = { { "expiry", replay_expiry },
-              { "consent", replay_consent },
-              { "preference", replay_preference },
-              { "quiet_hours", replay_quiet },
+} gates[] = { { "expiry", replay_expiry },   { "address", replay_address },       { "suppression", replay_suppression },
+              { "consent", replay_consent }, { "preference", replay_preference }, { "quiet_hours", replay_quiet },
               { "cap", replay_cap } };
 
 /* ---------------------------------------------------------------- the trace */

@@ -17,6 +17,7 @@
 #define SAFETY_NET_S   5.0   /* a partition nobody told us about is looked at this often */
 #define SETTLE_DELAY_S 0.002 /* results of this long are settled together */
 #define BATCH_MOST     64
+#define CATCH_UP_S     0.1 /* late ones are taken up in portions of this long */
 
 /*
  *   next_due of each partition ──▶ claim ──▶ delivery_start ──▶ outbox ──▶ admit … ──▶ settle
@@ -27,7 +28,7 @@ struct partition {
     int64_t next_due[CHANNEL_COUNT]; /* service time; 0: look now */
     double looked_at;                /* loop time of the last claim */
     bool claiming;
-    int room[CHANNEL_COUNT]; /* asked for by the claim under way */
+    int room[CHANNEL_COUNT], late[CHANNEL_COUNT]; /* asked for by the claim under way */
     GPtrArray *batch[BATCH_KINDS];
 };
 
@@ -40,6 +41,10 @@ struct worker {
     int next_partition;
     int64_t lease_ms;
     int batch;
+    int64_t late_ms;             /* service time after which a message is late */
+    double catch_up;             /* late ones a second that a channel takes up; 0: no limit */
+    double late[CHANNEL_COUNT];  /* how many it may now */
+    double late_at;              /* loop time of that */
     int held[CHANNEL_COUNT];     /* deliveries of ours */
     int reserved[CHANNEL_COUNT]; /* asked for by claims under way */
     GQueue live;
@@ -260,6 +265,33 @@ void delivery_free(struct delivery *d)
     worker_place_free(w);
 }
 
+/* After an outage the backlog is worked off at a rate of its own, and what is due now goes beside it. */
+static void refill_late(struct worker *w)
+{
+    double now = ev_now(w->service->loop), gained = (now - w->late_at) * w->catch_up;
+
+    for (int c = 0; c < CHANNEL_COUNT; c++)
+        w->late[c] = MIN(w->late[c] + gained, MAX(1, w->catch_up * CATCH_UP_S));
+    w->late_at = now;
+}
+
+static int late_room(struct worker *w, enum channel c, int room)
+{
+    return w->catch_up > 0 ? CLAMP((int)w->late[c], 0, room) : -1;
+}
+
+/* What was not needed of the late ones' share is there for the next claim. */
+static void count_late(struct worker *w, struct partition *p, const struct claims *claims)
+{
+    int64_t before = clock_now() - w->late_ms;
+
+    for (int c = 0; c < CHANNEL_COUNT; c++)
+        w->late[c] += MAX(p->late[c], 0);
+    for (int i = 0; i < claims->count; i++)
+        if (claims->list[i].lane > LANE_HIGH && claims->list[i].due <= before)
+            w->late[strchr(channel_letters, claims->list[i].letter) - channel_letters] -= 1;
+}
+
 struct claim_job {
     struct worker *worker;
     int partition;
@@ -288,10 +320,15 @@ static void on_claims(void *arg, bool ok, const struct claims *claims)
     p->claiming = false;
     for (int c = 0; c < CHANNEL_COUNT; c++)
         w->reserved[c] -= p->room[c];
+    if (w->catch_up > 0)
+        count_late(w, p, claims);
     if (ok) {
-        for (int c = 0; c < CHANNEL_COUNT; c++)
+        for (int c = 0; c < CHANNEL_COUNT; c++) {
             if (claims->next_due[c] >= 0)
                 note_due(p, (enum channel)c, claims->next_due[c]);
+            if (claims->late_wait[c])
+                note_due(p, (enum channel)c, clock_now() + (int64_t)(1000 * CATCH_UP_S * clock_rate()));
+        }
         if (claims->next_lease >= 0) /* should its worker have died, we take it over then */
             note_due(p, CHANNEL_EMAIL,
                      clock_now() + (int64_t)((double)(claims->next_lease - clock_real() + 20) * clock_rate()));
@@ -318,19 +355,24 @@ static bool claim(struct worker *w, int partition, int64_t now, bool stale)
     for (int c = 0; c < CHANNEL_COUNT; c++) {
         bool due = stale || p->next_due[c] <= now;
         p->room[c] = due ? room_for(w, (enum channel)c) : 0;
+        p->late[c] = late_room(w, (enum channel)c, p->room[c]);
         any |= p->room[c] > 0;
     }
     if (!any)
         return false;
     for (int c = 0; c < CHANNEL_COUNT; c++) {
         w->reserved[c] += p->room[c];
+        w->late[c] -= MAX(p->late[c], 0);
         p->next_due[c] = INT64_MAX;
     }
     p->claiming = true;
     p->looked_at = ev_now(w->service->loop);
     job = g_new0(struct claim_job, 1);
     *job = (struct claim_job){ w, partition };
-    store_claim(w->service->store, partition, w->lease_ms, p->room, on_claims, job);
+    struct claim_limits limits = { .lease_ms = w->lease_ms, .late_ms = w->late_ms };
+    memcpy(limits.room, p->room, sizeof limits.room);
+    memcpy(limits.late, p->late, sizeof limits.late);
+    store_claim(w->service->store, partition, &limits, on_claims, job);
     return true;
 }
 
@@ -348,6 +390,7 @@ static void claim_due(struct worker *w)
 
     if (w->draining || w->journal_broken || !w->service->store->ready)
         return;
+    refill_late(w);
     for (int i = 0; i < count; i++) {
         int index = (w->next_partition + i) % count;
         struct partition *p = &w->partitions[index];
@@ -363,6 +406,8 @@ static void claim_due(struct worker *w)
     }
     if (first_refused >= 0)
         w->next_partition = first_refused;
+    else if (w->catch_up > 0) /* nor has always the same the first share of the late ones */
+        w->next_partition = (w->next_partition + 1) % count;
     if (soonest != INT64_MAX)
         wait = MIN(wait, clock_wait(soonest));
     w->due.repeat = MAX(wait, 0.0005);
@@ -501,6 +546,9 @@ struct worker *worker_start(struct service *s, char **why)
     w->service = s;
     w->name = g_strdup_printf("%s-%d", host, getpid());
     w->lease_ms = setting_ms(s->config->root, "worker.lease");
+    w->late_ms = setting_ms(s->config->root, "worker.late_after");
+    w->catch_up = setting_rate(s->config->root, "worker.catch_up");
+    w->late_at = ev_now(s->loop);
     w->batch = (int)setting_int(s->config->root, "worker.batch");
     w->drain_timeout = (double)setting_ms(s->config->root, "worker.drain_timeout") / 1000;
     w->journal = journal_open(data_dir, why);

@@ -36,6 +36,7 @@ struct delivery {
     char accepted_kind;
     int partition, attempts;
     int64_t fence, send_at, expires_at, due;
+    int64_t now; /* of its gates, and of what the trace says of them */
     json_t *body, *profile;
     const char *recipient;         /* in body */
     struct category category;      /* a copy: the policy may be reloaded meanwhile; name borrowed from body */
@@ -48,6 +49,7 @@ struct delivery {
     int answers;
     bool lost, suppressed;
     char suppressed_why[64];
+    int soft_bounces;
     struct policy *policy; /* held: what verdict is about */
     struct admitted verdict;
     GString *counted; /* what caps had counted, as JSON; may be NULL */

@@ -10,6 +10,7 @@ const char channel_letters[] = "esi";
 static const char *const kinds[] = { "transactional", "service", "marketing" };
 static const char *const consents[] = { "none", "opt_out", "opt_in", "double_opt_in" };
 static const char *const quiets[] = { "ignore", "defer", "drop" };
+static const char *const lates[] = { "send", "drop", "next_window" };
 static const char *const overs[] = { "drop", "defer", "next_channel" };
 static const char *const channels[] = { "email", "sms", "in_app" };
 static const char *const lanes[] = { "high", "normal", "low" };
@@ -74,7 +75,8 @@ static void add_category(struct policy *p, const char *name, const json_t *from)
                : c->kind == KIND_TRANSACTIONAL ? QUIET_IGNORE
                                                : QUIET_DEFER;
     c->resend_unknown = unknown ? strcmp(unknown, "resend") == 0 : c->kind == KIND_TRANSACTIONAL;
-    if (setting_text(from, "categories.*.max_lateness") && strcmp(setting_text(from, "categories.*.late"), "drop") == 0)
+    c->late = (enum late)INDEX_OF(lates, setting_text(from, "categories.*.late"));
+    if (setting_text(from, "categories.*.max_lateness") && c->late != LATE_SEND)
         c->max_lateness_ms = setting_ms(from, "categories.*.max_lateness");
     c->confirm_within_ms = setting_ms(from, "categories.*.confirm_within");
     c->sms_max_segments = (int)setting_int(from, "categories.*.sms_max_segments");
@@ -83,16 +85,30 @@ static void add_category(struct policy *p, const char *name, const json_t *from)
     g_hash_table_insert(p->categories, c->name, c);
 }
 
-static void add_categories(struct policy *p, const json_t *root)
+/* What becomes of the late ones, and how late that is, make sense together only. */
+static char *check_category(const struct policy *p, const struct config *config, const char *name)
 {
-    const json_t *map = setting_json(root, "categories");
+    const struct category *c = policy_category(p, name);
+    g_autofree char *path = g_strdup_printf("categories.%s.late", name);
+
+    if (c->late != LATE_SEND && !c->max_lateness_ms)
+        return config_complaint(config, path, "needs \"max_lateness\", which says how late is too late");
+    return NULL;
+}
+
+static char *add_categories(struct policy *p, const struct config *config)
+{
+    const json_t *map = setting_json(config->root, "categories");
     const char *name;
     json_t *category;
+    char *why = NULL;
 
-    json_object_foreach ((json_t *)map, name, category)
+    json_object_foreach ((json_t *)map, name, category) {
         add_category(p, name, category);
-    if (g_hash_table_size(p->categories))
-        return;
+        why = why ? why : check_category(p, config, name);
+    }
+    if (why || g_hash_table_size(p->categories))
+        return why;
     static const char *const built_in[][2] = { { "account", "transactional" },
                                                { "onboarding", "service" },
                                                { "marketing", "marketing" } };
@@ -100,6 +116,7 @@ static void add_categories(struct policy *p, const json_t *root)
         json_auto_t *row = json_pack("{s:s}", "kind", built_in[i][1]);
         add_category(p, built_in[i][0], row);
     }
+    return NULL;
 }
 
 const struct category *policy_category(const struct policy *p, const char *name)
@@ -244,7 +261,6 @@ struct policy *policy_new(const struct config *config, char **why)
     p->holds = 1;
     p->categories = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, category_free);
     set_version(p, root);
-    add_categories(p, root);
     p->retry = (struct retry){ (int)setting_int(root, "retry.max_attempts"), setting_ms(root, "retry.first"),
                                setting_ms(root, "retry.max"), setting_real(root, "retry.factor"),
                                setting_real(root, "retry.jitter") };
@@ -253,7 +269,14 @@ struct policy *policy_new(const struct config *config, char **why)
     p->inbox_keep_ms = setting_ms(root, "in_app.keep");
     p->inbox_max = (int)setting_int(root, "in_app.max_per_recipient");
     p->suppress = names_of(setting_json(root, "email.suppress"));
-    *why = add_caps(p, config);
+    if (setting_json(root, "email.soft_bounces"))
+        p->soft = (struct soft_bounces){ names_of(setting_json(root, "email.soft_bounces.codes")),
+                                         (int)setting_int(root, "email.soft_bounces.max"),
+                                         setting_ms(root, "email.soft_bounces.within"),
+                                         setting_ms(root, "email.soft_bounces.suppress_for") };
+    *why = add_categories(p, config);
+    if (!*why)
+        *why = add_caps(p, config);
     if (!*why)
         *why = times_new(p, config);
     if (!*why)
@@ -285,15 +308,31 @@ void policy_free(struct policy *p)
     g_hash_table_unref(p->categories);
     times_free(p);
     g_strfreev(p->suppress);
+    g_strfreev(p->soft.codes);
     g_free(p);
+}
+
+/* The code of a reply, or the enhanced one (RFC 3463) or what it begins with. */
+static bool code_listed(char *const *codes, const char *reply)
+{
+    g_auto(GStrv) words = g_strsplit(reply, " ", 3);
+
+    for (; codes && *codes; codes++)
+        for (int i = 0; i < 2 && words[i]; i++) {
+            size_t len = strlen(*codes);
+            if (strncmp(words[i], *codes, len) == 0 && (words[i][len] == '\0' || words[i][len] == '.'))
+                return true;
+        }
+    return false;
 }
 
 bool policy_suppresses(const struct policy *p, const char *reply)
 {
-    g_auto(GStrv) words = g_strsplit(reply, " ", 3);
+    return code_listed(p->suppress, reply);
+}
 
-    for (int i = 0; p->suppress && words[i] && i < 2; i++) /* the code, and the enhanced one (RFC 3463) */
-        if (g_strv_contains((const char *const *)p->suppress, words[i]))
-            return true;
-    return false;
+bool policy_soft_bounce(const struct policy *p, const char *reply)
+{
+    static char *usual[] = { "4.1", "4.2", NULL };
+    return p->soft.max > 0 && code_listed(p->soft.codes ? p->soft.codes : usual, reply);
 }

@@ -17,6 +17,7 @@
 enum kind { KIND_TRANSACTIONAL, KIND_SERVICE, KIND_MARKETING };
 enum consent_rule { CONSENT_NONE, CONSENT_OPT_OUT, CONSENT_OPT_IN, CONSENT_DOUBLE_OPT_IN };
 enum quiet_action { QUIET_IGNORE, QUIET_DEFER, QUIET_DROP };
+enum late { LATE_SEND, LATE_DROP, LATE_NEXT_WINDOW };
 enum over { OVER_DROP, OVER_DEFER, OVER_NEXT_CHANNEL };
 enum lane { LANE_HIGH, LANE_NORMAL, LANE_LOW, LANES };
 
@@ -31,7 +32,8 @@ struct category {
     enum quiet_action quiet;
     bool resend_unknown;
     int64_t confirm_within_ms; /* double opt-in */
-    int64_t max_lateness_ms;   /* 0: any; what is later is dropped */
+    int64_t max_lateness_ms;   /* 0: any */
+    enum late late;            /* what becomes of one that is later */
     int sms_max_segments;
     bool sms_cut, sms_transliterate;
 };
@@ -69,6 +71,13 @@ struct retry {
     double factor, jitter;
 };
 
+/* Mails that failed because of the recipient, though only for a while each time. */
+struct soft_bounces {
+    char **codes; /* as in policy.suppress */
+    int max;      /* suppress the address; 0: not counted */
+    int64_t within_ms, suppress_ms;
+};
+
 struct policy {
     int holds;
     char version[9];        /* short hash of the rules, for traces */
@@ -86,7 +95,8 @@ struct policy {
     int n_windows;
     GHashTable *accounts; /* account → const struct zone */
     struct retry retry;
-    char **suppress; /* codes of refusals, NULL for none */
+    char **suppress; /* codes of refusals, NULL for none: "550", or "5.1.1" or "5.1" (RFC 3463) */
+    struct soft_bounces soft;
     int64_t retain_messages_ms, retain_events_ms;
     int64_t inbox_keep_ms;
     int inbox_max;
@@ -126,6 +136,9 @@ void cap_window(const struct cap *, const struct zone *, int64_t now, int64_t *s
 
 /* policy_suppresses: whether a relay's final refusal ("550 5.1.1 nobody of this name") speaks against the address. */
 bool policy_suppresses(const struct policy *, const char *reply);
+
+/* policy_soft_bounce: whether a refusal for a while ("452 4.2.2 mailbox full") is one that counts. */
+bool policy_soft_bounce(const struct policy *, const char *reply);
 
 /* retry_wait: milliseconds before the next attempt after `attempts` of them; chance lies in [0, 1). */
 int64_t retry_wait(const struct retry *, int attempts, double chance);

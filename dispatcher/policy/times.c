@@ -250,6 +250,59 @@ int64_t policy_reach(const struct policy *p, const struct reach *r, int64_t now,
     return -1;
 }
 
+static bool opens_at(const struct policy *p, const struct reach *r, int64_t at)
+{
+    const char *cause;
+    return policy_reach(p, r, at, &cause) == 0 && policy_reach(p, r, at - 1, &cause) != 0;
+}
+
+/* The soonest of the instants at which something ends or begins on the day `days` after c: midnight, the end of quiet
+ * hours, windows. */
+static int64_t opening_on(const struct policy *p, const struct reach *r, const struct civil *c, int days, int64_t now)
+{
+    int64_t first = INT64_MAX;
+
+    for (int i = -2; i < p->n_windows; i++) {
+        int minutes = i == -2 ? 0 : i == -1 ? p->quiet.to : p->windows[i].window.from;
+        struct civil clock = civil_day_at(c, days, minutes);
+        int64_t at = zone_instant(r->zone, &clock);
+        if (at > now && at < first && opens_at(p, r, at))
+            first = at;
+    }
+    return first;
+}
+
+/* Today at the clock time of `planned`, or tomorrow when that is over. */
+static int64_t same_clock(const struct zone *zone, int64_t now, int64_t planned)
+{
+    struct civil today, then;
+    int64_t at = 0;
+
+    zone_local(zone, now, &today);
+    zone_local(zone, planned, &then);
+    for (int days = 0; days < 3 && at <= now; days++) {
+        struct civil clock = civil_day_at(&today, days, then.hour * 60 + then.minute);
+        clock.second = then.second;
+        at = zone_instant(zone, &clock);
+    }
+    return at;
+}
+
+int64_t policy_opening(const struct policy *p, const struct reach *r, int64_t now, int64_t planned)
+{
+    struct civil today;
+    const char *cause;
+    int64_t at = policy_reach(p, r, now, &cause);
+
+    if (at > 0)
+        return at;
+    zone_local(r->zone, now, &today);
+    for (int days = 0; days <= 8; days++)
+        if ((at = opening_on(p, r, &today, days, now)) != INT64_MAX)
+            return at;
+    return same_clock(r->zone, now, planned);
+}
+
 int64_t policy_spread(const struct policy *p, enum lane lane, const char *id)
 {
     int64_t third = p->spread_ms / LANES;

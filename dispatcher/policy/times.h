@@ -19,6 +19,10 @@ struct reach {
  * none within a year; *cause is what stands in the way at `now`: "hours", "holiday", "blackout" or "window". */
 int64_t policy_reach(const struct policy *, const struct reach *, int64_t now, const char **cause);
 
+/* policy_opening: for what comes too late: the first instant after `now` at which a time begins when they may be
+ * reached; where none begins within a week, the next one that has the clock time of `planned`. */
+int64_t policy_opening(const struct policy *, const struct reach *, int64_t now, int64_t planned);
+
 /* policy_spread: how long after an opening a deferred message goes: within the configured time, high priority in its
  * first third, low in its last; the same for the same id. */
 int64_t policy_spread(const struct policy *, enum lane, const char *id);

@@ -1,7 +1,8 @@
 -- claim: takes back leases that ran out, then takes due deliveries, high lanes first.
 -- ARGV[3] lease ms (real)  [4] retention ms  [5] of events  [6] service ms before a lost outcome is sent again
--- then for each channel: letter, how many
--- Returns fence, for e, s, i when the next one is due (-1: none waits), {how many leases ran out, when the next one will},
+-- [7] service ms after which one is late
+-- then for each channel: letter, how many, how many late ones of the lanes normal and low (-1: no limit)
+-- Returns fence, for e, s, i when the next one is due (-1: none waits), and for each "1" when late ones wait for their turn, {how many leases ran out, when the next one will},
 --   {account reservations to be given back}, then for each delivery: mid..L, body, profile, attempts, send_at, expires, due, channels, kind, lane
 local ret, ret_events, reclaimed = tonumber(ARGV[4]), tonumber(ARGV[5]), 0
 
@@ -28,10 +29,21 @@ end
 
 local out, fence = { 0, {}, {}, call('LRANGE', P..'aq', 0, 63) }, nil
 
+local late, late_room = int(now - tonumber(ARGV[7])), -1
+
+-- The due ones of a lane, the oldest first; where late ones are limited, those within their limit and then the others.
+local function due_ones(key, lane, count)
+  if lane == 0 or late_room < 0 then return call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, count) end
+  local mids = call('ZRANGEBYSCORE', key, '-inf', late, 'LIMIT', 0, math.min(count, late_room))
+  late_room = late_room - #mids
+  for _, mid in ipairs(call('ZRANGEBYSCORE', key, '('..late, now, 'LIMIT', 0, count - #mids)) do mids[#mids + 1] = mid end
+  return mids
+end
+
 local function take(L, lane, count)
   if count <= 0 then return 0 end
   local key = P..'due:'..L..lane
-  local mids = call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, count)
+  local mids = due_ones(key, lane, count)
   if #mids == 0 then return 0 end
   fence = fence or call('INCR', P..'fence')
   call('ZREM', key, unpack(mids))
@@ -56,8 +68,11 @@ local function take(L, lane, count)
   return #mids
 end
 
-for i = 7, #ARGV, 2 do
+local limited = {}
+for i = 8, #ARGV, 3 do
   local L, room = ARGV[i], tonumber(ARGV[i + 1])
+  late_room = tonumber(ARGV[i + 2])
+  limited[L] = late_room >= 0
   -- the lower lanes keep an eighth and a sixteenth of the room, so that none starves
   local left = room - take(L, 0, math.ceil(room * 13 / 16))
   left = left - take(L, 1, left - math.floor(room / 16))
@@ -70,10 +85,15 @@ out[1] = fence or 0
 for c, L in ipairs({ 'e', 's', 'i' }) do
   local next = nil
   for lane = 0, 2 do
-    local head = call('ZRANGE', P..'due:'..L..lane, 0, 0, 'WITHSCORES')[2]
+    local key = P..'due:'..L..lane
+    local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+    if head and limited[L] and lane > 0 and tonumber(head) <= tonumber(late) then
+      out[2][c + 3] = '1'
+      head = call('ZRANGEBYSCORE', key, '('..late, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+    end
     if head and (not next or tonumber(head) < next) then next = tonumber(head) end
   end
-  out[2][c] = next and int(next) or '-1'
+  out[2][c], out[2][c + 3] = next and int(next) or '-1', out[2][c + 3] or ''
 end
 local lease = call('ZRANGE', P..'lease', 0, 0, 'WITHSCORES')[2]
 out[3] = { reclaimed, lease and int(tonumber(lease)) or '-1' }

@@ -263,17 +263,41 @@ struct suppressed_job {
 static void on_suppressed(void *arg, const redisReply *reply)
 {
     struct suppressed_job *job = arg;
-    job->fn(job->arg, reply != NULL, reply && reply->type == REDIS_REPLY_STRING ? reply->str : NULL);
+    const redisReply *entry = reply_at(reply, 0);
+
+    job->fn(job->arg, reply != NULL, entry && entry->type == REDIS_REPLY_STRING ? entry->str : NULL,
+            (int)reply_int(reply, 1));
     g_free(job);
 }
 
-/* A plain GET: cheaper than a script, and pipelined with the batch it belongs to. */
+/* A plain command: cheaper than a script, and pipelined with the batch it belongs to. */
 void store_suppressed(struct store *s, const char *address, suppressed_fn *fn, void *arg)
 {
     struct suppressed_job *job = g_new0(struct suppressed_job, 1);
-    char key[400];
+    int partition = store_partition(s, address);
+    char entry[400], soft[400];
 
     *job = (struct suppressed_job){ fn, arg };
-    snprintf(key, sizeof key, "%s:{%d}:sup:%s", s->prefix, store_partition(s, address), address);
-    store_command(s, on_suppressed, job, 2, (const char *[]){ "GET", key });
+    snprintf(entry, sizeof entry, "%s:{%d}:sup:%s", s->prefix, partition, address);
+    snprintf(soft, sizeof soft, "%s:{%d}:soft:%s", s->prefix, partition, address);
+    store_command(s, on_suppressed, job, 3, (const char *[]){ "MGET", entry, soft });
+}
+
+void store_soft_bounce(struct store *s, const char *address, const json_t *entry, int64_t ttl_ms, int64_t within_ms,
+                       int max)
+{
+    struct args *a = person_args("soft", address);
+    char *text = json_dumps(entry, JSON_COMPACT);
+
+    args_text(a, text);
+    args_int(a, ttl_ms);
+    args_int(a, within_ms);
+    args_int(a, max);
+    free(text);
+    store_script(s, store_partition(s, address), "suppress", a, NULL, NULL);
+}
+
+void store_arrived(struct store *s, const char *address)
+{
+    store_script(s, store_partition(s, address), "suppress", person_args("well", address), NULL, NULL);
 }

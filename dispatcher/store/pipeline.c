@@ -82,6 +82,8 @@ static void on_claim(void *arg, const redisReply *reply)
         claims.count = (int)(reply->elements - 4) / CLAIMED;
         for (int c = 0; c < CHANNEL_COUNT; c++)
             claims.next_due[c] = reply_int(reply_at(reply, 1), (size_t)c);
+        for (int c = 0; c < CHANNEL_COUNT; c++)
+            claims.late_wait[c] = *reply_text(reply_at(reply, 1), (size_t)(CHANNEL_COUNT + c));
         claims.reclaimed = (int)reply_int(reply_at(reply, 2), 0);
         claims.next_lease = reply_int(reply_at(reply, 2), 1);
     }
@@ -97,20 +99,21 @@ static void on_claim(void *arg, const redisReply *reply)
     g_free(job);
 }
 
-void store_claim(struct store *s, int partition, int64_t lease_ms, const int room[CHANNEL_COUNT], claim_fn *fn,
-                 void *arg)
+void store_claim(struct store *s, int partition, const struct claim_limits *limits, claim_fn *fn, void *arg)
 {
     struct args *a = args_new();
     struct claiming *job = g_new0(struct claiming, 1);
 
     *job = (struct claiming){ fn, arg };
-    args_int(a, lease_ms);
+    args_int(a, limits->lease_ms);
     args_int(a, s->retain_messages_ms);
     args_int(a, s->retain_events_ms);
     args_int(a, RESEND_AFTER_MS);
+    args_int(a, limits->late_ms);
     for (int c = 0; c < CHANNEL_COUNT; c++) {
         args_char(a, channel_letters[c]);
-        args_int(a, room[c]);
+        args_int(a, limits->room[c]);
+        args_int(a, limits->late[c]);
     }
     store_script(s, partition, "claim", a, on_claim, job);
 }

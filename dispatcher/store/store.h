@@ -86,13 +86,19 @@ struct claimed {
 struct claims {
     const struct claimed *list;
     int count, reclaimed;
-    int64_t next_due[CHANNEL_COUNT]; /* service time, -1 for none */
+    int64_t next_due[CHANNEL_COUNT]; /* service time, -1 for none; of late ones that wait for their turn: none */
+    bool late_wait[CHANNEL_COUNT];   /* some of those do */
     int64_t next_lease;              /* real time, -1 for none */
     const char *const *to_give;      /* NULL at the end: account reservations, for store_account_give */
 };
 typedef void claim_fn(void *arg, bool ok, const struct claims *);
-/* store_claim: room by channel in the order of channel_letters. */
-void store_claim(struct store *, int partition, int64_t lease_ms, const int room[CHANNEL_COUNT], claim_fn *, void *arg);
+/* What a claim may take, by channel in the order of channel_letters. */
+struct claim_limits {
+    int64_t lease_ms, late_ms; /* real time; service time after which a message is late */
+    int room[CHANNEL_COUNT];
+    int late[CHANNEL_COUNT]; /* of it, for late ones of normal and low priority; -1: no limit */
+};
+void store_claim(struct store *, int partition, const struct claim_limits *, claim_fn *, void *arg);
 
 struct admission_rule { /* one cap for one delivery */
     int rule, max;
@@ -170,8 +176,14 @@ void batch_run(struct store *, int partition, struct batch *, redis_answer_fn *,
 
 /* store_suppressed: the entries of addresses, in one round trip; fn gets an array in their order, NULL where there is
  * none. */
-typedef void suppressed_fn(void *arg, bool ok, const char *entry);
+/* Its entry or NULL, and how often it was refused for a while. */
+typedef void suppressed_fn(void *arg, bool ok, const char *entry, int soft);
 void store_suppressed(struct store *, const char *address, suppressed_fn *, void *arg);
+/* store_soft_bounce: one more of those; so many, each within_ms of the last, put the entry in place for ttl_ms.
+ * store_arrived: half of them are forgotten.  Nobody waits for either. */
+void store_soft_bounce(struct store *, const char *address, const json_t *entry, int64_t ttl_ms, int64_t within_ms,
+                       int max);
+void store_arrived(struct store *, const char *address);
 
 /* ---- messages.c ---- */
 

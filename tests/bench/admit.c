@@ -23,6 +23,7 @@
 #define BATCH    64
 #define BATCHES  100
 #define MESSAGES (BATCH * BATCHES)
+#define ROUNDS   12
 #define SENDS    10
 #define ACCOUNT  10 /* people */
 #define SPREAD   UINT64_C(2654435761)
@@ -183,7 +184,7 @@ static void on_batch(void *arg, const redisReply *reply)
     open_answers--;
 }
 
-static void on_suppressed(void *arg, bool ok, const char *entry)
+static void on_suppressed(void *arg, bool ok, const char *entry, int soft)
 {
     if (!ok || entry)
         fail("an address is suppressed");
@@ -262,17 +263,22 @@ static void ask_all(int recipients, bool account, double *cpu, double *script)
     *script = (*script - script_before) / MESSAGES;
 }
 
+/* The best of several rounds: whatever else the machine does only adds. */
 static void measure(int recipients)
 {
-    double admit, admit_script, account, account_script;
+    double best[4] = { 1e9, 1e9, 1e9, 1e9 }, now[4];
 
-    claim_all(recipients);
-    wait_for_rewrite();
-    ask_all(recipients, false, &admit, &admit_script);
-    ask_all(recipients, true, &account, &account_script);
-    printf("{\"recipients\": %d, \"us_admit\": %.1f, \"us_script\": %.1f, \"us_account\": %.1f, \"us_account_script\": "
-           "%.1f}\n",
-           recipients, admit, admit_script, account, account_script);
+    for (int round = 0; round < ROUNDS; round++) {
+        claim_all(recipients);
+        wait_for_rewrite();
+        ask_all(recipients, false, &now[0], &now[1]);
+        ask_all(recipients, true, &now[2], &now[3]);
+        for (int i = 0; i < 4; i++)
+            best[i] = MIN(best[i], now[i]);
+    }
+    printf("{\"recipients\": %d, \"us_admit\": %.1f, \"us_script\": %.1f, \"us_account\": %.1f, "
+           "\"us_account_script\": %.1f}\n",
+           recipients, best[0], best[1], best[2], best[3]);
     fflush(stdout);
 }
 

@@ -350,6 +350,30 @@ class Outcomes(FlowTest):
         self.assertEqual(h.gate(ids[0], 'expiry')[0]['detail']['max_lateness_ms'], 2000)
         self.assertEqual(h.settled(h.send('l', channels=['email']))['status'], 'sent')
 
+    def test_mails_that_failed_for_a_while_count_and_are_forgotten_again(self):
+        full = {'now': True}
+        smtp = SmtpServer(script=lambda verb, arg, session: ('452 4.2.2 mailbox full' if arg.startswith('full') else '451 4.7.1 try again' if arg.startswith('grey') else None)
+                          if verb == 'RCPT' and full['now'] else None)
+        h = self.start(smtp=smtp, email={'soft_bounces': {'max': 3, 'suppress_for': '2d'}}, retry={'first': '100ms', 'max_attempts': 2, 'max': '200ms'}, worker={'lease': '2s'})
+        def end(who):
+            d = h.settled(h.send(person(who), channels=['email']))['deliveries'][0]
+            return d['reason'] or d['status']
+        self.assertEqual([end('full'), end('full')], ['provider_unavailable'] * 2)  # two of three
+        full['now'] = False
+        self.assertEqual(end('full'), 'sent')  # halves them: one
+        full['now'] = True
+        self.assertEqual(end('full'), 'provider_unavailable')
+        self.assertEqual(h.http('GET', '/v1/suppressions/full@example.com')[0], 404)
+        id = h.send('full', channels=['email'])
+        h.settled(id)
+        self.assertEqual(h.gate(id, 'suppression')[0]['detail'], {'soft_bounces': 2})
+        entry = h.until(lambda: h.http('GET', '/v1/suppressions/full@example.com')[1] if h.http('GET', '/v1/suppressions/full@example.com')[0] == 200 else None)
+        self.assertEqual((entry['reason'], entry['source']), ('soft_bounces', 'smtp'))
+        self.assertEqual(end('full'), 'suppressed_address')
+        h.cli('suppress', 'remove', 'full@example.com')
+        self.assertEqual([end('full'), end('full')], ['provider_unavailable'] * 2)  # the count begins anew
+        self.assertEqual([end('grey') for _ in range(4)], ['provider_unavailable'] * 4)  # a matter of the relay
+
 
 if __name__ == '__main__':
     unittest.main()

@@ -1,5 +1,5 @@
 """When people are reached: windows, blackout days, holidays, the account's zone, spreading."""
-import datetime, os, unittest
+import datetime, os, time, unittest
 
 from house import ROOT, FlowTest, person
 
@@ -73,11 +73,54 @@ class Times(FlowTest):
             self.assertEqual((status, problem['errors'][0]['pointer']), (422, pointer))
 
 
+    def test_what_is_too_late_goes_when_the_next_time_begins_to_reach_the_person(self):
+        now = datetime.datetime.now(datetime.timezone.utc)
+        clock = lambda hours: (now + datetime.timedelta(hours=hours)).strftime('%H:00')
+        late = {'max_lateness': '2s', 'late': 'next_window'}
+        h = self.house(categories={'account': {'kind': 'transactional'}, 'calm': {'kind': 'service', **late}, 'any': {'kind': 'service', 'quiet_hours': 'ignore', **late}},
+                       quiet_hours={'from': clock(4), 'to': clock(7)})
+        p = h.start()
+        ids = [h.send(person('l'), channels=['email'], category=c, delay='1s') for c in ('calm', 'any')]
+        due = [utc(h.message(id)['send_at']) for id in ids]
+        h.stop(p)
+        time.sleep(4)
+        h.start()
+        waits = [h.reason(id, 'quiet_hours') for id in ids]
+        self.assertEqual(waits[0]['next_attempt_at'], (now + datetime.timedelta(hours=7)).strftime('%Y-%m-%dT%H:00:00Z'))
+        self.assertAlmostEqual((utc(waits[1]['next_attempt_at']) - due[1]).total_seconds(), 86400, delta=1)  # nothing ever closes: the same clock time
+        fact = h.gate(ids[0], 'expiry')[0]
+        self.assertEqual((fact['verdict'], fact['detail']['late'], fact['detail']['until']), ('deferred', 'next_window', waits[0]['next_attempt_at']))
+        for id in ids:
+            self.assertTrue(h.cli_json('replay', id)['agrees'])
+        self.assertEqual(h.settled(h.send('l', channels=['email'], category='calm'))['status'], 'sent')
+        h.settings['categories']['calm'].pop('max_lateness')
+        h.write()
+        h.cli('check', status=1)
+        self.assertIn('categories.calm.late', h.err)
+
+    def test_after_an_outage_the_backlog_goes_at_its_own_rate_behind_high_priority_and_beside_what_is_due_now(self):
+        h = self.start('--role', 'api', categories=CATEGORIES, worker={'catch_up': '20/s', 'late_after': '2s'})
+        late = [h.send(person('n%d' % i), channels=['email'], priority='normal') for i in range(60)]
+        high = [h.send(person('h%d' % i), channels=['email'], priority='high') for i in range(30)]
+        time.sleep(3)
+        h.start('--role', 'worker', wait=False)
+        h.until(lambda: len(h.smtp.received) >= 30)
+        fresh = h.send(person('fresh'), channels=['email'])
+        h.settled(fresh)
+        for id in late + high:
+            self.assertEqual(h.settled(id, 30)['status'], 'sent')
+        at = {m.recipient.split('@')[0]: m.at for m in h.smtp.received}
+        first, last = min(at.values()), max(at.values())
+        self.assertGreater(last - first, 60 / 20 - 1)
+        self.assertLess(sum(at[n] < max(at['h%d' % i] for i in range(30)) for n in at if n.startswith('n')), 20)
+        self.assertLess(at['fresh'], sorted(at[n] for n in at if n.startswith('n'))[-10])
+
     def test_a_replay_agrees_until_the_rules_change(self):
         settings = dict(categories={**CATEGORIES, 'marketing': {'kind': 'marketing'}}, quiet_hours={'blackout': ['%s/%s' % (today(-1), today(1))], 'channels': ['sms']},
                         caps=[{'name': 'one', 'channels': ['email'], 'max': 1, 'per': '1h'}])
         h = self.start(**settings)
-        ids = [h.send(person('r'), channels=['email']), h.send('r', channels=['email']), h.send('r', 'milestone'), h.send('r', channels=['email'], ttl='1h', category='account')]
+        ids = [h.send(person('r'), channels=['email']), h.send('r', channels=['email']), h.send('r', 'milestone'), h.send('r', channels=['email'], ttl='1h', category='account'),
+               h.send(person('q', channels=['in_app']), channels=['email']), h.send('nobody', channels=['email'])]
         for id in ids:
             h.settled(id)
         ids.append(h.send('r', 'order-update', channels=['sms'], category='onboarding'))
@@ -87,7 +130,7 @@ class Times(FlowTest):
             answer = h.cli_json('replay', id)
             self.assertEqual((answer['id'], answer['agrees']), (id, True))
             gates |= {(g['gate'], g['recorded']) for g in answer['gates']}
-        self.assertTrue({('consent', 'pass'), ('consent', 'suppressed'), ('cap', 'pass'), ('cap', 'suppressed'), ('quiet_hours', 'deferred'), ('expiry', 'pass')} <= gates, gates)
+        self.assertTrue({('consent', 'pass'), ('consent', 'suppressed'), ('cap', 'pass'), ('cap', 'suppressed'), ('quiet_hours', 'deferred'), ('expiry', 'pass'), ('preference', 'suppressed'), ('address', 'suppressed'), ('suppression', 'pass')} <= gates, gates)
         h.settings['quiet_hours']['blackout'] = [str(today(-1))]
         h.write()
         h.cli('replay', ids[-1], status=1)
