@@ -47,6 +47,7 @@ static void bury(struct erasing *e, const char *address)
     if (!address || address_key(key, address) != NULL)
         return;
     tombstone_of(e->service, key, name);
+    store_forget_soft(e->service->store, key);
     e->open++;
     store_suppress(e->service->store, name, entry, 0, on_tombstone, e);
 }

@@ -26,10 +26,10 @@ struct reading {
     void *arg;
 };
 
-/* The newest entry that covers a category on all channels. */
-static const char *state_in_ledger(const json_t *ledger, const char *category)
+const json_t *preferences_entry(const json_t *ledger, const char *category)
 {
-    const char *state = NULL, *at = "";
+    const json_t *newest = NULL;
+    const char *at = "";
     json_t *entry;
     size_t i;
 
@@ -38,9 +38,9 @@ static const char *state_in_ledger(const json_t *ledger, const char *category)
                    *when = json_string_value(json_object_get(entry, "at"));
         if ((strcmp(c, category) == 0 || strcmp(c, "*") == 0) &&
             strcmp(json_string_value(json_object_get(entry, "channel")), "*") == 0 && strcmp(when, at) >= 0)
-            state = json_string_value(json_object_get(entry, "state")), at = when;
+            newest = entry, at = when;
     }
-    return state;
+    return newest;
 }
 
 static json_t *categories_of(const struct policy *p, const json_t *ledger)
@@ -50,7 +50,7 @@ static json_t *categories_of(const struct policy *p, const json_t *ledger)
 
     for (GList *n = names; n; n = n->next) {
         const struct category *c = policy_category(p, n->data);
-        const char *state = state_in_ledger(ledger, c->name);
+        const char *state = json_string_value(json_object_get(preferences_entry(ledger, c->name), "state"));
         if (c->consent != CONSENT_NONE)
             json_object_set_new(categories, c->name,
                                 json_boolean(state ? strcmp(state, "granted") == 0 : c->consent == CONSENT_OPT_OUT));

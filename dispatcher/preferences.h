@@ -17,6 +17,9 @@ void preferences_read(struct service *, const char *recipient, json_fn *, void *
 bool preferences_change(struct service *, const char *recipient, const json_t *wish, const char *source, json_t *errors,
                         json_fn *, void *arg);
 
+/* preferences_entry: the newest entry of a ledger that covers a category on all channels, or NULL. */
+const json_t *preferences_entry(const json_t *ledger, const char *category);
+
 /* preferences_pause: until when (ms) somebody wants to hear nothing, 0 for no pause. */
 int64_t preferences_pause(const json_t *profile);
 

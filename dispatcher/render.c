@@ -17,21 +17,22 @@ int render_offset(void *zone, int64_t ms)
     return zone_offset(zone, ms);
 }
 
-static char *link_to(const struct service *s, enum token_purpose purpose, const char *path, const char *recipient,
-                     const char *category)
+static char *link_to(const struct service *s, enum token_purpose purpose, const char *path, const char *message,
+                     const char *recipient, const char *category)
 {
     struct token t = { .expires_ms = 0 };
 
+    g_strlcpy(t.message, message, sizeof t.message);
     g_strlcpy(t.recipient, recipient, sizeof t.recipient);
     g_strlcpy(t.category, category, sizeof t.category);
     g_autofree char *token = token_make(s->store && s->store->secret ? s->store->secret : "preview", purpose, &t);
     return g_strdup_printf("%s/%s/%s", s->public_url, path, token);
 }
 
-json_t *render_links(const struct service *s, const char *recipient, const char *category)
+json_t *render_links(const struct service *s, const char *message, const char *recipient, const char *category)
 {
-    g_autofree char *unsubscribe = link_to(s, TOKEN_UNSUBSCRIBE, "u", recipient, category);
-    g_autofree char *preferences = link_to(s, TOKEN_PREFERENCES, "p", recipient, category);
+    g_autofree char *unsubscribe = link_to(s, TOKEN_UNSUBSCRIBE, "u", "", recipient, category);
+    g_autofree char *preferences = link_to(s, TOKEN_PREFERENCES, "p", message, recipient, category);
 
     return json_pack("{s:s, s:s}", "unsubscribe", unsubscribe, "preferences", preferences);
 }
@@ -91,7 +92,7 @@ static json_t *links_of(struct making *m)
     const char *recipient = json_string_value(json_object_get(m->profile, "id"));
 
     if (!m->links)
-        m->links = render_links(m->service, recipient ? recipient : "", m->category->name);
+        m->links = render_links(m->service, m->id, recipient ? recipient : "", m->category->name);
     return m->links;
 }
 

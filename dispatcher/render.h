@@ -20,7 +20,7 @@ void rendered_delivery_clear(struct rendered_delivery *);
 
 /* What templates see besides the data: "message" and "links". */
 json_t *render_about(const char *message_id, const json_t *body, const char *category);
-json_t *render_links(const struct service *, const char *recipient, const char *category);
+json_t *render_links(const struct service *, const char *message, const char *recipient, const char *category);
 
 /* render_hooks: how the library of this service reads YAML, prepares mail and finds the built-in pages. */
 extern const struct library_hooks render_hooks;

@@ -101,8 +101,8 @@ char *token_make(const char *secret, enum token_purpose purpose, const struct to
     const struct keys *k = keys_of(secret);
     char payload[PAYLOAD_MAX], aad = (char)purpose;
     guchar hash[32], token[NONCE_BYTES + PAYLOAD_MAX + TAG_BYTES];
-    int len = g_snprintf(payload, sizeof payload, "%s %s %" PRId64, t->recipient, *t->category ? t->category : "-",
-                         t->expires_ms),
+    int len = g_snprintf(payload, sizeof payload, "%s %s %" PRId64 "%s%s", t->recipient,
+                         *t->category ? t->category : "-", t->expires_ms, *t->message ? " " : "", t->message),
         n;
 
     assert(len < PAYLOAD_MAX);
@@ -119,13 +119,15 @@ char *token_make(const char *secret, enum token_purpose purpose, const struct to
 
 static bool payload_read(const char *payload, struct token *t)
 {
-    g_auto(GStrv) words = g_strsplit(payload, " ", 4);
+    g_auto(GStrv) words = g_strsplit(payload, " ", 5);
+    guint count = g_strv_length(words);
 
-    if (g_strv_length(words) != 3 || strlen(words[0]) >= sizeof t->recipient || strlen(words[1]) >= sizeof t->category)
+    if (count < 3 || count > 4 || strlen(words[0]) >= sizeof t->recipient || strlen(words[1]) >= sizeof t->category)
         return false;
     g_strlcpy(t->recipient, words[0], sizeof t->recipient);
     g_strlcpy(t->category, strcmp(words[1], "-") == 0 ? "" : words[1], sizeof t->category);
     t->expires_ms = g_ascii_strtoll(words[2], NULL, 10);
+    g_strlcpy(t->message, count == 4 ? words[3] : "", sizeof t->message);
     return true;
 }
 

@@ -14,6 +14,7 @@ enum token_purpose { TOKEN_UNSUBSCRIBE = 'u', TOKEN_PREFERENCES = 'p', TOKEN_INB
 struct token {
     char recipient[129];
     char category[64];  /* "" for none */
+    char message[32];   /* that the link came with, "" for none */
     int64_t expires_ms; /* 0: never */
 };
 

@@ -78,7 +78,7 @@ static json_t *context_of(struct cli *c, struct template *t, char **why)
         json_decref(data);
         return NULL;
     }
-    json_auto_t *given = template_given(t), *links = render_links(c->service, "cus_1", template_category(t) ?: "");
+    json_auto_t *given = template_given(t), *links = render_links(c->service, "", "cus_1", template_category(t) ?: "");
     json_object_set(given, "links", links);
     json_object_update_missing(data, given);
     return data;

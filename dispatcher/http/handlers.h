@@ -17,6 +17,8 @@ handler_fn get_inbox, get_inbox_stream, post_inbox_read, post_inbox_seen, post_i
 /* ops.c */
 handler_fn get_healthz, get_readyz, get_metrics, get_queue, get_openapi;
 /* pages.c */
-handler_fn get_unsubscribe, post_unsubscribe, get_preferences, post_preferences, get_confirm, post_confirm;
+handler_fn get_unsubscribe, post_unsubscribe, get_confirm, post_confirm;
+/* preference_page.c */
+handler_fn get_preferences, post_preferences;
 
 #endif

@@ -1,29 +1,16 @@
 /*
- * The pages that customers see: /u/{token} (unsubscribe), /p/{token} (preferences) and
- * /c/{token} (confirm a consent).
- *
- * Rendered from templates/_pages: no script, no cookie, nothing from elsewhere.  GET changes
- * nothing, because mail scanners follow links; POST needs only the token.
+ * The pages that customers see: /u/{token} (unsubscribe) and /c/{token} (confirm a
+ * consent); /p/{token} has its own file.
  */
-#include <stdlib.h>
+#include "dispatcher/http/pages.h"
+
 #include <string.h>
 
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/log.h"
-#include "dispatcher/base/token.h"
 #include "dispatcher/consent.h"
-#include "dispatcher/http/handlers.h"
-#include "dispatcher/preferences.h"
 #include "dispatcher/render.h"
 #include "schedules/instant.h"
-
-/* One visit: the token's owner, and the language found in the profile. */
-struct visit {
-    struct request *request;
-    struct token token;
-    char locale[LOCALE_SIZE];
-    void (*then)(struct visit *);
-};
 
 static int offset_here(void *arg, int64_t ms)
 {
@@ -48,8 +35,7 @@ static bool render_page(struct service *s, const char *page, const struct render
     return false;
 }
 
-/* Takes the context. */
-static void answer_page(struct request *r, int status, const char *locale, const char *page, json_t *context)
+void answer_page(struct request *r, int status, const char *locale, const char *page, json_t *context)
 {
     struct render_request request = {
         .locale = locale, .context = context, .arg = r->service, .offset = offset_here, .instant = instant_parse
@@ -91,7 +77,7 @@ static void on_profile(void *arg, const char *text)
 }
 
 /* Mail programs leave a dot or a bracket behind a link. */
-static void visit(struct request *r, enum token_purpose purpose, void (*then)(struct visit *))
+void visit(struct request *r, enum token_purpose purpose, void (*then)(struct visit *))
 {
     struct visit *v = g_new0(struct visit, 1);
     size_t len = strlen(r->param[0]);
@@ -210,177 +196,4 @@ static void confirm(struct visit *v)
 void post_confirm(struct request *r)
 {
     visit(r, TOKEN_CONFIRM, confirm);
-}
-
-/* ---------------------------------------------------------------- preferences */
-
-#define PLANNED_MAX 5
-
-/* A visit to the page: who, and in which language. */
-struct choosing {
-    struct request *request;
-    char recipient[129], category[65], locale[LOCALE_SIZE];
-    json_t *view;
-};
-
-static struct choosing *choosing_new(const struct visit *v)
-{
-    struct choosing *c = g_new0(struct choosing, 1);
-
-    c->request = v->request;
-    g_strlcpy(c->recipient, v->token.recipient, sizeof c->recipient);
-    g_strlcpy(c->category, v->token.category, sizeof c->category);
-    g_strlcpy(c->locale, v->locale, sizeof c->locale);
-    return c;
-}
-
-static json_t *choices_of(const json_t *view)
-{
-    json_t *list = json_array(), *on;
-    const char *name;
-
-    json_object_foreach (json_object_get(view, "categories"), name, on)
-        json_array_append_new(list, json_pack("{s:s, s:O}", "category", name, "on", on));
-    return list;
-}
-
-static json_t *limits_of(const json_t *view)
-{
-    static const int limits[] = { 1, 2, 3, 5, 7 };
-    const json_t *chosen = json_object_get(view, "max_per_week");
-    json_t *list = json_array();
-
-    for (size_t i = 0; i < G_N_ELEMENTS(limits); i++)
-        json_array_append_new(list, json_pack("{s:i, s:b}", "limit", limits[i], "chosen",
-                                              json_is_integer(chosen) && json_integer_value(chosen) == limits[i]));
-    return list;
-}
-
-static json_t *channels_of(const json_t *view)
-{
-    static const char *const names[] = { "email", "sms", "in_app" };
-    json_t *chosen = json_object_get(view, "channels"), *list = json_array(), *one;
-    size_t n;
-
-    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
-        bool on = !json_is_array(chosen);
-        json_array_foreach (chosen, n, one)
-            on |= strcmp(json_string_value(one), names[i]) == 0;
-        json_array_append_new(list, json_pack("{s:s, s:b}", "channel", names[i], "on", on));
-    }
-    return list;
-}
-
-/* What comes next, as far as it is known: never what it says, which others may read over a shoulder. */
-static json_t *planned_of(const json_t *timeline)
-{
-    json_t *list = json_array(), *message;
-    size_t i;
-
-    json_array_foreach (json_object_get(timeline, "pending"), i, message)
-        if (i < PLANNED_MAX)
-            json_array_append_new(list, json_pack("{s:O, s:O}", "category", json_object_get(message, "category"), "at",
-                                                  json_object_get(message, "send_at")));
-    return list;
-}
-
-static void on_timeline(void *arg, bool ok, json_t *timeline)
-{
-    struct choosing *c = arg;
-
-    if (answer_unless_gone(c->request, ok)) {
-        const char *pause = json_string_value(json_object_get(c->view, "pause_until"));
-        g_autofree char *day = g_strndup(pause ? pause : "", 10);
-        json_t *planned = planned_of(timeline);
-        answer_page(c->request, 200, c->locale, "preferences",
-                    json_pack("{s:o, s:o, s:o, s:s, s:o, s:b, s:s}", "categories", choices_of(c->view), "limits",
-                              limits_of(c->view), "channels", channels_of(c->view), "pause", day, "planned", planned,
-                              "any_planned", json_array_size(planned) > 0, "category", c->category));
-    }
-    json_decref(c->view);
-    g_free(c);
-}
-
-static void on_view(void *arg, bool ok, json_t *view)
-{
-    struct choosing *c = arg;
-
-    if (!ok) {
-        answer_unless_gone(c->request, false);
-        g_free(c);
-        return;
-    }
-    c->view = json_incref(view);
-    store_timeline(c->request->service->store, c->recipient, PLANNED_MAX, SHOW_BRIEF, on_timeline, c);
-}
-
-static void show_preferences(struct visit *v)
-{
-    preferences_read(v->request->service, v->token.recipient, on_view, choosing_new(v));
-}
-
-void get_preferences(struct request *r)
-{
-    visit(r, TOKEN_PREFERENCES, show_preferences);
-}
-
-/* One field of the form; what the page does not offer is not looked at. */
-static void take_field(json_t *wish, const char *name, const char *value)
-{
-    if (g_str_has_prefix(name, "category.")) {
-        json_object_set_new(json_object_get(wish, "categories"), name + strlen("category."),
-                            json_boolean(strcmp(value, "on") == 0));
-    } else if (strcmp(name, "channel") == 0) {
-        if (!json_is_array(json_object_get(wish, "channels")))
-            json_object_set_new(wish, "channels", json_array());
-        json_array_append_new(json_object_get(wish, "channels"), json_string(value));
-    } else if (strcmp(name, "max_per_week") == 0) {
-        json_object_set_new(wish, name, *value ? json_integer(atoi(value)) : json_null());
-    } else if (strcmp(name, "pause_until") == 0) {
-        g_autofree char *midnight = g_strconcat(value, "T00:00:00Z", NULL);
-        json_object_set_new(wish, name, *value ? json_string(midnight) : json_null());
-    }
-}
-
-static json_t *wish_of(const char *form)
-{
-    json_t *wish = json_pack("{s:{}}", "categories");
-    g_auto(GStrv) pairs = g_strsplit(form, "&", 64);
-
-    for (char **p = pairs; *p; p++) {
-        g_auto(GStrv) words = g_strsplit(g_strdelimit(*p, "+", ' '), "=", 2);
-        g_autofree char *name = words[0] ? g_uri_unescape_string(words[0], NULL) : NULL,
-                        *value = words[0] && words[1] ? g_uri_unescape_string(words[1], NULL) : NULL;
-        if (name && value)
-            take_field(wish, name, value);
-    }
-    return wish;
-}
-
-static void on_saved(void *arg, bool ok, json_t *nothing)
-{
-    struct choosing *c = arg;
-
-    if (answer_unless_gone(c->request, ok))
-        answer_page(c->request, 200, c->locale, "saved", json_object());
-    g_free(c);
-}
-
-static void save_preferences(struct visit *v)
-{
-    json_auto_t *wish = wish_of(v->request->body->str), *errors = json_array();
-    struct choosing *c = choosing_new(v);
-
-    if (preferences_change(v->request->service, v->token.recipient, wish, "preference-page", errors, on_saved, c))
-        return;
-    g_free(c);
-    answer_problem(v->request, 400, "nothing in this form can be changed");
-}
-
-void post_preferences(struct request *r)
-{
-    if (r->body->len > 16384)
-        answer_problem(r, 413, "the form is too large");
-    else
-        visit(r, TOKEN_PREFERENCES, save_preferences);
 }

@@ -11,7 +11,7 @@ for i = 6, #ARGV, 14 do
   if call('EXISTS', s) == 1 then answer = 'dup'
   elseif will ~= '' and (call('GET', P..'u:'..rid) or '') ~= was then answer = 'race'
   else
-    if will ~= '' then call('SET', P..'u:'..rid, will) end
+    if will ~= '' then put_profile(rid, was, will) end
     if u ~= '' then
       local older = call('HGET', P..'x:'..rid, u)
       if older then stop(older, 'esi', 'X', 'superseded', ret, ret_events) end

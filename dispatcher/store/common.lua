@@ -143,6 +143,47 @@ local function stop(mid, letters, code, reason, ret, ret_events)
   return stopped, flying, ended
 end
 
+-- The letters of a profile's channels in the person's order, "" when there is no list.
+local letter_of = { email = 'e', sms = 's', in_app = 'i' }
+local function own_order(profile)
+  local list, letters = profile ~= '' and cjson.decode(profile).channels, ''
+  for _, name in ipairs(type(list) == 'table' and list or {}) do letters = letters..(letter_of[name] or '') end
+  return letters
+end
+
+-- A message of strategy first goes on in the person's order with what has not been tried; one that only waits begins anew with it.
+local function follow_order(mid, order)
+  local s = P..'s:'..mid
+  local q, h, lane = unpack(call('HMGET', s, 'q', 'h', 'l'))
+  if q ~= 'f' then return end
+  local tried, rest, waits, due = '', '', nil, nil
+  for L in string.gmatch(h, '.') do
+    local st, attempts, at = unpack(call('HMGET', s, L..'s', L..'a', L..'d'))
+    if st == 's' and (attempts or '0') == '0' then waits, due, rest = L, at, rest..L
+    elseif st then tried = tried..L
+    else rest = rest..L end
+  end
+  local sorted = ''
+  for L in string.gmatch(order..rest, '.') do
+    if string.find(rest, L, 1, true) and not string.find(sorted, L, 1, true) then sorted = sorted..L end
+  end
+  call('HSET', s, 'h', tried..sorted)
+  local first = sub(sorted, 1, 1)
+  if not waits or waits == first then return end
+  call('ZREM', P..'due:'..waits..lane, mid)
+  call('HDEL', s, waits..'s', waits..'d', waits..'r', waits..'a')
+  schedule(mid, first, lane, due)
+  trace(mid, first, 'preference', 'pass', '{"detail":"the person now prefers this channel","instead_of":"'..waits..'"}')
+end
+
+-- Stores a profile; what is pending follows a new order of channels.
+local function put_profile(rid, was, will)
+  call('SET', P..'u:'..rid, will)
+  local order = own_order(will)
+  if was == '' or order == '' or order == own_order(was) then return end
+  for _, mid in ipairs(call('ZRANGE', P..'p:'..rid, 0, -1)) do follow_order(mid, order) end
+end
+
 -- The consent that holds for a category on a channel: the latest entry that covers it; withdrawal wins a tie.
 local covering = {}
 local function consent(rid, cat, L)

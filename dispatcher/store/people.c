@@ -301,3 +301,8 @@ void store_arrived(struct store *s, const char *address)
 {
     store_script(s, store_partition(s, address), "suppress", person_args("well", address), NULL, NULL);
 }
+
+void store_forget_soft(struct store *s, const char *address)
+{
+    store_script(s, store_partition(s, address), "suppress", person_args("forget", address), NULL, NULL);
+}

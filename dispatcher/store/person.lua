@@ -7,7 +7,7 @@ local op, rid = ARGV[3], ARGV[4]
 local u = P..'u:'..rid
 if op == 'put' then
   if (call('GET', u) or '') ~= ARGV[5] then return 0 end
-  if ARGV[6] == '' then call('DEL', u) else call('SET', u, ARGV[6]) end
+  if ARGV[6] == '' then call('DEL', u) else put_profile(rid, ARGV[5], ARGV[6]) end
   return 1
 elseif op == 'get' then
   return { call('GET', u) or '', call('LRANGE', P..'cl:'..rid, 0, -1) }

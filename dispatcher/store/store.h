@@ -180,10 +180,11 @@ void batch_run(struct store *, int partition, struct batch *, redis_answer_fn *,
 typedef void suppressed_fn(void *arg, bool ok, const char *entry, int soft);
 void store_suppressed(struct store *, const char *address, suppressed_fn *, void *arg);
 /* store_soft_bounce: one more of those; so many, each within_ms of the last, put the entry in place for ttl_ms.
- * store_arrived: half of them are forgotten.  Nobody waits for either. */
+ * store_arrived: half of them are forgotten; store_forget_soft: all.  Nobody waits for these. */
 void store_soft_bounce(struct store *, const char *address, const json_t *entry, int64_t ttl_ms, int64_t within_ms,
                        int max);
 void store_arrived(struct store *, const char *address);
+void store_forget_soft(struct store *, const char *address);
 
 /* ---- messages.c ---- */
 

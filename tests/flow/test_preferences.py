@@ -46,7 +46,10 @@ class Preferences(FlowTest):
         before = h.http('GET', '/v1/recipients/w/preferences')[1]
         status, page = h.http('GET', path)
         self.assertEqual(status, 200)
-        self.assertNotIn('geplant', page)
+        self.assertNotIn('Was für Sie geplant', page)
+        today = '%d. ' % datetime.date.today().day
+        self.assertIn('Sie war geplant für den ' + today, page)
+        self.assertIn('Sie haben nicht widersprochen.', page)
         h.send('w', channels=['email'], send_at='2030-03-01T12:00:00Z')
         self.assertIn('<li>1. März 2030: erste Schritte</li>', h.http('GET', path)[1])
         for words in ('<html lang="de"', 'von dieser Art: erste Schritte', 'Neuigkeiten und Angebote', 'eine Nachricht pro Woche', 'Nichts bis', 'In der App'):
@@ -63,8 +66,31 @@ class Preferences(FlowTest):
                          {'channels': ['email'], 'categories': {'marketing': True, 'onboarding': False}, 'pause_until': '2027-01-01T00:00:00Z', 'max_per_week': 2})
         page = h.http('GET', path)[1]
         self.assertIn('value="2027-01-01"', page)
+        self.assertIn('Sie haben am ' + today, page)
+        self.assertIn('widersprochen', page)
         self.assertIn('<option value="2" selected>', page)
 
+
+    def test_the_order_of_channels_is_chosen_on_the_page_and_pending_messages_follow_it(self):
+        h = self.start(categories=CATEGORIES, quiet_hours={'blackout': ['2020-01-01']})
+        h.settled(h.send(person('o', channels=['email', 'sms', 'in_app']), channels=['email']))
+        path = '/p/' + h.smtp.accepted[0].parse().get_body(('html',)).get_content().split('/p/')[1].split('"')[0]
+        pending = h.send('o', 'order-update', channels=['sms', 'in_app'], strategy='first', category='onboarding', send_at='2030-01-01T00:00:00Z')
+        both = h.send('o', 'order-update', channels=['sms', 'in_app'], category='onboarding', send_at='2030-01-01T00:00:00Z')
+        self.assertEqual([d['channel'] for d in h.message(pending)['deliveries']], ['sms'])
+        post = lambda *fields: self.assertEqual(h.http('POST', path, raw=urllib.parse.urlencode(fields).encode(), type='application/x-www-form-urlencoded')[0], 200)
+        order = lambda: h.http('GET', '/v1/recipients/o/preferences')[1]['channels']
+        post(('channel', 'email'), ('place.email', '1'), ('channel', 'sms'), ('place.sms', '2'), ('channel', 'in_app'), ('place.in_app', '1'))
+        self.assertEqual(order(), ['in_app', 'email', 'sms'])
+        self.assertEqual([(d['channel'], d['status'], d['next_attempt_at']) for d in h.message(pending)['deliveries']], [('in_app', 'scheduled', '2030-01-01T00:00:00Z')])
+        self.assertEqual([d['channel'] for d in h.message(both)['deliveries']], ['sms', 'in_app'])
+        self.assertEqual(h.gate(pending, 'preference', 'in_app')[0]['detail']['instead_of'], 's')
+        page = h.http('GET', path)[1]
+        self.assertLess(page.index('value="in_app"'), page.index('value="email"'))
+        post(('channel', 'in_app'), ('place.in_app', '3'), ('channel', 'email'), ('place.email', '2'), ('place.sms', '3'))
+        self.assertEqual(order(), ['email', 'in_app'])
+        h.http('PATCH', '/v1/recipients/o', {'channels': ['sms', 'in_app']})
+        self.assertEqual([d['channel'] for d in h.message(pending)['deliveries']], ['sms'])
 
     def test_a_double_opt_in_counts_when_the_person_has_confirmed_it(self):
         h = self.start(categories={**CATEGORIES, 'marketing': {'kind': 'marketing', 'consent': 'double_opt_in'}})

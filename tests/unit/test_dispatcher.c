@@ -39,12 +39,13 @@ static void an_id_carries_its_partition_and_a_seed_makes_it_again(void **state)
 
 static void no_changed_bit_of_a_token_is_taken(void **state)
 {
-    struct token t = { "cus_1", "marketing", 0 }, read;
+    struct token t = { .recipient = "cus_1", .category = "marketing", .message = "0m" }, read;
     g_autofree char *text = token_make("secret", TOKEN_UNSUBSCRIBE, &t);
 
     assert_true(token_read("secret", TOKEN_UNSUBSCRIBE, text, 0, &read));
     assert_string_equal(read.recipient, "cus_1");
     assert_string_equal(read.category, "marketing");
+    assert_string_equal(read.message, "0m");
     assert_false(token_read("secret", TOKEN_INBOX, text, 0, &read));
     assert_false(token_read("other", TOKEN_UNSUBSCRIBE, text, 0, &read));
     for (size_t i = 0; text[i]; i++)
