@@ -25,7 +25,7 @@ struct serving {
     struct cli *cli;
     struct http_server *http;
     struct worker *worker;
-    bool draining;
+    bool started, draining;
     ev_signal term, interrupt, hangup;
 };
 
@@ -69,6 +69,8 @@ static void on_stop(struct ev_loop *loop, ev_signal *w, int revents)
         http_stop(s->http);
     if (s->worker)
         worker_drain(s->worker, on_drained, s);
+    else if (!s->started && s->cli->service->store)
+        store_give_up(s->cli->service->store);
     else
         ev_break(loop, EVBREAK_ALL);
 }
@@ -130,6 +132,16 @@ static void stop(struct serving *s)
     ev_signal_stop(s->cli->loop, &s->hangup);
 }
 
+static void run(struct serving *s)
+{
+    const struct store *store = s->cli->service->store;
+
+    log_info("service.started", "{s:s, s:i, s:s, s:s}", "role", opt_role ? opt_role : "all", "port",
+             s->http ? http_port(s->http) : 0, "redis", store->version, "durability",
+             durability_name(store->durability));
+    ev_run(s->cli->loop, 0);
+}
+
 int cmd_serve(struct cli *c)
 {
     struct serving s = { .cli = c };
@@ -147,16 +159,16 @@ int cmd_serve(struct cli *c)
     watch(&s, &s.term, on_stop, SIGTERM);
     watch(&s, &s.interrupt, on_stop, SIGINT);
     watch(&s, &s.hangup, on_hangup, SIGHUP);
-    if (!start(&s, &why)) {
+    s.started = start(&s, &why);
+    if (!s.started && !s.draining) {
         int status = cli_fail("%s", why);
         g_free(why);
         stop(&s);
         return status;
     }
-    log_info("service.started", "{s:s, s:i, s:s, s:s}", "role", opt_role ? opt_role : "all", "port",
-             s.http ? http_port(s.http) : 0, "redis", c->service->store->version, "durability",
-             durability_name(c->service->store->durability));
-    ev_run(c->loop, 0);
+    g_free(why);
+    if (!s.draining)
+        run(&s);
     log_info("service.stopped", NULL);
     stop(&s);
     return 0;

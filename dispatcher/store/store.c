@@ -28,7 +28,7 @@ struct store_private {
     ev_timer clock;
     char *configured_secret;
     double rate;
-    bool allow_volatile, aof;
+    bool allow_volatile, aof, given_up;
     void (*on_message)(void *arg, const char *name, const char *message);
     void *message_arg;
 };
@@ -357,7 +357,7 @@ bool store_wait(struct store *s, double timeout, char **why)
     w.timer.data = &w;
     ev_now_update(s->loop);
     ev_timer_start(s->loop, &w.timer);
-    while (!s->ready && !s->fatal && !w.over)
+    while (!s->ready && !s->fatal && !w.over && !s->own->given_up)
         ev_run(s->loop, EVRUN_ONCE);
     ev_timer_stop(s->loop, &w.timer);
     if (s->ready)
@@ -366,6 +366,11 @@ bool store_wait(struct store *s, double timeout, char **why)
                     : g_strdup_printf("Redis does not answer (%s); check redis.url and that redis-server runs",
                                       *redis_last_fault(s->redis) ? redis_last_fault(s->redis) : "no connection");
     return false;
+}
+
+void store_give_up(struct store *s)
+{
+    s->own->given_up = true;
 }
 
 /* ---------------------------------------------------------------- further connections */

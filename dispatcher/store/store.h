@@ -52,8 +52,10 @@ struct store *store_open(struct ev_loop *, const struct config *, double rate, c
 void store_disconnect(struct store *);
 void store_close(struct store *);
 
-/* store_wait: runs the loop until ready; false with *why (to be freed) when fatal or after timeout_s. */
+/* store_wait: runs the loop until ready; false with *why (to be freed) when fatal, after timeout_s, or when somebody
+ * calls store_give_up meanwhile. */
 bool store_wait(struct store *, double timeout_s, char **why);
+void store_give_up(struct store *);
 
 const char *store_fault(const struct store *);
 const char *durability_name(enum durability);

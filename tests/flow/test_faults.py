@@ -272,5 +272,17 @@ class Faults(FlowTest):
         self.assertIn('is no plain file', h.log())
 
 
+    def test_who_is_told_to_stop_while_starting_stops(self):
+        away = self.house(redis={'url': 'redis://127.0.0.1:1/0'})
+        p = away.start('--role', 'worker', wait=False)
+        time.sleep(0.7)
+        self.assertEqual(away.stop(p, timeout=5), 0)
+        h = self.start('--role', 'api')
+        for delay in (0.02, 0.05, 0.1, 0.15, 0.2, 0.3):
+            p = h.start('--role', 'worker', wait=False)
+            time.sleep(delay)
+            self.assertIn(h.stop(p, timeout=5), (0, -15))  # -15: before it could hear of it
+
+
 if __name__ == '__main__':
     unittest.main()
