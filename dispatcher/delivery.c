@@ -26,6 +26,8 @@
 #include "dispatcher/worker.h"
 #include "schedules/instant.h"
 
+#define ASK_AGAIN_MS 100
+
 static struct service *service_of(const struct delivery *d)
 {
     return worker_service(d->worker);
@@ -278,6 +280,11 @@ static void decide(struct delivery *d)
     case VERDICT_CAP:
         fact_passed(d);
         over_cap(d);
+        break;
+    case VERDICT_WAIT:
+        fact_passed(d);
+        report_fact(&d->report, "cap", "wait", "{\"detail\":\"another message of the person is just being decided\"}");
+        put_off(d, "", clock_now() + (int64_t)(ASK_AGAIN_MS * clock_rate()), false);
         break;
     case VERDICT_RENDER:
         fact_passed(d);

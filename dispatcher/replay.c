@@ -124,6 +124,8 @@ static const char *replay_cap(const struct fact *f)
 
     json_array_foreach (json_object_get(f->detail, "rules"), i, rule)
         full |= json_integer_value(json_object_get(rule, "sent")) >= json_integer_value(json_object_get(rule, "max"));
+    if (!json_is_array(json_object_get(f->detail, "rules")))
+        return NULL; /* nothing was decided yet */
     if (!full)
         return "pass";
     for (int c = 0; c <= p->n_caps; c++)

@@ -5,7 +5,7 @@
 --   holder: role|account when the account is to be asked next, else ""
 --   questions: read_questions
 -- Returns for each a list: verdict, consent state, consent at, "rule=count,…", rule, until
---   ok | gone | crash | no_consent | opted_out | later | render | cap
+--   ok | gone | crash | no_consent | opted_out | later | render | cap | wait (what the person's other messages wait for must be known first)
 local keep, R = tonumber(ARGV[3]), tonumber(ARGV[4])
 local rules, i = read_rules(5, R)
 local fields = {}
@@ -28,9 +28,10 @@ while i <= #ARGV do
   elseif later ~= '' then answer[1] = 'later'
   else
     local key, sent = P..'h:'..rid, send(mid, L, kind, lane, cat, source)
-    local worst, wait, counts, last = ask_rules(key, sent, rules, read_questions(questions))
+    local worst, wait, counts, last = ask_rules(key, sent, rules, read_questions(questions), holder ~= '')
     answer[4] = counts
-    if worst then
+    if worst == 'wait' then answer[1] = 'wait'
+    elseif worst then
       answer[1], answer[5], answer[6] = 'cap', worst, int(wait)
     elseif render == '1' then answer[1] = 'render'
     else

@@ -82,10 +82,13 @@ local function state(mid, L)
     maybe = v[11], fence = v[12], reason = v[13], attempts = v[14], source = v[15], holder = v[16] }
 end
 
--- An account's reservation is given back by whoever claims next: it lives in another partition.
+-- An account's reservation is given back by whoever claims next, for it lives in another partition; they are woken for it.
+local woken = false
 local function give_back(holder, fence, sent)
   local role, account = string.match(holder, '^([^|]*)|(.*)$')
   call('RPUSH', P..'aq', cjson.encode({ account, sent..'\n'..role, tonumber(fence) }))
+  if not woken then call('PUBLISH', string.match(P, '^(.*){')..'wake', P..int(now)) end
+  woken = true
 end
 
 -- Nothing was sent: its places in the caps' histories are free again.
@@ -268,10 +271,24 @@ local function count(rule, kinds, from, number)
   return n
 end
 
--- Asks the rules whether a delivery, which itself is the member `self` of the history, has room.
+-- A place is open while its delivery has been admitted for the person and the account may still say no.
+local function open_places(rule, kinds, list, from)
+  local open = 0
+  for j = from, #kinds do
+    if rule.known[kinds[j]] then
+      local mid, L = sub(list[j], 1, 22), sub(list[j], 23, 23)
+      local st, holder = unpack(call('HMGET', P..'s:'..mid, L..'s', L..'y'))
+      if st == 'a' and holder and holder ~= '' then open = open + 1 end
+    end
+  end
+  return open
+end
+
+-- Asks the rules whether a delivery, which itself is the member `self` of the history, has room.  wait_for_open: not before it is known what
+-- becomes of open places; then the answer is "wait".
 -- Returns the strongest rule that has none or nil, when it will have some again, "rule=count,…", and the instant of the
 -- newest member (nil: not known).
-local function ask_rules(key, self, rules, questions)
+local function ask_rules(key, self, rules, questions, wait_for_open)
   if #questions == 0 then return nil, 0, '', nil end
   local list, kinds, oldest = call('ZRANGEBYSCORE', key, questions.oldest, '+inf'), {}, questions.oldest
   local size = #list
@@ -288,6 +305,7 @@ local function ask_rules(key, self, rules, questions)
     local sent, rule = count(rules[q.rule], kinds, from), rules[q.rule]
     counts = counts..q.label..sent
     if sent >= q.max then
+      if wait_for_open and sent - open_places(rule, kinds, list, from) < q.max then return 'wait', 0, '', last end
       local free, over = q.next, rule.over
       if free == 0 then -- of a rolling window: as soon as one more has left it than it has now too many
         free = (q.max > 0 and tonumber(call('ZSCORE', key, list[count(rule, kinds, from, sent - q.max + 1)])) or now) + q.window

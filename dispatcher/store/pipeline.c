@@ -206,7 +206,8 @@ void admit_add(struct batch *b, const struct admission *a)
 
 void admit_read(const redisReply *reply, size_t i, struct admitted *out)
 {
-    static const char *const words[] = { "ok", "gone", "crash", "no_consent", "opted_out", "later", "render", "cap" };
+    static const char *const words[] = { "ok",    "gone",   "crash", "no_consent", "opted_out",
+                                         "later", "render", "cap",   "wait" };
     const redisReply *one = reply_at(reply, i);
     const char *word = reply_text(one, 0);
 

@@ -126,7 +126,8 @@ enum verdict {
     VERDICT_OPTED_OUT,
     VERDICT_LATER,
     VERDICT_RENDER,
-    VERDICT_CAP
+    VERDICT_CAP,
+    VERDICT_WAIT /* another message of the person is just being decided: ask again soon */
 };
 struct admitted {
     enum verdict verdict;
