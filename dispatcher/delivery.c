@@ -1,9 +1,12 @@
 /*
  * One delivery through its steps:
  *
- *   claimed ─▶ start ─▶ (outbox) ─▶ admit ─▶ (account) ─▶ (place) ─▶ send ─▶ asked: commit ─▶ go ─▶ outcome ─▶ settle
- * ─▶ freed │                    │                            │                               ▲ └── expired, ────────┴──
- * not wanted, not now ─────┴── stopped ────────────────────┘ no address
+ *   claimed ─▶ start ─▶ (outbox) ─▶ look up ─▶ admit ─▶ (account) ─▶ (place) ─▶ send
+ *                │                     │         │          │                    │
+ *                ├── expired, late,    ├─ suppr. ├── not wanted, not now         ▼
+ *                │   no address        │         │          │     asked: commit ─▶ go ─▶ outcome
+ *                ▼                     ▼         ▼          ▼        └── stopped ──┐       │
+ *              settle ◀────────────────┴─────────┴──────────┴──────────────────────┴───────┘ ─▶ freed
  *
  * When an answer does not come (Redis is gone) the delivery is dropped where it
  * stands: its lease runs out and another worker has it.  Only a result that
@@ -154,17 +157,47 @@ static void ask_suppression(struct delivery *d)
     store_suppressed(service_of(d)->store, tombstone, on_suppressed, d);
 }
 
+static void ask_admission(struct delivery *d)
+{
+    d->phase = BATCH_ADMIT;
+    d->answers = 1;
+    render_delivery(service_of(d), d->message, d->letter, d->body, d->profile, &d->category, &d->made);
+    worker_batch(d->worker, BATCH_ADMIT, d);
+}
+
+/* Who is suppressed is not admitted, or for a moment their place would keep others out. */
+static void looked_up(struct delivery *d)
+{
+    if (d->lost) {
+        leave_outlet(d);
+        delivery_free(d);
+        return;
+    }
+    report_fact(&d->report, "address", "pass", NULL);
+    if (d->suppressed) {
+        leave_outlet(d);
+        report_fact(&d->report, "suppression", "suppressed", "{\"reason\":%s}", report_quoted(d->suppressed_why));
+        end_unsent(d, 'P', "suppressed_address", true);
+        return;
+    }
+    if (d->soft_bounces)
+        report_fact(&d->report, "suppression", "pass", "{\"soft_bounces\":%d}", d->soft_bounces);
+    else
+        report_fact(&d->report, "suppression", "pass", NULL);
+    ask_admission(d);
+}
+
 /* It may have waited for its outlet a while, so it begins anew. */
 void delivery_admit(struct delivery *d)
 {
     if (!begin(d))
         return;
-    d->phase = BATCH_ADMIT;
-    d->answers = 1;
+    d->phase = LOOK_UP;
+    d->answers = 0;
     d->lost = d->suppressed = false;
-    render_delivery(service_of(d), d->message, d->letter, d->body, d->profile, &d->category, &d->made);
     ask_suppression(d);
-    worker_batch(d->worker, BATCH_ADMIT, d);
+    if (d->answers == 0)
+        looked_up(d);
 }
 
 /* ---------------------------------------------------------------- what the gates said */
@@ -247,17 +280,6 @@ static void decide(struct delivery *d)
         delivery_free(d);
         return;
     }
-    report_fact(&d->report, "address", "pass", NULL);
-    if (d->suppressed) {
-        leave_outlet(d);
-        report_fact(&d->report, "suppression", "suppressed", "{\"reason\":%s}", report_quoted(d->suppressed_why));
-        end_unsent(d, 'P', "suppressed_address", true);
-        return;
-    }
-    if (d->soft_bounces)
-        report_fact(&d->report, "suppression", "pass", "{\"soft_bounces\":%d}", d->soft_bounces);
-    else
-        report_fact(&d->report, "suppression", "pass", NULL);
     if (d->verdict.verdict == VERDICT_OK && *gate_account(d)) {
         ask_account(d);
         return;
@@ -601,7 +623,9 @@ void delivery_answered(struct delivery *d, enum batch_kind kind, bool ok, const 
         d->commit = (int)reply_int(reply, index);
     if (--d->answers > 0)
         return;
-    if (kind == BATCH_ADMIT)
+    if (kind == LOOK_UP)
+        looked_up(d);
+    else if (kind == BATCH_ADMIT)
         decide(d);
     else if (kind == BATCH_ACCOUNT)
         decide_account(d);

@@ -25,7 +25,8 @@ void worker_store_ready(struct worker *, bool ready);
 
 /* ---- between worker.c and delivery.c ---- */
 
-enum batch_kind { BATCH_ADMIT, BATCH_ACCOUNT, BATCH_COMMIT, BATCH_SETTLE, BATCH_KINDS };
+/* LOOK_UP is no batch: the list of suppressed addresses, which live in partitions of their own. */
+enum batch_kind { BATCH_ADMIT, BATCH_ACCOUNT, BATCH_COMMIT, BATCH_SETTLE, BATCH_KINDS, LOOK_UP = BATCH_KINDS };
 
 /* A delivery waits for exactly one thing at a time: its answers (`answers` of them), a place, an outcome. */
 struct delivery {
