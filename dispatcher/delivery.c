@@ -46,7 +46,8 @@ static void settle(struct delivery *d)
     d->settlement.reason = d->reason;
     d->settlement.ref = d->ref;
     d->settlement.provider = d->outlet ? d->outlet->name : "";
-    d->settlement.trace = report_end(&d->report);
+    d->settlement.denied = d->denied;
+    d->settlement.trace = d->unspoken ? "" : report_end(&d->report);
     if (!d->settlement.card)
         d->settlement.card = "";
     worker_batch(d->worker, BATCH_SETTLE, d);
@@ -102,7 +103,7 @@ static bool begin(struct delivery *d)
     int64_t opening = gate_expired(d) ? 0 : gate_opening(d);
     leave_outlet(d);
     if (opening)
-        put_off(d, "quiet_hours", opening + policy_spread(service_of(d)->policy, d->lane, d->message), false);
+        put_off(d, "quiet_hours", gate_spread(d, opening), false);
     else
         end_unsent(d, 'E', "expired", false);
     return false;
@@ -235,7 +236,7 @@ static void not_now(struct delivery *d)
     } else {
         fact_preference(d, "pass");
         fact_quiet(d, "deferred", until, cause);
-        put_off(d, "quiet_hours", until + policy_spread(d->policy, d->lane, d->message), false);
+        put_off(d, "quiet_hours", gate_spread(d, until), false);
     }
 }
 
@@ -265,6 +266,7 @@ static void decide_account(struct delivery *d)
         leave_outlet(d);
         delivery_free(d);
     } else if (d->verdict.verdict == VERDICT_CAP) {
+        d->denied = true;
         leave_outlet(d);
         fact_passed(d);
         over_cap(d);
@@ -303,10 +305,9 @@ static void decide(struct delivery *d)
         fact_passed(d);
         over_cap(d);
         break;
-    case VERDICT_WAIT:
-        fact_passed(d);
-        report_fact(&d->report, "cap", "wait", "{\"detail\":\"another message of the person is just being decided\"}");
-        put_off(d, "", clock_now() + (int64_t)(ASK_AGAIN_MS * clock_rate()), false);
+    case VERDICT_WAIT: /* nothing is decided yet, so nothing is told */
+        d->unspoken = true;
+        put_off(d, "", clock_now() + (int64_t)(ASK_AGAIN_MS * (1 + 4 * chance()) * clock_rate()), false);
         break;
     case VERDICT_RENDER:
         fact_passed(d);
@@ -579,7 +580,7 @@ static void count_settled(const struct delivery *d)
         labels =
             g_strdup_printf("channel=\"%s\",status=\"%s\"", channel_name(d->letter), status_name(d->settlement.code));
         metrics_add(METRIC_MESSAGES, labels, 1);
-    } else {
+    } else if (!d->unspoken) {
         labels = g_strdup_printf("reason=\"%s\"", d->reason);
         metrics_add(METRIC_DEFERRALS, labels, 1);
     }

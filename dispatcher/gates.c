@@ -103,6 +103,12 @@ int64_t gate_quiet(const struct delivery *d, const char **cause)
     return policy_reach(d->policy, &r, d->now, cause);
 }
 
+int64_t gate_spread(const struct delivery *d, int64_t opening)
+{
+    struct reach r = reach_of(d);
+    return policy_spread(service_of(d)->policy, &r, opening, d->lane, d->message);
+}
+
 /* ---------------------------------------------------------------- consent and caps */
 
 static void add_one_rule(const struct delivery *d, struct admission *a, int rule, int max)
@@ -131,31 +137,49 @@ static const char *text_in(const json_t *object, const char *key)
     return text ? text : "";
 }
 
+/* A role that would break the store's lists is none. */
+static const char *role_of(const struct delivery *d)
+{
+    const char *role = text_in(d->profile, "role");
+    return strpbrk(role, "|,\n") ? "" : role;
+}
+
+static struct cap_subject subject_of(const struct delivery *d)
+{
+    return (struct cap_subject){
+        .category = d->category.name,
+        .kind = (enum kind)(strchr(KIND_LETTERS, d->accepted_kind) - KIND_LETTERS),
+        .channel = d->channel,
+        .lane = d->accepted_lane,
+        .source = text_in(d->body, "source"),
+        .role = role_of(d),
+        .account = *text_in(d->profile, "account"),
+    };
+}
+
 /* Those of the person, or those of their account. */
 static void add_rules(const struct delivery *d, struct admission *a, bool account)
 {
     const struct policy *p = d->policy;
-    struct cap_subject subject = { &d->category, d->channel, d->lane, a->source, a->role, *a->account };
+    struct cap_subject subject = subject_of(d);
 
-    if (d->category.kind == KIND_TRANSACTIONAL)
+    if (subject.kind == KIND_TRANSACTIONAL)
         return;
     for (int i = 0; i < p->n_caps; i++)
         if (p->caps[i].account == account && cap_selects(&p->caps[i], &subject))
-            add_one_rule(d, a, i, cap_room(&p->caps[i], d->lane));
+            add_one_rule(d, a, i, cap_room(&p->caps[i], subject.lane));
     if (!account && own_limit(d) >= 0)
         add_one_rule(d, a, p->n_caps, own_limit(d));
 }
 
 const char *gate_account(const struct delivery *d)
 {
-    return d->policy->account_wide ? text_in(d->profile, "account") : "";
-}
+    struct cap_subject subject = subject_of(d);
 
-/* A role that would break the store's lists is none. */
-static const char *role_of(const struct delivery *d)
-{
-    const char *role = text_in(d->profile, "role");
-    return strpbrk(role, "|,\n") ? "" : role;
+    for (int i = 0; i < d->policy->n_caps; i++)
+        if (d->policy->caps[i].account && cap_counts(&d->policy->caps[i], &subject))
+            return text_in(d->profile, "account");
+    return "";
 }
 
 static struct admission admission_of(const struct delivery *d)
@@ -233,7 +257,7 @@ void gate_counted(struct delivery *d)
         if (sent && rule >= 0 && rule <= p->n_caps)
             g_string_append_printf(d->counted, "%s{\"name\":\"%s\",\"sent\":%s,\"max\":%d}", d->counted->len ? "," : "",
                                    p->caps[rule].name, sent + 1,
-                                   rule == p->n_caps ? own_limit(d) : cap_room(&p->caps[rule], d->lane));
+                                   rule == p->n_caps ? own_limit(d) : cap_room(&p->caps[rule], d->accepted_lane));
     }
 }
 

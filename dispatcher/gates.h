@@ -22,6 +22,8 @@ bool gate_preferred(const struct delivery *);
 int64_t gate_pause(const struct delivery *);
 /* gate_quiet: as policy_reach. */
 int64_t gate_quiet(const struct delivery *, const char **cause);
+/* gate_spread: when after an opening it goes. */
+int64_t gate_spread(const struct delivery *, int64_t opening);
 /* gate_admission: what the store decides on, as a row of an admit batch.  From here on delivery->policy is the one that
  * question and verdict are about. */
 void gate_admission(struct delivery *, struct batch *);

@@ -17,6 +17,7 @@
 #define SAFETY_NET_S   5.0   /* a partition nobody told us about is looked at this often */
 #define SETTLE_DELAY_S 0.002 /* results of this long are settled together */
 #define BATCH_MOST     64
+#define GIVE_AGAIN_MS  50
 #define CATCH_UP_S     0.1 /* late ones are taken up in portions of this long */
 
 /*
@@ -29,6 +30,7 @@ struct partition {
     double looked_at;                /* loop time of the last claim */
     bool claiming;
     int room[CHANNEL_COUNT], late[CHANNEL_COUNT]; /* asked for by the claim under way */
+    bool late_wait[CHANNEL_COUNT];                /* late ones wait for their share */
     GPtrArray *batch[BATCH_KINDS];
 };
 
@@ -326,8 +328,7 @@ static void on_claims(void *arg, bool ok, const struct claims *claims)
         for (int c = 0; c < CHANNEL_COUNT; c++) {
             if (claims->next_due[c] >= 0)
                 note_due(p, (enum channel)c, claims->next_due[c]);
-            if (claims->late_wait[c])
-                note_due(p, (enum channel)c, clock_now() + (int64_t)(1000 * CATCH_UP_S * clock_rate()));
+            p->late_wait[c] |= claims->late_wait[c];
         }
         if (claims->next_lease >= 0) /* should its worker have died, we take it over then */
             note_due(p, CHANNEL_EMAIL,
@@ -336,6 +337,8 @@ static void on_claims(void *arg, bool ok, const struct claims *claims)
             metrics_add(METRIC_RECLAIMED, "", claims->reclaimed);
         for (const char *const *entry = claims->to_give; *entry; entry++)
             store_account_give(w->service->store, job->partition, *entry);
+        if (claims->to_give[0]) /* there may be more of them */
+            note_due_any(p, clock_now() + (int64_t)(GIVE_AGAIN_MS * clock_rate()));
         for (int i = 0; i < claims->count; i++)
             delivery_start(delivery_new(w, job->partition, &claims->list[i]));
         if (w->draining) /* it was under way when the end was announced */
@@ -343,6 +346,27 @@ static void on_claims(void *arg, bool ok, const struct claims *claims)
     }
     worker_place_free(w);
     g_free(job);
+}
+
+static bool late_turn(const struct worker *w, const struct partition *p, enum channel c)
+{
+    return p->late_wait[c] && w->late[c] >= 1;
+}
+
+static bool any_late_turn(const struct worker *w, const struct partition *p)
+{
+    return late_turn(w, p, CHANNEL_EMAIL) || late_turn(w, p, CHANNEL_SMS) || late_turn(w, p, CHANNEL_IN_APP);
+}
+
+/* Seconds until the late ones of a partition have a share again, in portions; a long time when none wait. */
+static double late_pause(const struct worker *w, const struct partition *p)
+{
+    double wait = SAFETY_NET_S;
+
+    for (int c = 0; c < CHANNEL_COUNT; c++)
+        if (p->late_wait[c])
+            wait = MIN(wait, MAX(CATCH_UP_S, (1 - w->late[c]) / w->catch_up));
+    return wait;
 }
 
 /* Claims what is due in a partition, as far as there is room; false when there is none for what is due. */
@@ -353,7 +377,7 @@ static bool claim(struct worker *w, int partition, int64_t now, bool stale)
     bool any = stale;
 
     for (int c = 0; c < CHANNEL_COUNT; c++) {
-        bool due = stale || p->next_due[c] <= now;
+        bool due = stale || p->next_due[c] <= now || late_turn(w, p, (enum channel)c);
         p->room[c] = due ? room_for(w, (enum channel)c) : 0;
         p->late[c] = late_room(w, (enum channel)c, p->room[c]);
         any |= p->room[c] > 0;
@@ -363,6 +387,10 @@ static bool claim(struct worker *w, int partition, int64_t now, bool stale)
     for (int c = 0; c < CHANNEL_COUNT; c++) {
         w->reserved[c] += p->room[c];
         w->late[c] -= MAX(p->late[c], 0);
+        if (p->late[c] > 0) { /* the next share is another partition's */
+            p->late_wait[c] = false;
+            w->next_partition = (partition + 1) % w->service->store->partitions;
+        }
         p->next_due[c] = INT64_MAX;
     }
     p->claiming = true;
@@ -385,29 +413,27 @@ static int64_t soonest_of(const struct partition *p)
 static void claim_due(struct worker *w)
 {
     int64_t now = clock_now(), soonest = INT64_MAX;
-    int count = w->service->store->partitions, first_refused = -1;
+    int count = w->service->store->partitions, first = w->next_partition, first_refused = -1;
     double wait = SAFETY_NET_S;
 
     if (w->draining || w->journal_broken || !w->service->store->ready)
         return;
     refill_late(w);
     for (int i = 0; i < count; i++) {
-        int index = (w->next_partition + i) % count;
+        int index = (first + i) % count;
         struct partition *p = &w->partitions[index];
         double net = p->looked_at + SAFETY_NET_S - ev_now(w->service->loop);
         if (p->claiming)
             continue;
-        if (soonest_of(p) > now && net > 0) {
+        if (soonest_of(p) > now && net > 0 && !any_late_turn(w, p)) {
             soonest = MIN(soonest, soonest_of(p));
-            wait = MIN(wait, net);
+            wait = MIN(wait, MIN(net, late_pause(w, p)));
         } else if (!claim(w, index, now, net <= 0) && first_refused < 0) {
             first_refused = index; /* places that become free bring us back */
         }
     }
     if (first_refused >= 0)
         w->next_partition = first_refused;
-    else if (w->catch_up > 0) /* nor has always the same the first share of the late ones */
-        w->next_partition = (w->next_partition + 1) % count;
     if (soonest != INT64_MAX)
         wait = MIN(wait, clock_wait(soonest));
     w->due.repeat = MAX(wait, 0.0005);

@@ -60,6 +60,8 @@ struct delivery {
     struct settlement settlement;
     char reason[64], ref[200];
     bool has_next;   /* strategy first, and further channels */
+    bool denied;     /* by the account: it holds no place for it */
+    bool unspoken;   /* nothing has been decided: the trace says nothing */
     bool ended;      /* the provider is done with it */
     bool from_world; /* what is being settled is an outcome, not a verdict of ours */
     GList link;      /* among all of the worker's */

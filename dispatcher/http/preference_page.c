@@ -17,6 +17,7 @@ struct choosing {
     struct request *request;
     struct token token;
     char locale[LOCALE_SIZE];
+    int status;
     json_t *context;
 };
 
@@ -24,7 +25,7 @@ static struct choosing *choosing_new(const struct visit *v)
 {
     struct choosing *c = g_new0(struct choosing, 1);
 
-    *c = (struct choosing){ .request = v->request, .token = v->token };
+    *c = (struct choosing){ .request = v->request, .token = v->token, .status = 200 };
     g_strlcpy(c->locale, v->locale, sizeof c->locale);
     c->context = json_pack("{s:s}", "category", c->token.category);
     return c;
@@ -58,15 +59,26 @@ static json_t *choices_of(const json_t *view)
     return list;
 }
 
+static void add_limit(json_t *list, int limit, json_int_t chosen)
+{
+    json_array_append_new(list, json_pack("{s:i, s:b}", "limit", limit, "chosen", chosen == limit));
+}
+
+/* The usual ones, and the one that was chosen by other means. */
 static json_t *limits_of(const json_t *view)
 {
     static const int limits[] = { 1, 2, 3, 5, 7 };
-    const json_t *chosen = json_object_get(view, "max_per_week");
+    const json_t *own = json_object_get(view, "max_per_week");
+    json_int_t chosen = json_is_integer(own) ? json_integer_value(own) : -1;
     json_t *list = json_array();
+    bool usual = chosen < 0;
 
-    for (size_t i = 0; i < G_N_ELEMENTS(limits); i++)
-        json_array_append_new(list, json_pack("{s:i, s:b}", "limit", limits[i], "chosen",
-                                              json_is_integer(chosen) && json_integer_value(chosen) == limits[i]));
+    for (size_t i = 0; i < G_N_ELEMENTS(limits); i++) {
+        add_limit(list, limits[i], chosen);
+        usual |= chosen == limits[i];
+    }
+    if (!usual)
+        add_limit(list, (int)chosen, chosen);
     return list;
 }
 
@@ -98,6 +110,12 @@ static json_t *channels_of(const json_t *view)
     return list;
 }
 
+static char *pause_day(const json_t *view)
+{
+    const char *pause = json_string_value(json_object_get(view, "pause_until"));
+    return g_strndup(pause ? pause : "", 10);
+}
+
 /* What comes next, as far as it is known: never what it says, which others may read over a shoulder. */
 static json_t *planned_of(const json_t *timeline)
 {
@@ -115,7 +133,7 @@ static json_t *planned_of(const json_t *timeline)
 
 static void answer_choices(struct choosing *c)
 {
-    answer_page(c->request, 200, c->locale, "preferences", json_incref(c->context));
+    answer_page(c->request, c->status, c->locale, "preferences", json_incref(c->context));
     choosing_free(c);
 }
 
@@ -182,8 +200,7 @@ static void on_view(void *arg, bool ok, json_t *view)
 
     if (!goes_on(c, ok))
         return;
-    const char *pause = json_string_value(json_object_get(view, "pause_until"));
-    g_autofree char *day = g_strndup(pause ? pause : "", 10);
+    g_autofree char *day = pause_day(view);
     json_object_set_new(c->context, "categories", choices_of(view));
     json_object_set_new(c->context, "limits", limits_of(view));
     json_object_set_new(c->context, "channels", channels_of(view));
@@ -207,7 +224,18 @@ void get_preferences(struct request *r)
 static void take_place(json_t *places, const char *channel, int place)
 {
     int stood = (int)json_object_size(places) + 1;
+
+    place = CLAMP(place, 1, CHANNEL_COUNT);
     json_object_set_new(places, channel, json_integer(2 * place + (place > stood) - (place < stood)));
+}
+
+/* What is no number is left to be refused as what it is. */
+static json_t *limit_of(const char *value)
+{
+    guint64 limit;
+    return !*value                                                        ? json_null()
+           : g_ascii_string_to_unsigned(value, 10, 0, 1000, &limit, NULL) ? json_integer((json_int_t)limit)
+                                                                          : json_string(value);
 }
 
 /* One field of the form; what the page does not offer is not looked at. */
@@ -217,13 +245,11 @@ static void take_field(json_t *wish, const char *name, const char *value)
         json_object_set_new(json_object_get(wish, "categories"), name + strlen("category."),
                             json_boolean(strcmp(value, "on") == 0));
     } else if (strcmp(name, "channel") == 0) {
-        if (!json_is_array(json_object_get(wish, "channels")))
-            json_object_set_new(wish, "channels", json_array());
         json_array_append_new(json_object_get(wish, "channels"), json_string(value));
     } else if (g_str_has_prefix(name, "place.")) {
         take_place(json_object_get(wish, "places"), name + strlen("place."), atoi(value));
     } else if (strcmp(name, "max_per_week") == 0) {
-        json_object_set_new(wish, name, *value ? json_integer(atoi(value)) : json_null());
+        json_object_set_new(wish, name, limit_of(value));
     } else if (strcmp(name, "pause_until") == 0) {
         g_autofree char *midnight = g_strconcat(value, "T00:00:00Z", NULL);
         json_object_set_new(wish, name, *value ? json_string(midnight) : json_null());
@@ -247,8 +273,8 @@ static void sort_channels(json_t *channels, const json_t *places)
 
 static json_t *wish_of(const char *form)
 {
-    json_t *wish = json_pack("{s:{}, s:{}}", "categories", "places");
-    g_auto(GStrv) pairs = g_strsplit(form, "&", 64);
+    json_t *wish = json_pack("{s:{}, s:[], s:{}}", "categories", "channels", "places");
+    g_auto(GStrv) pairs = g_strsplit(form, "&", -1);
 
     for (char **p = pairs; *p; p++) {
         g_auto(GStrv) words = g_strsplit(g_strdelimit(*p, "+", ' '), "=", 2);
@@ -262,6 +288,40 @@ static json_t *wish_of(const char *form)
     return wish;
 }
 
+/* What the page showed as chosen, in its order. */
+static json_t *shown_channels(const json_t *view)
+{
+    json_auto_t *shown = channels_of(view);
+    json_t *names = json_array(), *one;
+    size_t i;
+
+    json_array_foreach (shown, i, one)
+        if (json_is_true(json_object_get(one, "on")))
+            json_array_append(names, json_object_get(one, "channel"));
+    return names;
+}
+
+/* A form says all there is; only what differs from what holds is a wish.  So who saves the page as it came changes
+ * nothing, neither a consent for one channel nor a pause until noon. */
+static void leave_out_the_same(json_t *wish, const json_t *view)
+{
+    json_auto_t *channels = shown_channels(view);
+    g_autofree char *day = pause_day(view);
+    const char *name, *pause = json_string_value(json_object_get(wish, "pause_until"));
+    json_t *wanted = json_object_get(wish, "categories"), *on;
+    void *next;
+
+    json_object_foreach_safe(wanted, next, name,
+                             on) if (json_equal(on, json_object_get(json_object_get(view, "categories"), name)))
+        json_object_del(wanted, name);
+    if (json_equal(json_object_get(wish, "channels"), channels))
+        json_object_del(wish, "channels");
+    if (json_equal(json_object_get(wish, "max_per_week"), json_object_get(view, "max_per_week")))
+        json_object_del(wish, "max_per_week");
+    if (pause ? g_str_has_prefix(pause, day) && *day : !*day)
+        json_object_del(wish, "pause_until");
+}
+
 static void on_saved(void *arg, bool ok, json_t *nothing)
 {
     struct choosing *c = arg;
@@ -272,15 +332,30 @@ static void on_saved(void *arg, bool ok, json_t *nothing)
     choosing_free(c);
 }
 
+static void on_view_to_save(void *arg, bool ok, json_t *view)
+{
+    struct choosing *c = arg;
+    json_auto_t *wish = wish_of(c->request->body->str), *errors = json_array();
+    const json_t *channels = json_object_get(wish, "channels");
+
+    if (!goes_on(c, ok))
+        return;
+    if (json_array_size(channels) == 0) { /* the page cannot be left without a way to reach somebody */
+        c->status = 400;
+        json_object_set_new(c->context, "no_channel", json_true());
+        on_view(c, true, view);
+        return;
+    }
+    leave_out_the_same(wish, view);
+    if (preferences_change(c->request->service, c->token.recipient, wish, "preference-page", errors, on_saved, c))
+        return;
+    answer_problem(c->request, 400, "nothing in this form can be changed");
+    choosing_free(c);
+}
+
 static void save_preferences(struct visit *v)
 {
-    json_auto_t *wish = wish_of(v->request->body->str), *errors = json_array();
-    struct choosing *c = choosing_new(v);
-
-    if (preferences_change(v->request->service, v->token.recipient, wish, "preference-page", errors, on_saved, c))
-        return;
-    choosing_free(c);
-    answer_problem(v->request, 400, "nothing in this form can be changed");
+    preferences_read(v->request->service, v->token.recipient, on_view_to_save, choosing_new(v));
 }
 
 void post_preferences(struct request *r)

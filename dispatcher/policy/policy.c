@@ -198,7 +198,6 @@ static char *add_cap(struct policy *p, const struct config *config, int index, c
 
     c->name = g_strdup(setting_text(from, "caps[].name"));
     c->account = strcmp(setting_text(from, "caps[].scope"), "account") == 0;
-    p->account_wide |= c->account;
     take_selectors(c, from);
     c->keep[LANE_HIGH] = (int)setting_int(from, "caps[].keep.high");
     c->keep[LANE_NORMAL] = (int)setting_int(from, "caps[].keep.normal");

@@ -21,6 +21,8 @@ enum late { LATE_SEND, LATE_DROP, LATE_NEXT_WINDOW };
 enum over { OVER_DROP, OVER_DEFER, OVER_NEXT_CHANNEL };
 enum lane { LANE_HIGH, LANE_NORMAL, LANE_LOW, LANES };
 
+#define KIND_LETTERS "tsm"
+
 #define CHANNEL_COUNT 3
 enum channel { CHANNEL_EMAIL, CHANNEL_SMS, CHANNEL_IN_APP };
 extern const char channel_letters[CHANNEL_COUNT + 1]; /* "esi" */
@@ -84,7 +86,6 @@ struct policy {
     GHashTable *categories; /* name → struct category */
     struct cap *caps;       /* n_caps of the configuration, and CAP_OWN behind them */
     int n_caps;
-    bool account_wide; /* any of them */
     bool has_quiet;
     struct quiet quiet;
     unsigned quiet_channels;
@@ -115,9 +116,10 @@ const struct category *policy_category(const struct policy *, const char *name);
 unsigned policy_kind_bits(const json_t *list);
 unsigned policy_channel_bits(const json_t *list);
 
-/* A delivery as caps see it. */
+/* A delivery as caps see it: kind and lane as it was accepted, by which the history knows it. */
 struct cap_subject {
-    const struct category *category;
+    const char *category;
+    enum kind kind;
     enum channel channel;
     enum lane lane;
     const char *source, *role; /* "" for none */
@@ -126,6 +128,9 @@ struct cap_subject {
 
 /* cap_selects: whether a cap holds such a delivery back when it is full. */
 bool cap_selects(const struct cap *, const struct cap_subject *);
+
+/* cap_counts: whether it counts such a delivery, be it without holding it back. */
+bool cap_counts(const struct cap *, const struct cap_subject *);
 
 /* cap_room: how many places a priority may take; 0 and less: none. */
 int cap_room(const struct cap *, enum lane);

@@ -303,8 +303,14 @@ int64_t policy_opening(const struct policy *p, const struct reach *r, int64_t no
     return same_clock(r->zone, now, planned);
 }
 
-int64_t policy_spread(const struct policy *p, enum lane lane, const char *id)
+int64_t policy_spread(const struct policy *p, const struct reach *r, int64_t opening, enum lane lane, const char *id)
 {
-    int64_t third = p->spread_ms / LANES;
-    return third ? third * lane + (int64_t)(g_str_hash(id) % (guint64)third) : 0;
+    int64_t third = p->spread_ms / LANES, after = 0;
+    const char *cause;
+
+    if (third)
+        after = third * lane + (int64_t)(g_str_hash(id) % (guint64)third);
+    while (after > 0 && policy_reach(p, r, opening + after, &cause) != 0)
+        after /= 2; /* it closes before: earlier then, in the same order */
+    return opening + after;
 }

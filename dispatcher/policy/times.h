@@ -23,9 +23,9 @@ int64_t policy_reach(const struct policy *, const struct reach *, int64_t now, c
  * reached; where none begins within a week, the next one that has the clock time of `planned`. */
 int64_t policy_opening(const struct policy *, const struct reach *, int64_t now, int64_t planned);
 
-/* policy_spread: how long after an opening a deferred message goes: within the configured time, high priority in its
- * first third, low in its last; the same for the same id. */
-int64_t policy_spread(const struct policy *, enum lane, const char *id);
+/* policy_spread: when after an opening a deferred message goes: within the configured time and before it closes again,
+ * high priority in the first third, low in the last; the same for the same id. */
+int64_t policy_spread(const struct policy *, const struct reach *, int64_t opening, enum lane, const char *id);
 
 /* times_new: fills in its part of a policy.  NULL when content, else a complaint (to be freed). */
 char *times_new(struct policy *, const struct config *);

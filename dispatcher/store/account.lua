@@ -41,7 +41,9 @@ while i <= #ARGV do
     if op == 'r' and as ~= role then call('ZREM', key, sent..'\n'..as) end
     local worst, wait, counts, last = ask_rules(key, sent..'\n'..role, rules, read_questions(questions))
     answer[4] = counts
-    if worst then answer[1], answer[5], answer[6] = 'cap', worst, int(wait)
+    if worst then
+      answer[1], answer[5], answer[6] = 'cap', worst, int(wait)
+      call('ZREM', key, sent..'\n'..role) -- of a worker that died; so who is refused owes nothing
     else
       count_send(key, sent..'\n'..role, keep, last)
       call('SET', mark, 'r'..fence..'|'..role, 'PX', 3600000)

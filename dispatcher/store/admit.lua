@@ -9,7 +9,7 @@
 local keep, R = tonumber(ARGV[3]), tonumber(ARGV[4])
 local rules, i = read_rules(5, R)
 local fields = {}
-for L in string.gmatch('esi', '.') do fields[L] = { L..'s', L..'f', L..'x', L..'y' } end
+for L in string.gmatch('esi', '.') do fields[L] = { L..'s', L..'f', L..'x', L..'y', L..'m' } end
 
 local answers = {}
 while i <= #ARGV do
@@ -17,7 +17,7 @@ while i <= #ARGV do
   i = i + 9
   local mid, L = sub(member, 1, 22), sub(member, 23)
   local s, f = P..'s:'..mid, fields[L]
-  local st, held, tries, lane, kind, source, was = unpack(call('HMGET', s, f[1], f[2], f[3], 'l', 'k', 'w', f[4]))
+  local st, held, tries, lane, kind, source, was, maybe = unpack(call('HMGET', s, f[1], f[2], f[3], 'l', 'k', 'w', f[4], f[5]))
   local state, state_at = '', -1
   if rule ~= '0' then state, state_at = consent(rid, cat, L) end
   local answer = { 'ok', state, int(state_at), '' }
@@ -37,8 +37,8 @@ while i <= #ARGV do
     else
       call('HSET', s, f[1], 'a', f[3], int((tries or 0) + 1))
       count_send(key, sent, keep, last)
-      -- a worker died over it, and the person has moved since
-      if was and was ~= '' and was ~= holder then give_back(was, fence - 1, sent) end
+      -- a worker died over it, and the person has moved since; what may have arrived keeps its place
+      if was and was ~= '' and was ~= holder and not maybe then give_back(was, fence - 1, sent) end
       if holder ~= '' or was then call('HSET', s, f[4], holder) end
     end
   end

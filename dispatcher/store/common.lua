@@ -18,7 +18,7 @@
 --   af:<mid>L<account>  the last word on one of them, r (reserved) or x (given back), fence|role, for an hour
 --
 -- State: r rid, c category, k kind, a send_at, x expires, q strategy, h channels in order, l lane, u supersede,
---        n open deliveries, z accepted at, w source; and for each channel letter L:
+--        n open deliveries, z accepted at, w source, erased: it is forgotten once what is in flight has ended; and for each channel letter L:
 --        Ls status, La attempts, Ld due, Lr reason, Lf fence, Lp provider, Lt sent at, Li provider's reference,
 --        Lo resend ("r") or hold ("h") when the outcome is lost, Lm set once an outcome was lost, Lx admissions
 --        without a settlement, Ly role|account while the account may hold a reservation for it
@@ -77,18 +77,21 @@ end
 
 -- What ending or settling a delivery needs to know, read once.
 local function state(mid, L)
-  local v = call('HMGET', P..'s:'..mid, L..'s', 'r', 'c', 'k', 'q', 'h', 'l', 'u', 'n', 'a', L..'m', L..'f', L..'r', L..'a', 'w', L..'y')
+  local v = call('HMGET', P..'s:'..mid, L..'s', 'r', 'c', 'k', 'q', 'h', 'l', 'u', 'n', 'a', L..'m', L..'f', L..'r', L..'a', 'w', L..'y', 'erased')
   return { st = v[1], rid = v[2], cat = v[3], kind = v[4], q = v[5], h = v[6], lane = v[7], u = v[8], n = v[9], at = v[10],
-    maybe = v[11], fence = v[12], reason = v[13], attempts = v[14], source = v[15], holder = v[16] }
+    maybe = v[11], fence = v[12], reason = v[13], attempts = v[14], source = v[15], holder = v[16], erased = v[17] }
 end
 
 -- An account's reservation is given back by whoever claims next, for it lives in another partition; they are woken for it.
 local woken = false
+local function wake()
+  if not woken then call('PUBLISH', string.match(P, '^(.*){')..'wake', P..int(now)) end
+  woken = true
+end
 local function give_back(holder, fence, sent)
   local role, account = string.match(holder, '^([^|]*)|(.*)$')
   call('RPUSH', P..'aq', cjson.encode({ account, sent..'\n'..role, tonumber(fence) }))
-  if not woken then call('PUBLISH', string.match(P, '^(.*){')..'wake', P..int(now)) end
-  woken = true
+  wake()
 end
 
 -- Nothing was sent: its places in the caps' histories are free again.
@@ -125,6 +128,7 @@ local function finish(mid, L, code, reason, keep, next, ret, ret_events, known, 
   end
   call('HSET', s, L..'s', code, L..'r', reason, L..'x', 0, 'n', N ~= '' and n or n - 1, ...)
   if N ~= '' then schedule(mid, N, lane, now)
+  elseif n - 1 <= 0 and d.erased then call('DEL', s, P..'m:'..mid, P..'t:'..mid)
   elseif n - 1 <= 0 then close(mid, rid, at, u, ret, ret_events) end
   return N
 end
@@ -147,7 +151,7 @@ local function stop(mid, letters, code, reason, ret, ret_events)
 end
 
 -- The letters of a profile's channels in the person's order, "" when there is no list.
-local letter_of = { email = 'e', sms = 's', in_app = 'i' }
+local letter_of, name_of = { email = 'e', sms = 's', in_app = 'i' }, { e = 'email', s = 'sms', i = 'in_app' }
 local function own_order(profile)
   local list, letters = profile ~= '' and cjson.decode(profile).channels, ''
   for _, name in ipairs(type(list) == 'table' and list or {}) do letters = letters..(letter_of[name] or '') end
@@ -157,12 +161,12 @@ end
 -- A message of strategy first goes on in the person's order with what has not been tried; one that only waits begins anew with it.
 local function follow_order(mid, order)
   local s = P..'s:'..mid
-  local q, h, lane = unpack(call('HMGET', s, 'q', 'h', 'l'))
+  local q, h, lane, at = unpack(call('HMGET', s, 'q', 'h', 'l', 'a'))
   if q ~= 'f' then return end
-  local tried, rest, waits, due = '', '', nil, nil
+  local tried, rest, waits = '', '', nil
   for L in string.gmatch(h, '.') do
-    local st, attempts, at = unpack(call('HMGET', s, L..'s', L..'a', L..'d'))
-    if st == 's' and (attempts or '0') == '0' then waits, due, rest = L, at, rest..L
+    local st, attempts, maybe = unpack(call('HMGET', s, L..'s', L..'a', L..'m'))
+    if st == 's' and (attempts or '0') == '0' and not maybe then waits, rest = L, rest..L
     elseif st then tried = tried..L
     else rest = rest..L end
   end
@@ -174,16 +178,18 @@ local function follow_order(mid, order)
   local first = sub(sorted, 1, 1)
   if not waits or waits == first then return end
   call('ZREM', P..'due:'..waits..lane, mid)
-  call('HDEL', s, waits..'s', waits..'d', waits..'r', waits..'a')
-  schedule(mid, first, lane, due)
-  trace(mid, first, 'preference', 'pass', '{"detail":"the person now prefers this channel","instead_of":"'..waits..'"}')
+  let_go(mid, waits, state(mid, waits)) -- of an admission whose worker died
+  call('HDEL', s, waits..'s', waits..'d', waits..'r', waits..'a', waits..'f', waits..'x')
+  schedule(mid, first, lane, math.max(now, tonumber(at)))
+  wake()
+  trace(mid, first, 'preference', 'pass', '{"detail":"the person now prefers this channel","instead_of":"'..name_of[waits]..'"}')
 end
 
 -- Stores a profile; what is pending follows a new order of channels.
 local function put_profile(rid, was, will)
   call('SET', P..'u:'..rid, will)
   local order = own_order(will)
-  if was == '' or order == '' or order == own_order(was) then return end
+  if order == '' or order == own_order(was) then return end
   for _, mid in ipairs(call('ZRANGE', P..'p:'..rid, 0, -1)) do follow_order(mid, order) end
 end
 
@@ -253,8 +259,8 @@ local function read_questions(text)
   return list
 end
 
--- How many sends of a history, from its place `from` on, a rule counts; or the place of the one with this number.
-local function count(rule, kinds, from, number)
+-- How many sends of a history, from its place `from` on, a rule counts.
+local function count(rule, kinds, from)
   local known, n = rule.known, 0
   for j = from, #kinds do
     local kind = kinds[j]
@@ -263,19 +269,26 @@ local function count(rule, kinds, from, number)
       is = kind ~= '' and selects(rule, read_kind(kind))
       known[kind] = is
     end
-    if is then
-      n = n + 1
-      if n == number then return j end
-    end
+    if is then n = n + 1 end
   end
   return n
 end
 
--- A place is open while its delivery has been admitted for the person and the account may still say no.
-local function open_places(rule, kinds, list, from)
+-- The place of the one with this number, once they have been counted.
+local function place_of(rule, kinds, from, number)
+  for j = from, #kinds do
+    if rule.known[kinds[j]] then number = number - 1 end
+    if number == 0 then return j end
+  end
+end
+
+-- A place is open while its delivery has been admitted for the person and the account may still say no; it says so at once, so
+-- what is older has its yes, and only the provider is slow.
+local OPEN_MS = 10000
+local function open_places(key, rule, kinds, list, from)
   local open = 0
   for j = from, #kinds do
-    if rule.known[kinds[j]] then
+    if rule.known[kinds[j]] and now - tonumber(call('ZSCORE', key, list[j])) < OPEN_MS then
       local mid, L = sub(list[j], 1, 22), sub(list[j], 23, 23)
       local st, holder = unpack(call('HMGET', P..'s:'..mid, L..'s', L..'y'))
       if st == 'a' and holder and holder ~= '' then open = open + 1 end
@@ -305,10 +318,10 @@ local function ask_rules(key, self, rules, questions, wait_for_open)
     local sent, rule = count(rules[q.rule], kinds, from), rules[q.rule]
     counts = counts..q.label..sent
     if sent >= q.max then
-      if wait_for_open and sent - open_places(rule, kinds, list, from) < q.max then return 'wait', 0, '', last end
+      if wait_for_open and sent - open_places(key, rule, kinds, list, from) < q.max then return 'wait', 0, '', last end
       local free, over = q.next, rule.over
       if free == 0 then -- of a rolling window: as soon as one more has left it than it has now too many
-        free = (q.max > 0 and tonumber(call('ZSCORE', key, list[count(rule, kinds, from, sent - q.max + 1)])) or now) + q.window
+        free = (q.max > 0 and tonumber(call('ZSCORE', key, list[place_of(rule, kinds, from, sent - q.max + 1)])) or now) + q.window
       end
       -- drop is stronger than the next channel, that than waiting; of several waits the longest
       if not worst or (over ~= 1 and rules[worst].over == 1) or (over == 0 and rules[worst].over == 2) or

@@ -22,7 +22,9 @@ for _, mid in ipairs(mids) do
   local _, open = stop(mid, 'esi', 'X', 'cancelled', tonumber(ARGV[5]), tonumber(ARGV[6]))
   flying = flying + open
   for L in string.gmatch('esi', '.') do call('ZREM', P..'dead', mid..L) end
-  call('DEL', P..'m:'..mid, s, P..'t:'..mid)
+  call('DEL', P..'m:'..mid, P..'t:'..mid)
+  -- what is in flight has to end first, or a place that it holds would never be given back
+  if open > 0 then call('HSET', s, 'erased', 1) else call('DEL', s) end
   erased = erased + 1
 end
 call('DEL', u, P..'p:'..rid, P..'r:'..rid, P..'h:'..rid, P..'c:'..rid, P..'cl:'..rid, P..'x:'..rid, P..'i:'..rid, P..'io:'..rid)

@@ -328,6 +328,7 @@ void settle_add(struct batch *b, const struct settlement *t)
     add_flag(b, t->next_channel);
     args_text(b->args, t->trace);
     args_text(b->args, t->card);
+    add_flag(b, t->denied);
 }
 
 struct batch *lease_batch(bool renew, int64_t lease_ms)

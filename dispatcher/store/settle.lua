@@ -1,7 +1,8 @@
 -- settle: writes down how far deliveries got.
 -- ARGV[3] retention ms  [4] of events  [5] inbox channel  [6] inbox keep ms  [7] inbox max  [8] wake channel
--- then for each: mid..L fence op code reason due burn provider sent_at ref keep next trace card
+-- then for each: mid..L fence op code reason due burn provider sent_at ref keep next trace card denied
 --   op F final with code, R again at due; burn "1": counts as an attempt
+--   denied "1": the account holds nothing for it
 --   keep "1": its place in the caps' history stays; next "1": strategy first goes on to the next channel
 -- Returns for each: "ok", or "gone" (another worker has it, or it was stopped); "ok" again when repeated.
 local ret, ret_events, answers, wake, leases = tonumber(ARGV[3]), tonumber(ARGV[4]), {}, false, {}
@@ -30,8 +31,8 @@ local function put_card(rid, did, card)
   call('PUBLISH', ARGV[5], rid)
 end
 
-for i = 9, #ARGV, 14 do
-  local member, fence, op, code, reason, due, burn, provider, sent_at, ref, keep, next, entry, card = unpack(ARGV, i, i + 13)
+for i = 9, #ARGV, 15 do
+  local member, fence, op, code, reason, due, burn, provider, sent_at, ref, keep, next, entry, card, denied = unpack(ARGV, i, i + 14)
   local mid, L = string.sub(member, 1, -2), string.sub(member, -1)
   local s = P..'s:'..mid
   local d = state(mid, L)
@@ -42,6 +43,11 @@ for i = 9, #ARGV, 14 do
   if not mine and not late then
     answers[#answers + 1] = (held == fence and st == code) and 'ok' or 'gone'
   else
+    if denied == '1' and d.holder then
+      d.holder = nil
+      call('HDEL', s, L..'y')
+    end
+    if d.erased and op == 'R' then op, code, reason = 'F', 'X', 'cancelled' end
     local more = { L..'a', tonumber(attempts or '0') + (burn == '1' and 1 or 0), L..'p', provider }
     if code == 'T' then more[5], more[6], more[7], more[8] = L..'t', sent_at, L..'i', ref end
     if entry ~= '' then
@@ -60,6 +66,7 @@ for i = 9, #ARGV, 14 do
       schedule(mid, L, lane, due)
       if not wake or tonumber(due) < wake then wake = tonumber(due) end
     elseif st == 'U' then
+      if keep ~= '1' and not d.maybe then let_go(mid, L, d) end
       call('HSET', s, L..'s', code, L..'r', reason, unpack(more))
       if code == 'F' then call('ZADD', P..'dead', now, member) end
     else

@@ -163,6 +163,7 @@ struct settlement {
     const char *reason; /* "" for none */
     int64_t due;
     bool burn, keep_cap, next_channel;
+    bool denied;                /* by the account, which holds no place for it */
     const char *provider, *ref; /* "" for none */
     int64_t sent_at;
     const char *trace; /* JSON: [at, letter, [gate, verdict, detail], …] */
@@ -177,9 +178,7 @@ void lease_add(struct batch *, const char *message, char letter, int64_t fence);
 /* batch_run: takes the batch. */
 void batch_run(struct store *, int partition, struct batch *, redis_answer_fn *, void *arg);
 
-/* store_suppressed: the entries of addresses, in one round trip; fn gets an array in their order, NULL where there is
- * none. */
-/* Its entry or NULL, and how often it was refused for a while. */
+/* store_suppressed: the entry of an address, NULL for none, and how often it was refused for a while (soft). */
 typedef void suppressed_fn(void *arg, bool ok, const char *entry, int soft);
 void store_suppressed(struct store *, const char *address, suppressed_fn *, void *arg);
 /* store_soft_bounce: one more of those; so many, each within_ms of the last, put the entry in place for ttl_ms.

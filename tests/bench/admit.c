@@ -191,10 +191,10 @@ static void on_suppressed(void *arg, bool ok, const char *entry, int soft)
     open_answers--;
 }
 
-static void add_rules(struct admission *a, const struct category *category, bool account)
+static void add_rules(struct admission *a, bool account)
 {
     const struct policy *p = service.policy;
-    struct cap_subject subject = { category, CHANNEL_EMAIL, LANE_NORMAL, a->source, "", true };
+    struct cap_subject subject = { "news", KIND_MARKETING, CHANNEL_EMAIL, LANE_NORMAL, a->source, "", true };
 
     for (int i = 0; i < p->n_caps; i++) {
         struct admission_rule *r = &a->rules[a->n_rules];
@@ -229,7 +229,7 @@ static void add_one(struct batch *batch, int i, int recipients, bool account)
     g_snprintf(recipient, sizeof recipient, "r%u", who);
     g_snprintf(firm, sizeof firm, "firm%u", who / ACCOUNT);
     g_snprintf(address, sizeof address, "r%u@example.com", who);
-    add_rules(&a, policy_category(service.policy, "news"), account);
+    add_rules(&a, account);
     if (account) {
         account_add(batch, &a);
         return;

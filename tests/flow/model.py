@@ -43,9 +43,9 @@ class Delivery:
 
 
 class Message:
-    def __init__(self, id, who, fields, send_at, expires, channels):
+    def __init__(self, id, who, fields, kind, send_at, expires, channels):
         self.id, self.who, self.fields, self.send_at, self.expires, self.channels = id, who, fields, send_at, expires, channels
-        self.first = fields.get('strategy') == 'first'
+        self.first, self.kind = fields.get('strategy') == 'first', kind
         self.deliveries = {c: Delivery(c, send_at) for c in (channels[:1] if self.first else channels)}
 
     def open(self):
@@ -89,9 +89,9 @@ class Model:
         return [c for c in own or [] if c in channels] + [c for c in channels if c not in (own or [])] if first else list(channels)
 
     def accept(self, id, who, fields, send_at, expires):
-        self.messages[id] = Message(id, who, fields, send_at, expires, self.order(who, fields['channels'], fields.get('strategy') == 'first'))
+        self.messages[id] = Message(id, who, fields, self.category(fields['category'])['kind'], send_at, expires, self.order(who, fields['channels'], fields.get('strategy') == 'first'))
 
-    def set_profile(self, who, **changes):
+    def set_profile(self, who, at, **changes):
         person = self.people[who]
         before = person.profile.get('channels')
         for key, value in changes.items():
@@ -101,9 +101,9 @@ class Model:
                 person.profile[key] = value
         if changes.get('channels') and changes['channels'] != before:
             for m in self.pending(who):
-                self.follow(m, changes['channels'])
+                self.follow(m, changes['channels'], at)
 
-    def follow(self, m, order):
+    def follow(self, m, order, at):
         if not m.first:
             return
         waiting = [d for d in m.open()]
@@ -113,7 +113,7 @@ class Model:
         m.channels = tried + untried
         if waiting and waiting[0].channel != untried[0]:
             del m.deliveries[waiting[0].channel]
-            m.deliveries[untried[0]] = Delivery(untried[0], waiting[0].due)
+            m.deliveries[untried[0]] = Delivery(untried[0], max(at, m.send_at))
 
     def pending(self, who):
         return [m for m in self.messages.values() if m.who == who and m.open()]
@@ -241,9 +241,9 @@ class Model:
         return worst
 
     def send_of(self, m, d, at):
-        c, p = self.category(m.fields['category']), self.people[m.who].profile
-        priority = 'high' if c['kind'] == 'transactional' else m.fields.get('priority', 'normal')
-        return Send(m.id, d.channel, c['kind'], priority, m.fields['category'], m.fields.get('source', ''), p.get('role', ''), at)
+        p = self.people[m.who].profile  # for caps a message stays of the kind with which it was accepted
+        priority = 'high' if m.kind == 'transactional' else m.fields.get('priority', 'normal')
+        return Send(m.id, d.channel, m.kind, priority, m.fields['category'], m.fields.get('source', ''), p.get('role', ''), at)
 
     def cap(self, m, d, at):
         p, this = self.people[m.who], self.send_of(m, d, at)
@@ -294,11 +294,25 @@ class Model:
             return ('cap', 'scheduled', reason, full[2], False) if over == 'defer' else ('cap', 'suppressed', reason, None, over == 'next_channel')
         return None, 'sent', None, None, False
 
+    def remember(self, m, d):
+        """How things stand with a person, an account and a delivery; call it to have them so again."""
+        person, account = self.people[m.who], self.people[m.who].profile.get('account')
+        held, deliveries, sends, shared, suppressed = dict(vars(d)), dict(m.deliveries), list(person.sends), self.accounts.get(account), set(self.suppressed)
+        shared = None if shared is None else list(shared)
+
+        def back():
+            vars(d).update(held)
+            m.deliveries, person.sends, self.suppressed = deliveries, sends, suppressed
+            if shared is not None:
+                self.accounts[account] = shared
+            else:
+                self.accounts.pop(account, None)
+        return back
+
     def take(self, m, d, said, at):
-        """Makes a verdict true; returns how to take it back."""
+        """Makes a verdict true."""
         gate, status, reason, until, goes_on = said
         person, account = self.people[m.who], self.people[m.who].profile.get('account')
-        before = (d.status, d.reason, d.next, d.due, dict(m.deliveries), list(person.sends), list(self.accounts.get(account, [])))
         if status == 'scheduled':
             until = min(until, m.expires) if m.expires else until
             d.reason, d.next, d.due = reason, until, until
@@ -307,17 +321,9 @@ class Model:
         else:
             d.status, d.reason, d.next = 'sent', None, None
             send = self.send_of(m, d, at)
-            shared = account and any(r.get('scope') == 'account' for r in self.config.get('caps', []))  # else nobody counts for the account
+            shared = account and any(r.get('scope') == 'account' and self.selects(r, send, True) for r in self.config.get('caps', []))  # what no rule counts is not kept
             for sends in [person.sends] + ([self.accounts.setdefault(account, [])] if shared else []):
                 sends[:] = [s for s in sends if (s.id, s.channel) != (m.id, d.channel)] + [send]
-
-        def back():
-            d.status, d.reason, d.next, d.due, deliveries, person.sends, sends = before
-            m.deliveries.clear()
-            m.deliveries.update(deliveries)
-            if account:
-                self.accounts[account] = sends
-        return back
 
     def refuse(self, m, d, at):
         """The relay said never: the place is free again, and the next channel may have it."""

@@ -1,7 +1,7 @@
 """Caps that hold for all people of an account, who live in several partitions."""
-import datetime, unittest, zoneinfo
+import datetime, json, signal, threading, unittest, zoneinfo
 
-from house import FlowTest, SmtpServer, person
+from house import HANG, FlowTest, SmtpServer, person
 
 CATEGORIES = {'account': {'kind': 'transactional'}, 'onboarding': {'kind': 'service'}, 'news': {'kind': 'marketing', 'consent': 'opt_out'}}
 
@@ -66,6 +66,58 @@ class Accounts(FlowTest):
         history = h.redis('--scan', '--pattern', '*:h:d')
         self.assertEqual(h.redis('ZCARD', history), '1')  # the account's refusal gave the person's place back
         h.until(lambda: not self.owed(h))
+
+    def test_who_is_refused_by_the_account_owes_nothing(self):
+        h = self.start(categories=CATEGORIES, caps=[self.rule(over='drop')], redis={'partitions': 1})
+        lines = [json.dumps({'recipient': person('m%d' % i, account='acme'), 'template': 'welcome', 'channels': ['in_app'], 'data': {'name': 'M', 'count': 1}}) for i in range(300)]
+        ids = [json.loads(l)['id'] for l in h.http('POST', '/v1/messages', raw='\n'.join(lines).encode(), type='application/x-ndjson')[1].splitlines()]
+        ends = [h.settled(i)['status'] for i in ids]
+        self.assertEqual((ends.count('sent'), ends.count('suppressed'), self.owed(h), self.held(h, 'acme')), (1, 299, 0, 1))
+
+    def test_a_refusal_that_comes_after_an_erasure_or_after_it_was_given_up_frees_the_place(self):
+        answer = threading.Event()
+        smtp = SmtpServer(script=lambda verb, arg, session: (lambda s: (answer.wait(30), '550 5.1.1 nobody')[1]) if verb == 'BODY' and arg.startswith('gone') else None)
+        h = self.start('--role', 'api', smtp=smtp, categories=CATEGORIES, caps=[self.rule(per='7d', over='drop')], worker={'lease': '1s'})
+        first = h.start('--role', 'worker', wait=False)
+        h.send(person('gone1', account='acme'), channels=['email'])
+        h.until(lambda: h.smtp.received)
+        self.assertEqual(h.http('DELETE', '/v1/recipients/gone1')[1]['in_flight'], 1)
+        answer.set()
+        h.until(lambda: not self.held(h, 'acme') and not self.owed(h), what='the place of the erased one is free')
+        self.assertFalse([k for k in h.redis('--scan').split() if 'gone1' in k])
+        answer.clear()
+        id = h.send(person('gone2', account='acme'), channels=['email'])
+        h.until(lambda: len(h.smtp.received) == 2)
+        first.send_signal(signal.SIGSTOP)
+        h.start('--role', 'worker', wait=False)
+        h.until(lambda: h.message(id)['status'] == 'unknown')
+        self.assertEqual(self.held(h, 'acme'), 1)
+        answer.set()
+        first.send_signal(signal.SIGCONT)
+        h.until(lambda: h.message(id)['status'] == 'failed')
+        h.until(lambda: not self.held(h, 'acme') and not self.owed(h), what='the place of the late refusal is free')
+        self.assertEqual(h.redis('ZCARD', h.redis('--scan', '--pattern', '*:h:gone2') or 'none'), '0')
+        self.assertEqual(self.said(h, h.send(person('colleague', account='acme'), channels=['email'])), ['sent'])
+
+    def test_what_may_have_arrived_keeps_its_place_and_its_channel_whatever_the_person_changes(self):
+        hang = threading.Event()
+        smtp = SmtpServer(script=lambda verb, arg, session: HANG if verb == 'BODY' and not hang.is_set() else None)
+        h = self.start('--role', 'api', smtp=smtp, categories=CATEGORIES, caps=[self.rule(per='7d', over='drop', count_only={'kinds': ['transactional']})], worker={'lease': '1s'})
+        worker = h.start('--role', 'worker', wait=False)
+        id = h.send(person('p', account='old'), 'order-update', channels=['email', 'sms'], strategy='first', category='account')
+        h.until(lambda: h.smtp.received)
+        worker.kill()
+        worker.wait()
+        h.processes.remove(worker)
+        hang.set()
+        h.start('--role', 'worker', wait=False)
+        h.reason(id, 'outcome_unknown')
+        h.http('PATCH', '/v1/recipients/p', {'channels': ['sms', 'email'], 'account': 'new'})
+        self.assertEqual([d['channel'] for d in h.message(id)['deliveries']], ['email'])
+        self.assertEqual([d['status'] for d in h.settled(id, 20)['deliveries']], ['sent'])
+        self.assertFalse(h.gateway.requests)
+        h.until(lambda: not self.owed(h))
+        self.assertEqual((self.held(h, 'old'), self.held(h, 'new')), (1, 1))
 
     def test_a_rule_for_accounts_must_make_sense(self):
         h = self.house(categories=CATEGORIES, caps=[self.rule(scope='company')])

@@ -64,6 +64,11 @@ class Evaluation:
         return '%s %s at %s: %s %s %s' % (self.id, self.channel, datetime.datetime.fromtimestamp(self.at / 1000, datetime.timezone.utc), self.gate, self.verdict, self.detail)
 
 
+class Refusal:
+    def __init__(self, message, delivery, at):
+        self.message, self.delivery, self.at = message, delivery, at
+
+
 class ModelTest(FlowTest):
     def test_every_verdict_is_the_models(self):
         self.random = random.Random(SEED)
@@ -86,9 +91,9 @@ class ModelTest(FlowTest):
 
     def begin(self):
         smtp = SmtpServer(script=lambda verb, arg, session: '550 5.1.1 nobody of this name' if verb == 'RCPT' and arg.startswith('bounce') else None)
-        self.h = self.start('--role', 'api', smtp=smtp, categories=CATEGORIES, accounts={'a%d' % i: {'timezone': ZONES[i % 6]} for i in range(0, 24, 2)},
+        self.h = self.start('--role', 'api', smtp=smtp, accounts={'a%d' % i: {'timezone': ZONES[i % 6]} for i in range(0, 24, 2)},
                             worker={'lease': '1s'}, email={'suppress': ['5.1.1']}, retention={'messages': '3650d', 'events': '3650d'}, **self.rules())
-        self.workers = [self.h.start('--role', 'worker', wait=False) for _ in range(2)]
+        self.workers = [self.worker() for _ in range(2)]
         self.model, self.seen, self.decided, self.offset = Model(self.h.settings), {}, {}, 0
         for i in range(72):
             profile = {'email': ('bounce%d' if i % 17 == 3 else 'p%d') % i + '@example.com', 'phone': '+4917000000%02d' % i, 'account': 'a%d' % (i // 3), 'role': self.random.choice(['decider', 'clerk']), 'timezone': self.random.choice(ZONES)}
@@ -100,13 +105,21 @@ class ModelTest(FlowTest):
             self.assertEqual(self.h.http('PUT', '/v1/recipients/p%d' % i, profile)[0], 200)
             self.model.people['p%d' % i] = Person(profile)
 
+    def worker(self):
+        """One that hears signals."""
+        started = self.h.log().count('"service.started"')
+        p = self.h.start('--role', 'worker', wait=False)
+        self.h.until(lambda: self.h.log().count('"service.started"') > started, what='a worker has started')
+        return p
+
     def rules(self):
         today = datetime.date.today()
         quiet = dict(self.random.choice(QUIET))
         if self.random.random() < 0.5:
             quiet['blackout'] = sorted(str(today + datetime.timedelta(self.random.randrange(1, 200))) for _ in range(8))
         caps = [c for c in CAPS if self.random.random() < 0.55]
-        return {'caps': caps, 'quiet_hours': quiet or {'channels': ['email']}, 'windows': self.random.choice(WINDOWS)}
+        categories = {**CATEGORIES, 'news': {**CATEGORIES['news'], 'kind': self.random.choice(['marketing', 'service'])}}
+        return {'categories': categories, 'caps': caps, 'quiet_hours': quiet or {'channels': ['email']}, 'windows': self.random.choice(WINDOWS)}
 
     def now(self):
         return int(time.time() * 1000) + self.offset
@@ -185,9 +198,9 @@ class ModelTest(FlowTest):
                          {'pause_until': r.choice([None, time.strftime('%Y-%m-%dT%H:00:00Z', time.gmtime(self.now() / 1000 + r.choice([7200, 200000])))])}])
         self.assertEqual(self.h.http('PATCH', '/v1/recipients/%s/preferences' % who, wish)[0], 200)
         if 'channels' in wish:
-            self.model.set_profile(who, **wish)
+            self.model.set_profile(who, self.now(), **wish)
         else:
-            self.model.set_profile(who, preferences={k: v for k, v in {**self.model.people[who].profile.get('preferences', {}), **wish}.items() if v is not None})
+            self.model.set_profile(who, self.now(), preferences={k: v for k, v in {**self.model.people[who].profile.get('preferences', {}), **wish}.items() if v is not None})
 
     def cancel(self, who):
         pending = self.model.pending(who)
@@ -203,7 +216,7 @@ class ModelTest(FlowTest):
         self.workers[victim].kill()
         self.workers[victim].wait()
         self.h.processes.remove(self.workers[victim])
-        self.workers[victim] = self.h.start('--role', 'worker', wait=False)
+        self.workers[victim] = self.worker()
         self.count('kill')
 
     def change_rules(self):
@@ -234,7 +247,7 @@ class ModelTest(FlowTest):
         for _, L in ipairs({'e', 's', 'i'}) do for lane = 0, 2 do n = n + redis.call('ZCOUNT', P..'due:'..L..lane, '-inf', ARGV[1]) end end end return n"""
 
     def settle(self):
-        self.h.until(lambda: self.h.http('GET', '/readyz')[0] == 200, what='the API is back')
+        self.h.until(lambda: [self.h.http('GET', path)[0] for path in ('/v1/recipients/p0', '/readyz')] == [200, 200], what='the API is back')
         self.h.until(lambda: self.h.redis('EVAL', self.QUIET, '0', str(self.now() + 600)) == '0', 30, 'all that is due is decided')
         groups = {}
         for m in list(self.model.messages.values()):
@@ -245,9 +258,13 @@ class ModelTest(FlowTest):
         late = [(m.id, d.channel) for m in self.model.messages.values() for d in m.open() if d.due <= self.now() - 1000]
         self.assertFalse(late, 'seed %d: the model expected these to be decided: %s' % (SEED, [(vars(self.model.messages[i].deliveries[c]), self.h.message(i)) for i, c in late]))
 
+    def shown(self, id):
+        """The message; who was just cut off from Redis may say so once."""
+        return self.h.until(lambda: (lambda status, message: status == 200 and message)(*self.h.http('GET', '/v1/messages/' + id)), what='the message is shown')
+
     def evaluations(self, m):
         """Those that are new, of all channels."""
-        trace = [t for t in self.h.message(m.id)['trace'] if t['channel']]
+        trace = [t for t in self.shown(m.id)['trace'] if t['channel']]
         found = []
         for channel in m.channels:
             facts, groups = [t for t in trace if t['channel'] == channel], []
@@ -259,7 +276,7 @@ class ModelTest(FlowTest):
                 elif fact['gate'] == 'outcome' and 'after the point' in str(fact['detail'].get('detail')):
                     groups.append([fact])  # the worker died, and with it what it had to say
             key = (m.id, channel)
-            found += [Evaluation(m.id, channel, g) for g in groups[self.seen.get(key, 0):] if g[-1]['verdict'] != 'wait']
+            found += [Evaluation(m.id, channel, g) for g in groups[self.seen.get(key, 0):]]
             self.seen[key] = len(groups)
         return found
 
@@ -276,34 +293,45 @@ class ModelTest(FlowTest):
                   json.dumps({k: self.h.settings[k] for k in ('caps', 'quiet_hours', 'windows')})))
 
     def place(self, left, tries):
+        """left: evaluations, and refusals of a relay, each of which comes some time behind the evaluation that sent it."""
         if not left:
             return True
         tries[0] += 1
         for e in left if tries[0] < 5000 else []:
-            m = self.model.messages[e.id]
-            d = m.deliveries.get(e.channel)
-            if not d or d.status != 'scheduled' or any(o.at < e.at and (o.id, o.channel) == (e.id, e.channel) for o in left):
+            after = self.step(e, left)
+            if not after:
                 continue
-            said = self.model.verdict(m, d, e.at)
-            if not e.agrees(said):
-                continue
-            suppressed = set(self.model.suppressed)
-            back = self.model.take(m, d, said, e.at)
-            if e.refused:
-                self.assertTrue(self.model.people[m.who].profile['email'].startswith('bounce'), e)
-                self.model.refuse(m, d, e.at)
-            if self.place([o for o in left if o is not e], tries):
+            back, more = after
+            if self.place([o for o in left if o is not e] + more, tries):
                 return True
             back()
-            self.model.suppressed = suppressed
         return False
+
+    def step(self, e, left):
+        """Takes one of them, when the model agrees: how to take it back, and what follows from it; else None."""
+        if isinstance(e, Refusal):
+            back = self.model.remember(e.message, e.delivery)
+            self.model.refuse(e.message, e.delivery, e.at)
+            return back, []
+        m = self.model.messages[e.id]
+        d = m.deliveries.get(e.channel)
+        if not d or d.status != 'scheduled' or any(o.at < e.at and (o.id, o.channel) == (e.id, e.channel) for o in left if o is not e and isinstance(o, Evaluation)):
+            return None
+        said = self.model.verdict(m, d, e.at)
+        if not e.agrees(said):
+            return None
+        back = self.model.remember(m, d)
+        self.model.take(m, d, said, e.at)
+        if e.refused:
+            self.assertTrue(self.model.people[m.who].profile['email'].startswith('bounce'), e)
+        return back, [Refusal(m, d, e.at)] if e.refused else []
 
     # ------------------------------------------------------------ the end
 
     def sweep(self):
         """Every message's state, and every reservation, are what the model says."""
         for m in self.model.messages.values():
-            shown = {d['channel']: d for d in self.h.message(m.id)['deliveries']}
+            shown = {d['channel']: d for d in self.shown(m.id)['deliveries']}
             self.assertEqual(set(shown), set(m.deliveries), m.id)
             for channel, d in m.deliveries.items():
                 status, reason = shown[channel]['status'], shown[channel]['reason']

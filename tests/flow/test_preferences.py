@@ -1,5 +1,5 @@
 """What people choose for themselves: by the API, and on the page behind the link in a mail."""
-import datetime, unittest, urllib.parse
+import datetime, html.parser, unittest, urllib.parse
 
 from house import FlowTest, person
 
@@ -56,7 +56,7 @@ class Preferences(FlowTest):
             self.assertIn(words, page)
         self.assertEqual(h.http('GET', '/v1/recipients/w/preferences')[1], before)
         form = [('category.marketing', 'on'), ('category.onboarding', 'off'), ('category.account', 'off'), ('channel', 'email'), ('max_per_week', '2'), ('pause_until', '2027-01-01')]
-        post = lambda fields: h.http('POST', path, raw=urllib.parse.urlencode(fields).encode(), type='application/x-www-form-urlencoded')
+        post = lambda fields: h.http('POST', path, raw=urllib.parse.urlencode([tuple(f) for f in fields]).encode(), type='application/x-www-form-urlencoded')
         self.assertEqual(post(form)[0], 400)  # what an account needs cannot be left
         self.assertEqual(h.http('GET', '/v1/recipients/w/preferences')[1], before)
         status, page = post([f for f in form if f[0] != 'category.account'])
@@ -71,6 +71,42 @@ class Preferences(FlowTest):
         self.assertIn('<option value="2" selected>', page)
 
 
+    def test_who_saves_the_page_as_it_came_changes_nothing(self):
+        many = {'c%d' % i: {'kind': 'service'} for i in range(70)}
+        h = self.start(categories={**CATEGORIES, **many, 'news': {'kind': 'marketing', 'consent': 'opt_out'}})
+        h.settled(h.send(person('s'), channels=['email']))
+        path = '/p/' + h.smtp.accepted[0].parse().get_body(('html',)).get_content().split('/p/')[1].split('"')[0]
+        for category, channel, state in (('news', 'sms', 'withdrawn'), ('marketing', 'email', 'granted')):
+            h.http('POST', '/v1/recipients/s/consents', {'category': category, 'channel': channel, 'state': state})
+        self.choose(h, 's', max_per_week=4, pause_until='2030-01-01T15:00:00Z')
+        before, ledger = h.http('GET', '/v1/recipients/s/preferences'), h.http('GET', '/v1/recipients/s/consents')
+        class Form(html.parser.HTMLParser):
+            def __init__(self, page):
+                super().__init__()
+                self.fields, self.select = [], None
+                self.feed(page)
+            def handle_starttag(self, tag, attrs):
+                a = dict(attrs)
+                if tag == 'input' and (a['type'] not in ('radio', 'checkbox') or 'checked' in a):
+                    self.fields.append([a['name'], a['value']])
+                elif tag == 'select':
+                    self.select = a['name']
+                    self.fields.append([self.select, None])
+                elif tag == 'option' and ('selected' in a or self.fields[-1][1] is None):
+                    self.fields[-1] = [self.select, a['value']]
+        post = lambda fields: h.http('POST', path, raw=urllib.parse.urlencode([tuple(f) for f in fields]).encode(), type='application/x-www-form-urlencoded')
+        fields = Form(h.http('GET', path)[1]).fields
+        self.assertGreater(len(fields), 75)
+        self.assertEqual(post(fields)[0], 200)
+        self.assertEqual((h.http('GET', '/v1/recipients/s/preferences'), h.http('GET', '/v1/recipients/s/consents')), (before, ledger))
+        status, page = post([f for f in fields if f[0] != 'channel'])
+        self.assertEqual((status, 'choose at least one way' in page), (400, True))
+        for name, value in (('place.email', '2147483647'), ('place.sms', '-1'), ('max_per_week', '4')):
+            self.assertEqual(post([f for f in fields if f[0] != name] + [[name, value]])[0], 200)
+        self.assertEqual(post([f for f in fields if f[0] != 'max_per_week'] + [['max_per_week', 'abc']])[0], 400)
+        self.assertEqual(post([[f[0], 'off' if f[0].startswith('category.c') else f[1]] for f in fields])[0], 200)
+        self.assertEqual({k: v for k, v in h.http('GET', '/v1/recipients/s/preferences')[1]['categories'].items() if v}, {'onboarding': True, 'news': True})
+
     def test_the_order_of_channels_is_chosen_on_the_page_and_pending_messages_follow_it(self):
         h = self.start(categories=CATEGORIES, quiet_hours={'blackout': ['2020-01-01']})
         h.settled(h.send(person('o', channels=['email', 'sms', 'in_app']), channels=['email']))
@@ -84,7 +120,7 @@ class Preferences(FlowTest):
         self.assertEqual(order(), ['in_app', 'email', 'sms'])
         self.assertEqual([(d['channel'], d['status'], d['next_attempt_at']) for d in h.message(pending)['deliveries']], [('in_app', 'scheduled', '2030-01-01T00:00:00Z')])
         self.assertEqual([d['channel'] for d in h.message(both)['deliveries']], ['sms', 'in_app'])
-        self.assertEqual(h.gate(pending, 'preference', 'in_app')[0]['detail']['instead_of'], 's')
+        self.assertEqual(h.gate(pending, 'preference', 'in_app')[0]['detail']['instead_of'], 'sms')
         page = h.http('GET', path)[1]
         self.assertLess(page.index('value="in_app"'), page.index('value="email"'))
         post(('channel', 'in_app'), ('place.in_app', '3'), ('channel', 'email'), ('place.email', '2'), ('place.sms', '3'))

@@ -56,6 +56,13 @@ class Times(FlowTest):
             self.assertTrue(all(datetime.timedelta(hours=third) <= w <= datetime.timedelta(hours=third + 1) for w in waits), waits)
             self.assertGreater(len(set(waits)), 1)
 
+    def test_the_spread_ends_before_the_window_closes(self):
+        clock = lambda hours: (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=hours)).strftime('%Y-%m-%dT%H:00:00Z')
+        h = self.start(categories=CATEGORIES, quiet_hours={'spread': '12h'}, windows=[{'channels': ['email'], 'from': clock(3)[11:16], 'to': clock(4)[11:16]}])
+        waits = [h.reason(h.send(person('s%d' % i), channels=['email'], priority=['high', 'normal', 'low'][i % 3]), 'quiet_hours')['next_attempt_at'] for i in range(12)]
+        self.assertTrue(all(utc(clock(3)) <= utc(w) < utc(clock(4)) for w in waits), waits)
+        self.assertGreater(len(set(waits)), 6)
+
     def test_the_shipped_holidays_hold_by_region(self):
         holidays = os.path.join(ROOT, 'schedules/holidays/dach.yaml')
         h = self.start(categories=CATEGORIES, quiet_hours={'holidays': {'region': 'DE-BY', 'file': holidays}})
@@ -112,6 +119,9 @@ class Times(FlowTest):
         at = {m.recipient.split('@')[0]: m.at for m in h.smtp.received}
         first, last = min(at.values()), max(at.values())
         self.assertGreater(last - first, 60 / 20 - 1)
+        partition = {m['recipient']: m['id'][:2] for m in (h.message(id) for id in late)}
+        served = [partition[n] for n in sorted(partition, key=at.get)]
+        self.assertGreater(len(set(served[:len(served) // 2])), len(set(served)) * 2 // 3)  # none waits for another to be empty
         self.assertLess(sum(at[n] < max(at['h%d' % i] for i in range(30)) for n in at if n.startswith('n')), 20)
         self.assertLess(at['fresh'], sorted(at[n] for n in at if n.startswith('n'))[-10])
 
