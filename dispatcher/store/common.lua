@@ -111,6 +111,8 @@ local function finish(mid, L, code, reason, keep, next, ret, ret_events, known, 
   local s = P..'s:'..mid
   local d = known or state(mid, L)
   local st, rid, q, h, lane, u, n, at = d.st, d.rid, d.q, d.h, d.lane, d.u, d.n, d.at
+  -- what may have arrived stays unknown, whatever ends the next try, and is not repeated on another channel
+  if d.maybe and code ~= 'T' then code, reason, next = 'U', 'outcome_unknown', false end
   if st == 's' then call('ZREM', P..'due:'..L..lane, mid)
   elseif leases then leases[#leases + 1] = mid..L
   else call('ZREM', P..'lease', mid..L) end
@@ -133,16 +135,16 @@ local function finish(mid, L, code, reason, keep, next, ret, ret_events, known, 
   return N
 end
 
--- Cancels what can still be stopped of a message.  Returns cancelled, in flight, other final deliveries.
+-- Cancels what can still be stopped of a message.  Returns cancelled, in flight (or perhaps sent before), other final deliveries.
 local function stop(mid, letters, code, reason, ret, ret_events)
   local s, stopped, flying, ended = P..'s:'..mid, 0, 0, 0
   for L in string.gmatch(call('HGET', s, 'h') or '', '.') do
-    local st = call('HGET', s, L..'s')
+    local st, maybe = unpack(call('HMGET', s, L..'s', L..'m'))
     if st and string.find(letters, L, 1, true) then
       if st == 's' or st == 'c' or st == 'a' then
         finish(mid, L, code, reason, false, false, ret, ret_events)
         trace(mid, L, 'outcome', code == 'X' and 'cancelled' or 'superseded', '{"reason":"'..reason..'"}')
-        stopped = stopped + 1
+        if maybe then flying = flying + 1 else stopped = stopped + 1 end
       elseif st == 'k' then flying = flying + 1
       else ended = ended + 1 end
     end

@@ -25,13 +25,13 @@ for _, mid in ipairs(call('ZRANGE', P..'p:'..rid, 0, -1)) do
   if mcat and not string.find(ARGV[11], ','..mcat..',', 1, true) and (cat == '*' or cat == mcat) then
     local done, open = {}, 0
     for L in string.gmatch(h, '.') do
-      local st = call('HGET', s, L..'s')
+      local st, maybe = unpack(call('HMGET', s, L..'s', L..'m'))
       local covered = st and (ch == '*' or ch == L) and consent(rid, mcat, L) == 'w'
       if covered and (st == 's' or st == 'c' or st == 'a') then
         -- a first strategy goes on to a channel that the withdrawal leaves open
         finish(mid, L, 'P', 'opted_out', false, ch ~= '*', ret, ret_events)
         trace(mid, L, 'consent', 'suppressed', '{"category":"'..mcat..'","state":"withdrawn","withdrawn_while":"pending"}')
-        done[#done + 1] = L
+        if maybe then flying[#flying + 1] = mid else done[#done + 1] = L end
       elseif covered and st == 'k' then flying[#flying + 1] = mid end
     end
     for L in string.gmatch(h, '.') do

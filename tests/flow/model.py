@@ -126,11 +126,13 @@ class Model:
                 best = entry
         return best[0] if best else None
 
-    def change_consent(self, who, category, channel, state, at):
+    def change_consent(self, who, category, channel, state, at, now):
         """What the receipt must name as cancelled: messages that have ended with it, else single deliveries."""
         person, key = self.people[who], (category, channel)
         person.seq += 1
-        person.consents[key] = (state, at, person.seq)
+        held = person.consents.get(key)
+        if not held or at > held[1] or (at == held[1] and (state == 'withdrawn' or held[0] != 'withdrawn')):
+            person.consents[key] = (state, at, person.seq)
         cancelled = []
         for m in self.pending(who) if state == 'withdrawn' else []:
             name = m.fields['category']
@@ -139,7 +141,7 @@ class Model:
             done = []
             for d in m.open():
                 if channel in ('*', d.channel) and self.consent(who, name, d.channel) == 'withdrawn':
-                    self.end(m, d, 'suppressed', 'opted_out', channel != '*', at)
+                    self.end(m, d, 'suppressed', 'opted_out', channel != '*', now)
                     done.append(d.channel)
             if done:
                 cancelled += [m.id] if not m.open() else ['%s-%s' % (m.id, LETTERS[c]) for c in done]

@@ -350,6 +350,25 @@ class Outcomes(FlowTest):
         self.assertEqual(h.gate(ids[0], 'expiry')[0]['detail']['max_lateness_ms'], 2000)
         self.assertEqual(h.settled(h.send('l', channels=['email']))['status'], 'sent')
 
+    def test_what_may_have_arrived_is_never_called_cancelled_or_expired(self):
+        answers = {'BODY': HANG}
+        smtp = SmtpServer(script=lambda verb, arg, session: answers.get(verb))
+        h = self.start('--role', 'api', smtp=smtp, worker={'lease': '1s'})
+        worker = h.start('--role', 'worker', wait=False)
+        ids = [h.send(person('m%d' % i), 'order-update', channels=['email'], category='account', **more) for i, more in enumerate(({}, {'ttl': '8s'}))]
+        h.until(lambda: len(smtp.received) == 2)
+        worker.kill()
+        worker.wait()
+        h.processes.remove(worker)
+        h.start('--role', 'worker', wait=False)
+        for id in ids:
+            h.reason(id, 'outcome_unknown')
+        self.assertEqual(h.cli_json('cancel', ids[0])['in_flight'], [ids[0]])
+        for id in ids:
+            d = h.settled(id, 20)['deliveries'][0]
+            self.assertEqual((d['status'], d['reason']), ('unknown', 'outcome_unknown'))
+        self.assertEqual(len(smtp.received), 2)
+
     def test_mails_that_failed_for_a_while_count_and_are_forgotten_again(self):
         full = {'now': True}
         smtp = SmtpServer(script=lambda verb, arg, session: ('452 4.2.2 mailbox full' if arg.startswith('full') else '451 4.7.1 try again' if arg.startswith('grey') else None)
