@@ -1,12 +1,12 @@
 /*
  * One delivery through its steps:
  *
- *   claimed ─▶ start ─▶ (outbox) ─▶ look up ─▶ admit ─▶ (account) ─▶ (place) ─▶ send
- *                │                     │         │          │                    │
- *                ├── expired, late,    ├─ suppr. ├── not wanted, not now         ▼
- *                │   no address        │         │          │     asked: commit ─▶ go ─▶ outcome
- *                ▼                     ▼         ▼          ▼        └── stopped ──┐       │
- *              settle ◀────────────────┴─────────┴──────────┴──────────────────────┴───────┘ ─▶ freed
+ *   claimed ─▶ start ─▶ look up ─▶ (outbox) ─▶ admit ─▶ (account) ─▶ (place) ─▶ send
+ *                │         │            │          │         │                    │
+ *                │  expired, late, no address,     │         │                    ▼
+ *                │  suppressed          │    not wanted,     │      asked: commit ─▶ go ─▶ outcome
+ *                ▼         ▼            ▼    not now         ▼         └── stopped ──┐       │
+ *              settle ◀────┴────────────┴──────────┴─────────┴───────────────────────┴───────┘ ─▶ freed
  *
  * When an answer does not come (Redis is gone) the delivery is dropped where it
  * stands: its lease runs out and another worker has it.  Only a result that
@@ -109,27 +109,7 @@ static bool begin(struct delivery *d)
     return false;
 }
 
-void delivery_start(struct delivery *d)
-{
-    if (!begin(d))
-        return;
-    if (d->channel != CHANNEL_IN_APP && !address_of(d)) {
-        report_fact(&d->report, "address", "suppressed", "{\"needs\":\"%s\",\"recipient_known\":%s}",
-                    d->channel == CHANNEL_EMAIL ? "email" : "phone", d->profile ? "true" : "false");
-        end_unsent(d, 'P', "no_address", true);
-        return;
-    }
-    if (!outbox_configured(worker_outbox(d->worker), d->channel)) {
-        report_fact(&d->report, "address", "pass", NULL);
-        report_fact(&d->report, "provider", "failed", "{\"detail\":\"no provider is configured for %s\"}",
-                    channel_name(d->letter));
-        end_unsent(d, 'F', "provider_unavailable", true);
-        return;
-    }
-    outbox_push(worker_outbox(d->worker), d->channel, d->lane, d);
-}
-
-/* ---------------------------------------------------------------- admit */
+/* ---------------------------------------------------------------- suppression */
 
 static void on_suppressed(void *arg, bool ok, const char *entry, int soft)
 {
@@ -158,47 +138,62 @@ static void ask_suppression(struct delivery *d)
     store_suppressed(service_of(d)->store, tombstone, on_suppressed, d);
 }
 
-static void ask_admission(struct delivery *d)
-{
-    d->phase = BATCH_ADMIT;
-    d->answers = 1;
-    render_delivery(service_of(d), d->message, d->letter, d->body, d->profile, &d->category, &d->made);
-    worker_batch(d->worker, BATCH_ADMIT, d);
-}
-
 /* Who is suppressed is not admitted, or for a moment their place would keep others out. */
 static void looked_up(struct delivery *d)
 {
     if (d->lost) {
-        leave_outlet(d);
         delivery_free(d);
-        return;
-    }
-    report_fact(&d->report, "address", "pass", NULL);
-    if (d->suppressed) {
-        leave_outlet(d);
+    } else if (d->suppressed) {
+        report_fact(&d->report, "address", "pass", NULL);
         report_fact(&d->report, "suppression", "suppressed", "{\"reason\":%s}", report_quoted(d->suppressed_why));
         end_unsent(d, 'P', "suppressed_address", true);
-        return;
+    } else {
+        d->phase = NOT_BEGUN;
+        worker_queue(d->worker, d);
     }
-    if (d->soft_bounces)
-        report_fact(&d->report, "suppression", "pass", "{\"soft_bounces\":%d}", d->soft_bounces);
-    else
-        report_fact(&d->report, "suppression", "pass", NULL);
-    ask_admission(d);
 }
 
-/* It may have waited for its outlet a while, so it begins anew. */
+void delivery_start(struct delivery *d)
+{
+    if (!begin(d))
+        return;
+    if (d->channel != CHANNEL_IN_APP && !address_of(d)) {
+        report_fact(&d->report, "address", "suppressed", "{\"needs\":\"%s\",\"recipient_known\":%s}",
+                    d->channel == CHANNEL_EMAIL ? "email" : "phone", d->profile ? "true" : "false");
+        end_unsent(d, 'P', "no_address", true);
+        return;
+    }
+    if (!outbox_configured(worker_outbox(d->worker), d->channel)) {
+        report_fact(&d->report, "address", "pass", NULL);
+        report_fact(&d->report, "provider", "failed", "{\"detail\":\"no provider is configured for %s\"}",
+                    channel_name(d->letter));
+        end_unsent(d, 'F', "provider_unavailable", true);
+        return;
+    }
+    d->phase = LOOK_UP;
+    ask_suppression(d);
+    if (d->answers == 0)
+        looked_up(d);
+}
+
+/* ---------------------------------------------------------------- admit */
+
+/* It may have waited for its outlet a while, so it begins anew.  Who was suppressed meanwhile is seen before the final
+ * dot. */
 void delivery_admit(struct delivery *d)
 {
     if (!begin(d))
         return;
-    d->phase = LOOK_UP;
-    d->answers = 0;
-    d->lost = d->suppressed = false;
-    ask_suppression(d);
-    if (d->answers == 0)
-        looked_up(d);
+    report_fact(&d->report, "address", "pass", NULL);
+    if (d->soft_bounces)
+        report_fact(&d->report, "suppression", "pass", "{\"soft_bounces\":%d}", d->soft_bounces);
+    else
+        report_fact(&d->report, "suppression", "pass", NULL);
+    d->phase = BATCH_ADMIT;
+    d->answers = 1;
+    d->lost = false;
+    render_delivery(service_of(d), d->message, d->letter, d->body, d->profile, &d->category, &d->made);
+    worker_batch(d->worker, BATCH_ADMIT, d);
 }
 
 /* ---------------------------------------------------------------- what the gates said */

@@ -267,6 +267,16 @@ void delivery_free(struct delivery *d)
     worker_place_free(w);
 }
 
+static void give_back(struct worker *w);
+
+void worker_queue(struct worker *w, struct delivery *d)
+{
+    outbox_push(w->outbox, d->channel, d->lane, d);
+    if (w->draining) /* it was under way when the end was announced */
+        give_back(w);
+    worker_place_free(w);
+}
+
 /* After an outage the backlog is worked off at a rate of its own, and what is due now goes beside it. */
 static void refill_late(struct worker *w)
 {
@@ -311,8 +321,6 @@ static void note_due_any(struct partition *p, int64_t due)
         note_due(p, (enum channel)c, due);
 }
 
-static void give_back(struct worker *w);
-
 static void on_claims(void *arg, bool ok, const struct claims *claims)
 {
     struct claim_job *job = arg;
@@ -341,8 +349,6 @@ static void on_claims(void *arg, bool ok, const struct claims *claims)
             note_due_any(p, clock_now() + (int64_t)(GIVE_AGAIN_MS * clock_rate()));
         for (int i = 0; i < claims->count; i++)
             delivery_start(delivery_new(w, job->partition, &claims->list[i]));
-        if (w->draining) /* it was under way when the end was announced */
-            give_back(w);
     }
     worker_place_free(w);
     g_free(job);
@@ -625,7 +631,7 @@ static void drained(struct worker *w)
 
 static bool not_begun(const struct delivery *d)
 {
-    return !d->outlet && d->phase == BATCH_ADMIT && d->answers == 0 && !d->settlement.message;
+    return d->phase == NOT_BEGUN && !d->outlet && !d->settlement.message;
 }
 
 /* Those that still wait in the outbox go back, and are forgotten here. */

@@ -25,8 +25,17 @@ void worker_store_ready(struct worker *, bool ready);
 
 /* ---- between worker.c and delivery.c ---- */
 
-/* LOOK_UP is no batch: the list of suppressed addresses, which live in partitions of their own. */
-enum batch_kind { BATCH_ADMIT, BATCH_ACCOUNT, BATCH_COMMIT, BATCH_SETTLE, BATCH_KINDS, LOOK_UP = BATCH_KINDS };
+/* The last two are no batches: a look at the list of suppressed addresses, which live in partitions of their own, and
+ * the time before anything was asked. */
+enum batch_kind {
+    BATCH_ADMIT,
+    BATCH_ACCOUNT,
+    BATCH_COMMIT,
+    BATCH_SETTLE,
+    BATCH_KINDS,
+    LOOK_UP = BATCH_KINDS,
+    NOT_BEGUN
+};
 
 /* A delivery waits for exactly one thing at a time: its answers (`answers` of them), a place, an outcome. */
 struct delivery {
@@ -77,6 +86,8 @@ struct service *worker_service(struct worker *);
 struct outbox *worker_outbox(struct worker *);
 /* worker_batch: joins the batch of its kind and partition, which is run at the end of this turn of the loop. */
 void worker_batch(struct worker *, enum batch_kind, struct delivery *);
+/* worker_queue: it waits in the outbox for its outlet, or is given back when the worker drains. */
+void worker_queue(struct worker *, struct delivery *);
 /* worker_place_free: an outlet can take another one. */
 void worker_place_free(struct worker *);
 /* worker_journal: keeps a settlement that Redis did not take. */
