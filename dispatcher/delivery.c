@@ -25,7 +25,6 @@
 #include "dispatcher/consent.h"
 #include "dispatcher/erasure.h"
 #include "dispatcher/gates.h"
-#include "dispatcher/policy/times.h"
 #include "dispatcher/worker.h"
 #include "schedules/instant.h"
 
@@ -277,7 +276,7 @@ static void decide(struct delivery *d)
         delivery_free(d);
         return;
     }
-    if (d->verdict.verdict == VERDICT_OK && *gate_account(d)) {
+    if (d->verdict.verdict == VERDICT_OK && *d->account) {
         ask_account(d);
         return;
     }

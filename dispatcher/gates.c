@@ -79,16 +79,7 @@ void fact_expiry(struct delivery *d)
 
 bool gate_preferred(const struct delivery *d)
 {
-    const json_t *channels = json_object_get(d->profile, "channels");
-    json_t *item;
-    size_t i;
-
-    if (!json_is_array(channels))
-        return true;
-    json_array_foreach ((json_t *)channels, i, item)
-        if (json_is_string(item) && channel_letter(json_string_value(item)) == d->letter)
-            return true;
-    return false;
+    return preferences_want(json_object_get(d->profile, "channels"), d->letter);
 }
 
 int64_t gate_pause(const struct delivery *d)
@@ -172,7 +163,8 @@ static void add_rules(const struct delivery *d, struct admission *a, bool accoun
         add_one_rule(d, a, p->n_caps, own_limit(d));
 }
 
-const char *gate_account(const struct delivery *d)
+/* The account, when a rule of accounts counts this delivery. */
+static const char *account_of(const struct delivery *d)
 {
     struct cap_subject subject = subject_of(d);
 
@@ -188,7 +180,7 @@ static struct admission admission_of(const struct delivery *d)
         .message = d->message,
         .recipient = d->recipient,
         .category = d->category.name,
-        .account = gate_account(d),
+        .account = d->account,
         .role = role_of(d),
         .source = text_in(d->body, "source"),
         .letter = d->letter,
@@ -212,6 +204,7 @@ void gate_admission(struct delivery *d, struct batch *batch)
     const char *cause;
 
     take_policy(d);
+    d->account = account_of(d);
     struct admission a = admission_of(d);
     a.later = !gate_preferred(d) || gate_pause(d) ? 'p' : gate_quiet(d, &cause) ? 'q' : 0;
     add_rules(d, &a, false);
@@ -266,8 +259,8 @@ void fact_caps(struct delivery *d, const char *verdict, const char *over, int64_
     g_autoptr(GString) more = g_string_new(NULL);
     char at[32];
 
-    if (*gate_account(d))
-        g_string_append_printf(more, ",\"account\":%s", report_quoted(gate_account(d)));
+    if (*d->account)
+        g_string_append_printf(more, ",\"account\":%s", report_quoted(d->account));
     if (over)
         g_string_append_printf(more, ",\"over\":\"%s\"", over);
     if (over && until)

@@ -27,9 +27,7 @@ int64_t gate_spread(const struct delivery *, int64_t opening);
 /* gate_admission: what the store decides on, as a row of an admit batch.  From here on delivery->policy is the one that
  * question and verdict are about. */
 void gate_admission(struct delivery *, struct batch *);
-/* gate_account: the account whose caps are to be asked behind the person's, "" for none; gate_account_admission:
- * likewise as a row of an account batch. */
-const char *gate_account(const struct delivery *);
+/* gate_account_admission: what the caps of delivery->account decide on, likewise as a row of an account batch. */
 void gate_account_admission(struct delivery *, struct batch *);
 /* gate_counted: keeps what the rules of delivery->verdict had counted, for fact_caps. */
 void gate_counted(struct delivery *);

@@ -16,6 +16,17 @@ int64_t preferences_pause(const json_t *profile)
     return until && instant_parse(&ms, until) == NULL ? ms : 0;
 }
 
+bool preferences_want(const json_t *channels, char letter)
+{
+    json_t *item;
+    size_t i;
+
+    json_array_foreach ((json_t *)channels, i, item)
+        if (json_is_string(item) && channel_letter(json_string_value(item)) == letter)
+            return true;
+    return !json_is_array(channels);
+}
+
 /* ---------------------------------------------------------------- reading */
 
 struct reading {

@@ -17,6 +17,9 @@ void preferences_read(struct service *, const char *recipient, json_fn *, void *
 bool preferences_change(struct service *, const char *recipient, const json_t *wish, const char *source, json_t *errors,
                         json_fn *, void *arg);
 
+/* preferences_want: whether somebody with this list of channels wants to be reached by one; without a list, by all. */
+bool preferences_want(const json_t *channels, char letter);
+
 /* preferences_entry: the newest entry of a ledger that covers a category on all channels, or NULL. */
 const json_t *preferences_entry(const json_t *ledger, const char *category);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "dispatcher/policy/times.h"
+#include "dispatcher/preferences.h"
 #include "schedules/instant.h"
 
 /* One entry of the trace. */
@@ -89,14 +90,9 @@ static const char *replay_consent(const struct fact *f)
 
 static const char *replay_preference(const struct fact *f)
 {
-    const json_t *channels = json_object_get(f->detail, "channels");
-    bool named = !channels;
-    json_t *item;
-    size_t i;
-
-    json_array_foreach ((json_t *)channels, i, item)
-        named |= json_is_string(item) && channel_letter(json_string_value(item)) == channel_letters[f->channel];
-    return !named ? "suppressed" : detail_instant(f, "pause_until") > f->at ? "deferred" : "pass";
+    if (!preferences_want(json_object_get(f->detail, "channels"), channel_letters[f->channel]))
+        return "suppressed";
+    return detail_instant(f, "pause_until") > f->at ? "deferred" : "pass";
 }
 
 static const char *replay_quiet(const struct fact *f)
@@ -124,8 +120,6 @@ static const char *replay_cap(const struct fact *f)
 
     json_array_foreach (json_object_get(f->detail, "rules"), i, rule)
         full |= json_integer_value(json_object_get(rule, "sent")) >= json_integer_value(json_object_get(rule, "max"));
-    if (!json_is_array(json_object_get(f->detail, "rules")))
-        return NULL; /* nothing was decided yet */
     if (!full)
         return "pass";
     for (int c = 0; c <= p->n_caps; c++)

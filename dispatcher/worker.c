@@ -134,7 +134,7 @@ static void run_batch(struct worker *w, int partition, enum batch_kind kind)
 
 void worker_batch(struct worker *w, enum batch_kind kind, struct delivery *d)
 {
-    int partition = kind == BATCH_ACCOUNT ? store_partition(w->service->store, gate_account(d)) : d->partition;
+    int partition = kind == BATCH_ACCOUNT ? store_partition(w->service->store, d->account) : d->partition;
     struct partition *p = &w->partitions[partition];
 
     if (!p->batch[kind])

@@ -61,6 +61,7 @@ struct delivery {
     char suppressed_why[64];
     int soft_bounces;
     struct policy *policy; /* held: what verdict is about */
+    const char *account;   /* in profile; whose caps are asked behind the person's, "" for none */
     struct admitted verdict;
     GString *counted; /* what caps had counted, as JSON; may be NULL */
     int commit;       /* 1 go, 0 stop, -1 expired */

@@ -495,8 +495,7 @@ static json_t *expand_value(struct walk *w, json_t *value, const char *path)
         complain(w, path, what);
         return json_incref(value);
     }
-    json_object_foreach_safe(value, next, key, child)
-    {
+    json_object_foreach_safe (value, next, key, child) {
         g_autofree char *full = *path ? g_strdup_printf("%s.%s", path, key) : g_strdup(key);
         if (!w->why)
             json_object_set_new(value, key, expand_value(w, child, full));

@@ -311,9 +311,9 @@ static void leave_out_the_same(json_t *wish, const json_t *view)
     json_t *wanted = json_object_get(wish, "categories"), *on;
     void *next;
 
-    json_object_foreach_safe(wanted, next, name,
-                             on) if (json_equal(on, json_object_get(json_object_get(view, "categories"), name)))
-        json_object_del(wanted, name);
+    json_object_foreach_safe (wanted, next, name, on)
+        if (json_equal(on, json_object_get(json_object_get(view, "categories"), name)))
+            json_object_del(wanted, name);
     if (json_equal(json_object_get(wish, "channels"), channels))
         json_object_del(wish, "channels");
     if (json_equal(json_object_get(wish, "max_per_week"), json_object_get(view, "max_per_week")))

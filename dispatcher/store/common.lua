@@ -252,7 +252,7 @@ local asked = {}
 local function read_questions(text)
   local list = asked[text]
   if list then return list end
-  list = { oldest = nil }
+  list = {}
   for r, since, next, window, max in string.gmatch(text, '(%d+) (%-?%d+) (%d+) (%d+) (%-?%d+);') do
     list[#list + 1] = { rule = tonumber(r), since_at = tonumber(since), label = (#list > 0 and ',' or '')..r..'=', since = since, next = tonumber(next), window = tonumber(window), max = tonumber(max) }
     if not list.oldest or tonumber(since) < tonumber(list.oldest) then list.oldest = since end
