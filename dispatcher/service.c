@@ -5,9 +5,9 @@
 
 #include "channels/address.h"
 #include "dispatcher/base/log.h"
-#include "dispatcher/base/settings.h"
-#include "dispatcher/lint.h"
-#include "dispatcher/render.h"
+#include "dispatcher/config/settings.h"
+#include "dispatcher/content/lint.h"
+#include "dispatcher/content/render.h"
 
 static struct library *open_library(const struct config *config, char **why)
 {

@@ -7,7 +7,7 @@
 
 #include <ev.h>
 
-#include "dispatcher/base/config.h"
+#include "dispatcher/config/config.h"
 #include "dispatcher/policy/policy.h"
 #include "dispatcher/store/store.h"
 #include "templates/library.h"

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/base/settings.h"
+#include "dispatcher/config/settings.h"
 #include "dispatcher/cli/cli.h"
 
 static gboolean opt_settings;

@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "dispatcher/cli/cli.h"
-#include "dispatcher/replay.h"
+#include "dispatcher/carry/replay.h"
 #include "dispatcher/cli/stream.h"
-#include "dispatcher/intake.h"
+#include "dispatcher/intake/intake.h"
 
 /* ---------------------------------------------------------------- enqueue */
 

@@ -5,12 +5,12 @@
 #include "channels/address.h"
 #include "dispatcher/cli/cli.h"
 #include "dispatcher/cli/stream.h"
-#include "dispatcher/consent.h"
-#include "dispatcher/intake.h"
-#include "dispatcher/message.h"
-#include "dispatcher/erasure.h"
-#include "dispatcher/profile.h"
-#include "dispatcher/recipient.h"
+#include "dispatcher/people/consent.h"
+#include "dispatcher/intake/intake.h"
+#include "dispatcher/intake/message.h"
+#include "dispatcher/people/erasure.h"
+#include "dispatcher/people/profile.h"
+#include "dispatcher/people/recipient.h"
 
 const GOptionEntry recipient_options[] = { { 0 } };
 

@@ -10,7 +10,7 @@
 #include "dispatcher/base/log.h"
 #include "dispatcher/cli/cli.h"
 #include "dispatcher/http/http.h"
-#include "dispatcher/worker.h"
+#include "dispatcher/carry/worker.h"
 
 static char *opt_role;
 static double opt_rate;

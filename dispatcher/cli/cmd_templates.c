@@ -5,9 +5,9 @@
 
 #include "dispatcher/base/clock.h"
 #include "dispatcher/cli/cli.h"
-#include "dispatcher/lint.h"
-#include "dispatcher/preview.h"
-#include "dispatcher/render.h"
+#include "dispatcher/content/lint.h"
+#include "dispatcher/content/preview.h"
+#include "dispatcher/content/render.h"
 #include "schedules/instant.h"
 #include "templates/check.h"
 

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "dispatcher/http/handlers.h"
-#include "dispatcher/intake.h"
+#include "dispatcher/intake/intake.h"
 
 #define NDJSON_MAX 10000
 

@@ -8,8 +8,8 @@
 
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/log.h"
-#include "dispatcher/consent.h"
-#include "dispatcher/render.h"
+#include "dispatcher/people/consent.h"
+#include "dispatcher/content/render.h"
 #include "schedules/instant.h"
 
 static int offset_here(void *arg, int64_t ms)

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "dispatcher/http/pages.h"
-#include "dispatcher/preferences.h"
+#include "dispatcher/people/preferences.h"
 
 #define PLANNED_MAX 5
 

@@ -7,9 +7,9 @@
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/ident.h"
 #include "dispatcher/http/handlers.h"
-#include "dispatcher/policy/times.h"
-#include "dispatcher/intake.h"
-#include "dispatcher/recipient.h"
+#include "dispatcher/policy/hours.h"
+#include "dispatcher/intake/intake.h"
+#include "dispatcher/people/recipient.h"
 #include "schedules/instant.h"
 
 struct question {

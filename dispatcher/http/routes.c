@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "dispatcher/base/clock.h"
-#include "dispatcher/base/settings.h"
+#include "dispatcher/config/settings.h"
 #include "dispatcher/base/token.h"
 #include "dispatcher/http/handlers.h"
 

@@ -14,8 +14,8 @@
 
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
-#include "dispatcher/base/settings.h"
-#include "dispatcher/intake.h"
+#include "dispatcher/config/settings.h"
+#include "dispatcher/intake/intake.h"
 
 #define CONNECTION_TIMEOUT_S 30
 #define CONNECTIONS          2048

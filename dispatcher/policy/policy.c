@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/policy/times.h"
+#include "dispatcher/policy/hours.h"
 
 const char channel_letters[] = "esi";
 

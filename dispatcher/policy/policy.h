@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "dispatcher/base/config.h"
-#include "dispatcher/base/settings.h"
+#include "dispatcher/config/config.h"
+#include "dispatcher/config/settings.h"
 #include "schedules/quiet.h"
 #include "schedules/window.h"
 

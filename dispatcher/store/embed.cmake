@@ -2,7 +2,7 @@
 cmake_minimum_required(VERSION 3.25)
 file(GLOB scripts ${DIR}/*.lua)
 file(READ ${DIR}/common.lua common HEX)
-set(text "#include \"dispatcher/store/script.h\"\n\n")
+set(text "#include \"dispatcher/store/wire/script.h\"\n\n")
 set(rows "")
 foreach(path ${scripts})
   get_filename_component(name ${path} NAME_WE)

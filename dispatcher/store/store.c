@@ -10,8 +10,8 @@
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
-#include "dispatcher/base/settings.h"
-#include "dispatcher/store/server.h"
+#include "dispatcher/config/settings.h"
+#include "dispatcher/store/wire/server.h"
 
 #define CALL_TIMEOUT   5.0
 #define CLOCK_INTERVAL 10.0

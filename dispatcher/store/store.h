@@ -17,11 +17,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "dispatcher/base/config.h"
+#include "dispatcher/config/config.h"
 #include "dispatcher/base/ident.h"
 #include "dispatcher/policy/policy.h"
-#include "dispatcher/store/redis.h"
-#include "dispatcher/store/script.h"
+#include "dispatcher/store/wire/redis.h"
+#include "dispatcher/store/wire/script.h"
 
 #define STORE_SCHEMA 1
 

@@ -13,7 +13,7 @@
 #include <time.h>
 
 #include "dispatcher/base/clock.h"
-#include "dispatcher/render.h"
+#include "dispatcher/content/render.h"
 #include "schedules/instant.h"
 
 static const char *const locales[] = { "en", "de", "pl" };

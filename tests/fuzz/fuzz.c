@@ -178,8 +178,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     return 0;
 }
 #elif defined FUZZ_yaml
-#include "dispatcher/base/settings.h"
-#include "dispatcher/base/yaml.h"
+#include "dispatcher/config/settings.h"
+#include "dispatcher/config/yaml.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {

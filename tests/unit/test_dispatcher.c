@@ -9,9 +9,9 @@
 #include <glib.h>
 
 #include "dispatcher/base/ident.h"
-#include "dispatcher/base/settings.h"
+#include "dispatcher/config/settings.h"
 #include "dispatcher/base/token.h"
-#include "dispatcher/base/yaml.h"
+#include "dispatcher/config/yaml.h"
 #include "dispatcher/policy/policy.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))

@@ -1,0 +1,62 @@
+/*
+ * The way out: providers with their limits, and the deliveries of this worker
+ * that wait for one, in lanes.
+ *
+ * A provider is an outlet here: it has a rate (token bucket), a number of places,
+ * and a breaker that pauses it after a fault, longer each time, and lets one
+ * delivery try when the pause is over.
+ */
+#ifndef DISPATCHER_OUTLETS_OUTBOX_H
+#define DISPATCHER_OUTLETS_OUTBOX_H
+
+#include "channels/channel.h"
+#include "dispatcher/service.h"
+
+struct delivery;
+struct outbox;
+
+struct outlet {
+    struct provider *provider;
+    enum channel channel;
+    char name[64];
+    double rate, tokens, burst; /* per second; rate 0: no limit */
+    double filled_at;           /* loop time */
+    int places;                 /* how many it carries at a time */
+    int taken;                  /* deliveries on their way to or in it */
+    double paused_until;        /* loop time; 0: not */
+    int faults;                 /* in a row */
+    int64_t sent, failed;
+    GQueue ready; /* admitted deliveries that wait for a place */
+};
+
+struct outbox *outbox_open(struct service *);
+void outbox_close(struct outbox *);
+
+/* outbox_capacity: how many deliveries of a channel a worker should hold; 0 while it could not send any. */
+int outbox_capacity(struct outbox *, enum channel);
+/* outbox_configured: whether a channel has any outlet. */
+bool outbox_configured(const struct outbox *, enum channel);
+
+/* outlet_pause_ms: how long it still pauses, 0 for not at all. */
+int64_t outlet_pause_ms(const struct outbox *, const struct outlet *);
+/* outbox_alternative: another outlet of the channel is well. */
+bool outbox_alternative(const struct outbox *, const struct outlet *);
+
+/* outbox_push, outbox_pop: the queue of a channel; high lanes leave first, but every eighth is taken from below. */
+void outbox_push(struct outbox *, enum channel, enum lane, struct delivery *);
+struct delivery *outbox_pop(struct outbox *, enum channel);
+int outbox_waiting(const struct outbox *, enum channel);
+
+/* outbox_take: an outlet that takes one more now (its token is spent, its place counted), or NULL; *again says in how
+ * many seconds to ask again, 0 when a finished delivery will tell. */
+struct outlet *outbox_take(struct outbox *, enum channel, double *again);
+/* outlet_leave: a delivery has left it, with this outcome; NULL when it never got there. */
+void outlet_leave(struct outbox *, struct outlet *, const struct outcome *);
+
+/* outbox_each: all outlets. */
+void outbox_each(struct outbox *, void (*fn)(void *arg, struct outlet *), void *arg);
+
+/* outbox_report: [{"name","channel","paused","in_flight","sent","failed"}] */
+json_t *outbox_report(const struct outbox *);
+
+#endif

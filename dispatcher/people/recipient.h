@@ -1,0 +1,21 @@
+/*
+ * Recipients: people as the doors describe them, checked and brought to one form.
+ */
+#ifndef DISPATCHER_PEOPLE_RECIPIENT_H
+#define DISPATCHER_PEOPLE_RECIPIENT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+/* problem_add: one error of an RFC 9457 problem: {"pointer","detail"}; detail is a format. */
+void problem_add(json_t *errors, const char *pointer, const char *detail, ...) __attribute__((format(printf, 3, 4)));
+
+/* recipient_check: a new object with every field checked and normalised; null fields stay null (they delete).
+ * Complaints go to errors, their pointers behind `at` ("" or "/recipient"); then the result must not be used. */
+json_t *recipient_check(const json_t *in, const char *at, json_t *errors);
+
+/* recipient_merge: the stored profile (text, "" for none) with a patch laid over it (RFC 7396); "" when nothing
+ * changes, else the new text.  replace: the patch is the whole.  free() it. */
+char *recipient_merge(const char *stored, const json_t *patch, bool replace);
+
+#endif

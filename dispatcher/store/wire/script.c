@@ -1,0 +1,178 @@
+#include "dispatcher/store/wire/script.h"
+
+#include <assert.h>
+#include <glib.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dispatcher/base/clock.h"
+#include "dispatcher/base/log.h"
+#include "dispatcher/base/metrics.h"
+
+/* ---------------------------------------------------------------- arguments */
+
+struct args {
+    GString *bytes;
+    GArray *ends; /* size_t: where each argument ends */
+};
+
+struct args *args_new(void)
+{
+    struct args *a = g_new0(struct args, 1);
+
+    a->bytes = g_string_sized_new(1024);
+    a->ends = g_array_new(FALSE, FALSE, sizeof(size_t));
+    return a;
+}
+
+static void args_free(struct args *a)
+{
+    g_string_free(a->bytes, TRUE);
+    g_array_free(a->ends, TRUE);
+    g_free(a);
+}
+
+void args_bytes(struct args *a, const char *bytes, size_t len)
+{
+    g_string_append_len(a->bytes, bytes, (gssize)len);
+    g_array_append_val(a->ends, a->bytes->len);
+}
+
+void args_text(struct args *a, const char *text)
+{
+    args_bytes(a, text, strlen(text));
+}
+
+void args_int(struct args *a, int64_t n)
+{
+    char text[24];
+    args_bytes(a, text, (size_t)snprintf(text, sizeof text, "%" G_GINT64_FORMAT, n));
+}
+
+void args_char(struct args *a, char c)
+{
+    args_bytes(a, &c, 1);
+}
+
+/* ---------------------------------------------------------------- running */
+
+struct known {
+    const struct script_source *source;
+    char sha[41];
+    char label[64];
+};
+
+struct run {
+    struct redis *redis;
+    const struct known *script;
+    char *key;
+    struct args *args;
+    redis_answer_fn *fn;
+    void *arg;
+    bool whole;
+};
+
+static const struct known *find_script(const char *name)
+{
+    static GHashTable *scripts;
+
+    if (!scripts) {
+        scripts = g_hash_table_new(g_str_hash, g_str_equal);
+        for (const struct script_source *s = script_sources; s->name; s++) {
+            struct known *k = g_new0(struct known, 1);
+            g_autofree char *sha = g_compute_checksum_for_data(G_CHECKSUM_SHA1, (const guchar *)s->text, s->len);
+            k->source = s;
+            g_strlcpy(k->sha, sha, sizeof k->sha);
+            snprintf(k->label, sizeof k->label, "script=\"%s\"", s->name);
+            g_hash_table_insert(scripts, (char *)s->name, k);
+        }
+    }
+    const struct known *k = g_hash_table_lookup(scripts, name);
+    assert(k);
+    return k;
+}
+
+static void send_run(struct run *run);
+
+static void on_script(void *arg, const redisReply *reply)
+{
+    struct run *run = arg;
+
+    if (reply && reply->type == REDIS_REPLY_ERROR && g_str_has_prefix(reply->str, "NOSCRIPT") && !run->whole) {
+        run->whole = true;
+        send_run(run);
+        return;
+    }
+    if (reply && reply->type == REDIS_REPLY_ERROR) {
+        log_error("redis.error", "{s:s, s:s}", "script", run->script->source->name, "error", reply->str);
+        reply = NULL;
+    }
+    if (run->fn)
+        run->fn(run->arg, reply);
+    args_free(run->args);
+    g_free(run->key);
+    g_free(run);
+}
+
+/* EVALSHA sha 1 key now real args…, or EVAL with the whole text */
+static void send_run(struct run *run)
+{
+    guint n = run->args->ends->len;
+    const char **argv = g_new(const char *, n + 6);
+    size_t *lens = g_new(size_t, n + 6), start = 0;
+    char now[24], real[24];
+
+    argv[0] = run->whole ? "EVAL" : "EVALSHA";
+    argv[1] = run->whole ? run->script->source->text : run->script->sha;
+    argv[2] = "1";
+    argv[3] = run->key;
+    snprintf(now, sizeof now, "%" G_GINT64_FORMAT, clock_now());
+    snprintf(real, sizeof real, "%" G_GINT64_FORMAT, clock_real());
+    argv[4] = now;
+    argv[5] = real;
+    for (int i = 0; i < 6; i++)
+        lens[i] = strlen(argv[i]);
+    for (guint i = 0; i < n; i++) {
+        size_t end = g_array_index(run->args->ends, size_t, i);
+        argv[i + 6] = run->args->bytes->str + start;
+        lens[i + 6] = end - start;
+        start = end;
+    }
+    metrics_add(METRIC_REDIS_CALLS, run->script->label, 1);
+    redis_call(run->redis, on_script, run, (int)n + 6, argv, lens);
+    g_free(argv);
+    g_free(lens);
+}
+
+void script_run(struct redis *redis, const char *key, const char *name, struct args *args, redis_answer_fn *fn,
+                void *arg)
+{
+    struct run *run = g_new0(struct run, 1);
+
+    *run = (struct run){
+        .redis = redis, .script = find_script(name), .key = g_strdup(key), .args = args, .fn = fn, .arg = arg
+    };
+    send_run(run);
+}
+
+/* ---------------------------------------------------------------- answers */
+
+const redisReply *reply_at(const redisReply *reply, size_t i)
+{
+    return reply && reply->type == REDIS_REPLY_ARRAY && i < reply->elements ? reply->element[i] : NULL;
+}
+
+const char *reply_text(const redisReply *reply, size_t i)
+{
+    const redisReply *r = reply_at(reply, i);
+    return r && (r->type == REDIS_REPLY_STRING || r->type == REDIS_REPLY_STATUS) ? r->str : "";
+}
+
+int64_t reply_int(const redisReply *reply, size_t i)
+{
+    const redisReply *r = reply_at(reply, i);
+
+    if (r && r->type == REDIS_REPLY_INTEGER)
+        return r->integer;
+    return r && r->type == REDIS_REPLY_STRING ? g_ascii_strtoll(r->str, NULL, 10) : 0;
+}

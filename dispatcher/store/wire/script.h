@@ -1,0 +1,37 @@
+/*
+ * The Lua scripts, by name, and the packing of their arguments.
+ *
+ * A script runs in one partition and is safe to repeat, because a lost answer
+ * is an unknown outcome.  Its first two arguments, service and real time, are
+ * put in here, so that no script can forget the clock.
+ */
+#ifndef DISPATCHER_STORE_WIRE_SCRIPT_H
+#define DISPATCHER_STORE_WIRE_SCRIPT_H
+
+#include <stdint.h>
+
+#include "dispatcher/store/wire/redis.h"
+
+struct script_source {
+    const char *name, *text;
+    size_t len;
+};
+extern const struct script_source script_sources[]; /* name NULL at the end */
+
+struct args;
+struct args *args_new(void);
+void args_text(struct args *, const char *);
+void args_bytes(struct args *, const char *, size_t len);
+void args_int(struct args *, int64_t);
+void args_char(struct args *, char);
+
+/* script_run: takes the args; an answer that is an error is logged and becomes NULL.  A script that Redis has forgotten
+ * is sent again, whole, once. */
+void script_run(struct redis *, const char *key, const char *name, struct args *, redis_answer_fn *, void *arg);
+
+/* Reading answers: text is "" and numbers are 0 where something else stands. */
+const char *reply_text(const redisReply *, size_t i);
+int64_t reply_int(const redisReply *, size_t i);
+const redisReply *reply_at(const redisReply *, size_t i);
+
+#endif
