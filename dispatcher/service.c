@@ -4,26 +4,12 @@
 #include <string.h>
 
 #include "channels/address.h"
-#include "dispatcher/base/log.h"
 #include "dispatcher/config/settings.h"
-#include "dispatcher/content/lint.h"
-#include "dispatcher/content/render.h"
 
-static struct library *open_library(const struct config *config, char **why)
+struct library *service_library(const struct service *s, char **why)
 {
-    g_autofree char *dir = config_path(config, config->root, "templates");
-    return library_open(dir, setting_text(config->root, "defaults.locale"), &render_hooks, why);
-}
-
-static void log_finding(void *arg, bool error, const char *place, const char *what)
-{
-    if (error)
-        log_error("template.broken", "{s:s, s:s}", "place", place, "what", what);
-}
-
-void service_lint(const struct service *s, struct library *library)
-{
-    lint_templates(s, library, NULL, log_finding, NULL);
+    g_autofree char *dir = config_path(s->config, s->config->root, "templates");
+    return library_open(dir, setting_text(s->config->root, "defaults.locale"), s->hooks, why);
 }
 
 static char *take_config(struct service *s, struct config *config)
@@ -51,18 +37,20 @@ static char *take_config(struct service *s, struct config *config)
     return NULL;
 }
 
-struct service *service_open(struct ev_loop *loop, const char *file, bool need_templates, char **why)
+struct service *service_open(struct ev_loop *loop, const char *file, const struct library_hooks *hooks,
+                             bool need_templates, char **why)
 {
     struct service *s = g_new0(struct service, 1);
 
     s->loop = loop;
+    s->hooks = hooks;
     *why = NULL;
     if ((s->config = config_load(file, why)) && (s->policy = policy_new(s->config, why)))
         *why = take_config(s, s->config);
-    if (!*why && !(s->library = open_library(s->config, why)) && !need_templates)
+    if (!*why && !(s->library = service_library(s, why)) && !need_templates)
         g_clear_pointer(why, g_free);
     if (!*why) {
-        s->built_in = library_built_in(s->default_locale, &render_hooks);
+        s->built_in = library_built_in(s->default_locale, hooks);
         return s;
     }
     service_close(s);
@@ -89,42 +77,6 @@ void service_close(struct service *s)
     g_free(s->from);
     g_free(s->default_locale);
     g_free(s);
-}
-
-static void reload_templates(struct service *s)
-{
-    char *why = NULL;
-    struct library *fresh = open_library(s->config, &why);
-
-    if (!fresh) {
-        log_error("reload.kept", "{s:s, s:s}", "what", "templates", "why", why);
-        g_free(why);
-        return;
-    }
-    service_lint(s, fresh);
-    if (s->library)
-        library_adopt(fresh, s->library);
-    s->library = fresh;
-}
-
-void service_reload(struct service *s)
-{
-    char *why = NULL;
-    struct config *config = config_load(strcmp(s->config->file, "(built-in)") == 0 ? NULL : s->config->file, &why);
-    struct policy *policy = config ? policy_new(config, &why) : NULL;
-
-    if (policy) {
-        policy_free(s->policy);
-        s->policy = policy;
-        config_free(config); /* what needs a restart stays as it was */
-        log_info("reload.done", "{s:s}", "what", "policy");
-    } else {
-        log_error("reload.kept", "{s:s, s:s}", "what", "policy", "why", why);
-        g_free(why);
-        config_free(config);
-    }
-    reload_templates(s);
-    log_info("reload.done", "{s:s}", "what", "templates");
 }
 
 const struct zone *service_account_zone(const struct service *s, const json_t *profile)

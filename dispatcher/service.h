@@ -16,6 +16,7 @@ struct service {
     struct ev_loop *loop;
     struct config *config;
     struct policy *policy;
+    const struct library_hooks *hooks; /* borrowed: how a library reads YAML, prepares mail, finds built-in pages */
     struct library *library;
     struct library *built_in; /* the pages that never fail */
     struct store *store;
@@ -27,17 +28,13 @@ struct service {
 };
 
 /* service_open: without a store.  NULL with *why (to be freed).  need_templates: a missing folder is a fault. */
-struct service *service_open(struct ev_loop *, const char *config_file, bool need_templates, char **why);
+struct service *service_open(struct ev_loop *, const char *config_file, const struct library_hooks *,
+                             bool need_templates, char **why);
+/* service_library: the templates of the configuration, read anew. */
+struct library *service_library(const struct service *, char **why);
 /* service_connect: opens the store and waits until it is ready. */
 bool service_connect(struct service *, double clock_rate, double timeout_s, char **why);
 void service_close(struct service *);
-
-/* service_lint: says in the log what a check finds wrong in templates, and marks them, so that a reload keeps good
- * ones. */
-void service_lint(const struct service *, struct library *);
-
-/* service_reload: policy and templates anew; what is broken keeps what it was, and the log says so. */
-void service_reload(struct service *);
 
 /* service_zone: a recipient's zone, else their account's, else the default.  A name that is none counts as none. */
 const struct zone *service_zone(const struct service *, const json_t *profile);

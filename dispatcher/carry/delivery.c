@@ -22,7 +22,7 @@
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
-#include "dispatcher/people/consent.h"
+#include "dispatcher/people/suppression.h"
 #include "dispatcher/people/erasure.h"
 #include "dispatcher/carry/gates.h"
 #include "dispatcher/carry/worker.h"

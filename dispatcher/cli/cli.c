@@ -1,3 +1,4 @@
+#include "dispatcher/content/render.h"
 #include "dispatcher/cli/cli.h"
 
 #include <curl/curl.h>
@@ -135,7 +136,7 @@ static int run_command(struct cli *c)
     char *why = NULL;
     int status;
 
-    c->service = service_open(c->loop, c->config, false, &why);
+    c->service = service_open(c->loop, c->config, &render_hooks, false, &why);
     if (!c->service || (c->command->needs_store && !service_connect(c->service, 0, CONNECT_TIMEOUT, &why)))
         status = cli_fail("%s", why);
     else

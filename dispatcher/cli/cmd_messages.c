@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher/content/render.h"
 #include "dispatcher/cli/cli.h"
 #include "dispatcher/carry/replay.h"
 #include "dispatcher/cli/stream.h"
@@ -30,7 +31,7 @@ int cmd_enqueue(struct cli *c)
     if (c->argc > 1)
         return cli_usage(c, "one file at a time");
     if (!c->service->library) {
-        struct service *again = service_open(c->loop, c->config, true, &why); /* for its words */
+        struct service *again = service_open(c->loop, c->config, &render_hooks, true, &why); /* for its words */
         service_close(again);
         int status = cli_fail("%s", why ? why : "the templates cannot be read");
         g_free(why);

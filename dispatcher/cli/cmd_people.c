@@ -4,8 +4,10 @@
 
 #include "channels/address.h"
 #include "dispatcher/cli/cli.h"
+#include "dispatcher/base/problem.h"
 #include "dispatcher/cli/stream.h"
-#include "dispatcher/people/consent.h"
+#include "dispatcher/journeys/double_opt_in.h"
+#include "dispatcher/people/suppression.h"
 #include "dispatcher/intake/intake.h"
 #include "dispatcher/intake/message.h"
 #include "dispatcher/people/erasure.h"
@@ -273,7 +275,7 @@ int cmd_consent(struct cli *c)
                   "source", opt_source ? opt_source : "command-line");
     if (opt_at)
         json_object_set_new(entry, "at", json_string(opt_at));
-    if (!consent_change(c->service, c->argv[1], entry, "operator", errors, on_cli_answer, &a))
+    if (!opt_in_change(c->service, c->argv[1], entry, "operator", errors, on_cli_answer, &a))
         return print_errors(errors);
     return print_answer(c, &a);
 }

@@ -11,6 +11,7 @@
 #include "dispatcher/cli/cli.h"
 #include "dispatcher/http/http.h"
 #include "dispatcher/carry/worker.h"
+#include "dispatcher/reload.h"
 
 static char *opt_role;
 static double opt_rate;
@@ -78,7 +79,7 @@ static void on_stop(struct ev_loop *loop, ev_signal *w, int revents)
 static void on_hangup(struct ev_loop *loop, ev_signal *w, int revents)
 {
     struct serving *s = w->data;
-    service_reload(s->cli->service);
+    reload(s->cli->service);
 }
 
 static void on_published(void *arg, const char *name, const char *message)
@@ -104,7 +105,7 @@ static bool start(struct serving *s, char **why)
     bool api = !opt_role || strcmp(opt_role, "worker") != 0, worker = !opt_role || strcmp(opt_role, "api") != 0;
 
     if (c->service->library)
-        service_lint(c->service, c->service->library);
+        reload_lint(c->service, c->service->library);
     else
         log_warn("templates.none", "{s:s}", "why",
                  "the folder of templates cannot be read; no message will be accepted");

@@ -159,7 +159,7 @@ int cmd_template(struct cli *c)
 
     if (!c->service->library) {
         char *why = NULL;
-        service_close(service_open(c->loop, c->config, true, &why));
+        service_close(service_open(c->loop, c->config, &render_hooks, true, &why));
         int status = cli_fail("%s", why ? why : "the templates cannot be read");
         g_free(why);
         return status;

@@ -3,8 +3,10 @@
 
 #include "channels/address.h"
 #include "dispatcher/base/clock.h"
+#include "dispatcher/base/problem.h"
 #include "dispatcher/base/token.h"
-#include "dispatcher/people/consent.h"
+#include "dispatcher/journeys/double_opt_in.h"
+#include "dispatcher/people/suppression.h"
 #include "dispatcher/people/erasure.h"
 #include "dispatcher/http/handlers.h"
 #include "dispatcher/intake/intake.h"
@@ -165,7 +167,7 @@ void post_consent(struct request *r)
 
     if (!body)
         return;
-    if (!consent_change(r->service, r->param[0], body, *r->caller ? r->caller : "api", errors, on_result, r))
+    if (!opt_in_change(r->service, r->param[0], body, *r->caller ? r->caller : "api", errors, on_result, r))
         answer_errors(r, json_incref(errors));
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dispatcher/base/clock.h"
+#include "dispatcher/base/problem.h"
 #include "dispatcher/base/ident.h"
 #include "dispatcher/http/handlers.h"
 #include "dispatcher/policy/hours.h"

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "channels/mime.h"
+#include "dispatcher/base/problem.h"
 #include "dispatcher/people/recipient.h"
 
 struct checking {

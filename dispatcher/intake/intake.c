@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher/base/problem.h"
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
@@ -28,28 +29,6 @@ struct intake {
     intake_fn *fn;
     void *arg;
 };
-
-static const char *const titles[][2] = {
-    { "400", "Bad Request" },       { "401", "Unauthorized" },           { "403", "Forbidden" },
-    { "404", "Not Found" },         { "405", "Method Not Allowed" },     { "409", "Conflict" },
-    { "413", "Content Too Large" }, { "415", "Unsupported Media Type" }, { "422", "Unprocessable Content" },
-    { "429", "Too Many Requests" }, { "503", "Service Unavailable" }
-};
-
-json_t *problem_make(int status, const char *detail, json_t *errors)
-{
-    const char *title = "Error";
-    json_t *problem;
-
-    for (size_t i = 0; i < G_N_ELEMENTS(titles); i++)
-        if (atoi(titles[i][0]) == status)
-            title = titles[i][1];
-    problem =
-        json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", title, "status", status, "detail", detail);
-    if (errors)
-        json_object_set_new(problem, "errors", errors);
-    return problem;
-}
 
 /* ---------------------------------------------------------------- the end */
 

@@ -29,7 +29,4 @@ struct intake_origin {
 /* intake_text: one message as JSON text; the answer comes from the loop, once. */
 void intake_text(struct service *, const char *text, size_t len, const struct intake_origin *, intake_fn *, void *arg);
 
-/* problem_make: an RFC 9457 document; takes errors, which may be NULL. */
-json_t *problem_make(int status, const char *detail, json_t *errors);
-
 #endif

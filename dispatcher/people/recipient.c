@@ -1,11 +1,11 @@
 #include "dispatcher/people/recipient.h"
 
 #include <glib.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "channels/address.h"
+#include "dispatcher/base/problem.h"
 #include "dispatcher/base/ident.h"
 #include "schedules/instant.h"
 #include "schedules/zone.h"
@@ -13,16 +13,6 @@
 
 #define MAX_TEXT       256
 #define MAX_ATTRIBUTES 16384
-
-void problem_add(json_t *errors, const char *pointer, const char *detail, ...)
-{
-    va_list ap;
-
-    va_start(ap, detail);
-    g_autofree char *text = g_strdup_vprintf(detail, ap);
-    va_end(ap);
-    json_array_append_new(errors, json_pack("{s:s, s:s}", "pointer", pointer, "detail", text));
-}
 
 /* Each field: NULL when content and *out set, else a sentence. */
 static const char *take_id(const char *text, json_t **out)

@@ -7,9 +7,6 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* problem_add: one error of an RFC 9457 problem: {"pointer","detail"}; detail is a format. */
-void problem_add(json_t *errors, const char *pointer, const char *detail, ...) __attribute__((format(printf, 3, 4)));
-
 /* recipient_check: a new object with every field checked and normalised; null fields stay null (they delete).
  * Complaints go to errors, their pointers behind `at` ("" or "/recipient"); then the result must not be used. */
 json_t *recipient_check(const json_t *in, const char *at, json_t *errors);

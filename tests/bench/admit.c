@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher/content/render.h"
 #include "dispatcher/base/clock.h"
 #include "dispatcher/service.h"
 
@@ -292,7 +293,7 @@ int main(int argc, char **argv)
 
     if (!g_file_set_contents(file, text, -1, NULL))
         fail(g_strerror(errno));
-    struct service *opened = service_open(ev_default_loop(0), file, false, &why);
+    struct service *opened = service_open(ev_default_loop(0), file, &render_hooks, false, &why);
     if (!opened || !service_connect(opened, 0, 20, &why))
         fail(why);
     service = *opened;

@@ -84,7 +84,7 @@ int main(int argc, char **argv)
 {
     char *why = NULL;
     int n = argc == 4 ? atoi(argv[3]) : 0;
-    struct job j = { .service = n > 0 ? service_open(NULL, argv[1], true, &why) : NULL };
+    struct job j = { .service = n > 0 ? service_open(NULL, argv[1], &render_hooks, true, &why) : NULL };
 
     if (!j.service)
         fail(why ? why : "usage: bench_render CONFIG DATA.json MAILS");
