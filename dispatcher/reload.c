@@ -3,6 +3,7 @@
 #include <glib.h>
 #include <string.h>
 
+#include "dispatcher/policy/policy_load.h"
 #include "dispatcher/base/log.h"
 #include "dispatcher/content/lint.h"
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "channels/address.h"
+#include "dispatcher/policy/policy_load.h"
 #include "dispatcher/config/settings.h"
 
 struct library *service_library(const struct service *s, char **why)

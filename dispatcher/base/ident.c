@@ -4,6 +4,8 @@
 #include <glib.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "dispatcher/base/vocab.h"
 #include <sys/random.h>
 
 static const char base32[] = "0123456789abcdefghjkmnpqrstvwxyz";
@@ -66,25 +68,4 @@ bool ident_good(const char *id)
         if (!g_ascii_isalnum(*id) && !strchr("._~@+-", *id))
             return false;
     return true;
-}
-
-static const struct {
-    char letter;
-    const char *name;
-} channels[] = { { 'e', "email" }, { 's', "sms" }, { 'i', "in_app" } };
-
-const char *channel_name(char letter)
-{
-    for (size_t i = 0; i < G_N_ELEMENTS(channels); i++)
-        if (channels[i].letter == letter)
-            return channels[i].name;
-    return NULL;
-}
-
-char channel_letter(const char *name)
-{
-    for (size_t i = 0; i < G_N_ELEMENTS(channels); i++)
-        if (strcmp(channels[i].name, name) == 0)
-            return channels[i].letter;
-    return 0;
 }

@@ -31,8 +31,4 @@ bool ident_delivery(const char *delivery, char message[static MESSAGE_ID_SIZE], 
 /* ident_good: an id from outside (recipient, …): 1 to 128 of letters, digits and . _ ~ @ + - */
 bool ident_good(const char *id);
 
-/* Channels by letter and name; NULL and 0 for none. */
-const char *channel_name(char letter);
-char channel_letter(const char *name);
-
 #endif

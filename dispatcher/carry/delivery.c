@@ -20,6 +20,7 @@
 
 #include "channels/address.h"
 #include "dispatcher/base/clock.h"
+#include "dispatcher/base/vocab.h"
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/people/suppression.h"

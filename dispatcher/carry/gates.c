@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/policy/hours.h"
+#include "dispatcher/policy/reach.h"
 #include "dispatcher/people/preferences.h"
 #include "schedules/instant.h"
 

@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-#include "dispatcher/policy/hours.h"
+#include "dispatcher/base/vocab.h"
+#include "dispatcher/policy/reach.h"
 #include "dispatcher/people/preferences.h"
 #include "schedules/instant.h"
 
@@ -155,7 +156,7 @@ static bool read_fact(struct fact *f, const json_t *item)
     f->recorded = json_string_value(json_object_get(item, "verdict"));
     if (!at || !letter || instant_parse(&f->at, at) != NULL)
         return false;
-    f->channel = (enum channel)(strchr(channel_letters, letter) - channel_letters);
+    f->channel = channel_of(letter);
     return true;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dispatcher/base/vocab.h"
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
@@ -217,7 +218,7 @@ static struct delivery *delivery_new(struct worker *w, int partition, const stru
     d->partition = partition;
     g_strlcpy(d->message, c->message, sizeof d->message);
     d->letter = c->letter;
-    d->channel = (enum channel)(strchr(channel_letters, c->letter) - channel_letters);
+    d->channel = channel_of(c->letter);
     d->accepted_kind = c->kind;
     d->accepted_lane = c->lane;
     d->attempts = c->attempts;
@@ -301,7 +302,7 @@ static void count_late(struct worker *w, struct partition *p, const struct claim
         w->late[c] += MAX(p->late[c], 0);
     for (int i = 0; i < claims->count; i++)
         if (claims->list[i].lane > LANE_HIGH && claims->list[i].due <= before)
-            w->late[strchr(channel_letters, claims->list[i].letter) - channel_letters] -= 1;
+            w->late[channel_of(claims->list[i].letter)] -= 1;
 }
 
 struct claim_job {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "dispatcher/base/clock.h"
+#include "dispatcher/base/vocab.h"
 #include "dispatcher/cli/cli.h"
 
 static gboolean opt_watch;

@@ -75,7 +75,7 @@ static json_t *sample_of(struct previewing *p, const char *channel, const char *
     return sample;
 }
 
-static json_t *channel_of(struct previewing *p, const char *channel)
+static json_t *preview_of(struct previewing *p, const char *channel)
 {
     g_auto(GStrv) locales = template_locales(p->t);
     json_t *samples = json_array();
@@ -94,7 +94,7 @@ static void on_template(void *arg, struct template *t)
     p->t = t;
     for (const struct channel_parts *c = channel_parts; c->channel && !fault; c++)
         if (template_has_channel(t, c->channel))
-            json_array_append_new(channels, channel_of(p, c->channel));
+            json_array_append_new(channels, preview_of(p, c->channel));
     json_array_append_new(p->list, json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "name", template_name(t), "description",
                                              description ? description : "", "category",
                                              category ? category : "no category", "version", template_version(t),

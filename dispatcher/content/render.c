@@ -7,6 +7,7 @@
 #include "channels/gsm.h"
 #include "channels/in_app.h"
 #include "channels/mime.h"
+#include "dispatcher/base/vocab.h"
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/token.h"
 #include "dispatcher/config/yaml.h"

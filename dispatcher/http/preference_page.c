@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "dispatcher/http/pages.h"
+#include "dispatcher/base/vocab.h"
 #include "dispatcher/people/preferences.h"
 
 #define PLANNED_MAX 5

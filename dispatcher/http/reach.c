@@ -5,10 +5,11 @@
 #include <string.h>
 
 #include "dispatcher/base/clock.h"
+#include "dispatcher/base/vocab.h"
 #include "dispatcher/base/problem.h"
 #include "dispatcher/base/ident.h"
 #include "dispatcher/http/handlers.h"
-#include "dispatcher/policy/hours.h"
+#include "dispatcher/policy/reach.h"
 #include "dispatcher/intake/intake.h"
 #include "dispatcher/people/recipient.h"
 #include "schedules/instant.h"
@@ -24,7 +25,7 @@ static void on_profile(void *arg, const char *text)
     const struct service *s = q->request->service;
     const struct category *category = policy_category(s->policy, q->category);
     json_auto_t *profile = text && *text ? json_loads(text, 0, NULL) : NULL;
-    struct reach reach = { category, (enum channel)(strchr(channel_letters, q->letter) - channel_letters),
+    struct reach reach = { category, channel_of(q->letter),
                            service_zone(s, profile), service_region(profile) };
     int64_t now = clock_now();
     const char *cause;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher/base/vocab.h"
 #include "dispatcher/base/problem.h"
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/log.h"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "channels/mime.h"
+#include "dispatcher/base/vocab.h"
 #include "dispatcher/base/problem.h"
 #include "dispatcher/intake/attachment.h"
 #include "dispatcher/people/recipient.h"

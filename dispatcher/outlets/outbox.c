@@ -5,6 +5,7 @@
 
 #include "channels/email.h"
 #include "channels/sms.h"
+#include "dispatcher/base/vocab.h"
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/config/settings.h"

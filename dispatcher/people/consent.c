@@ -3,6 +3,7 @@
 #include <glib.h>
 #include <string.h>
 
+#include "dispatcher/base/vocab.h"
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/problem.h"
 #include "dispatcher/people/entry.h"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "channels/address.h"
+#include "dispatcher/base/vocab.h"
 #include "dispatcher/base/problem.h"
 #include "dispatcher/base/ident.h"
 #include "schedules/instant.h"

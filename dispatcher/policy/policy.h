@@ -9,23 +9,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "dispatcher/base/vocab.h"
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/settings.h"
 #include "schedules/quiet.h"
 #include "schedules/window.h"
 
-enum kind { KIND_TRANSACTIONAL, KIND_SERVICE, KIND_MARKETING };
 enum consent_rule { CONSENT_NONE, CONSENT_OPT_OUT, CONSENT_OPT_IN, CONSENT_DOUBLE_OPT_IN };
 enum quiet_action { QUIET_IGNORE, QUIET_DEFER, QUIET_DROP };
 enum late { LATE_SEND, LATE_DROP, LATE_NEXT_WINDOW };
 enum over { OVER_DROP, OVER_DEFER, OVER_NEXT_CHANNEL };
-enum lane { LANE_HIGH, LANE_NORMAL, LANE_LOW, LANES };
-
-#define KIND_LETTERS "tsm"
-
-#define CHANNEL_COUNT 3
-enum channel { CHANNEL_EMAIL, CHANNEL_SMS, CHANNEL_IN_APP };
-extern const char channel_letters[CHANNEL_COUNT + 1]; /* "esi" */
 
 struct category {
     char *name;
@@ -103,8 +96,6 @@ struct policy {
     int inbox_max;
 };
 
-/* policy_new: NULL with *why = "FILE:LINE: what" (to be freed). */
-struct policy *policy_new(const struct config *, char **why);
 /* policy_hold: one more who calls policy_free, which frees when the last one has: verdicts name rules by number, so a
  * question and its answer are about the same policy, whatever is reloaded in between. */
 struct policy *policy_hold(struct policy *);
@@ -112,9 +103,8 @@ void policy_free(struct policy *);
 
 const struct category *policy_category(const struct policy *, const char *name);
 
-/* Lists of kinds and of channels as bits; a missing one stands for service and marketing, and for email and sms. */
-unsigned policy_kind_bits(const json_t *list);
-unsigned policy_channel_bits(const json_t *list);
+/* policy_category_free: for the hash table. */
+void policy_category_free(void *category);
 
 /* A delivery as caps see it: kind and lane as it was accepted, by which the history knows it. */
 struct cap_subject {

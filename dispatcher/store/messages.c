@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher/base/vocab.h"
 #include "dispatcher/base/clock.h"
 #include "schedules/instant.h"
 

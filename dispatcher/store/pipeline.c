@@ -1,3 +1,4 @@
+#include "dispatcher/base/vocab.h"
 #include "dispatcher/store/store.h"
 
 #include <assert.h>

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "dispatcher/base/vocab.h"
 #include "dispatcher/config/config.h"
 #include "dispatcher/base/ident.h"
 #include "dispatcher/policy/policy.h"

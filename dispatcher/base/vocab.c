@@ -1,0 +1,58 @@
+#include "dispatcher/base/vocab.h"
+
+#include <assert.h>
+#include <string.h>
+
+const struct channel_row channel_rows[] = {
+    [CHANNEL_EMAIL] = { "email", 'e', "email" },
+    [CHANNEL_SMS] = { "sms", 's', "phone" },
+    [CHANNEL_IN_APP] = { "in_app", 'i', NULL },
+};
+const char channel_letters[] = "esi";
+const char *const channel_names[] = { "email", "sms", "in_app", NULL };
+const char *const kind_names[] = { "transactional", "service", "marketing", NULL };
+const char *const lane_names[] = { "high", "normal", "low", NULL };
+
+const char *channel_name(char letter)
+{
+    for (int c = 0; c < CHANNEL_COUNT; c++)
+        if (channel_rows[c].letter == letter)
+            return channel_rows[c].name;
+    return NULL;
+}
+
+char channel_letter(const char *name)
+{
+    unsigned c = word_index(channel_names, name);
+    return c < CHANNEL_COUNT ? channel_rows[c].letter : 0;
+}
+
+enum channel channel_of(char letter)
+{
+    const char *at = letter ? strchr(channel_letters, letter) : NULL;
+
+    assert(at);
+    return (enum channel)(at - channel_letters);
+}
+
+unsigned word_index(const char *const *names, const char *name)
+{
+    unsigned i = 0;
+
+    while (names[i] && strcmp(names[i], name) != 0)
+        i++;
+    return i;
+}
+
+unsigned word_bits(const char *const *names, const json_t *list, unsigned fallback)
+{
+    unsigned bits = 0;
+    json_t *item;
+    size_t i;
+
+    if (!list)
+        return fallback;
+    json_array_foreach ((json_t *)list, i, item)
+        bits |= 1u << word_index(names, json_string_value(item));
+    return bits;
+}

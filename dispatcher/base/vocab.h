@@ -1,0 +1,41 @@
+/*
+ * The words that the contract fixes and every room uses: kinds of messages,
+ * priorities (lanes), channels.  Each is an enum, a name outside and a letter in
+ * Redis; here is the one place where they meet.
+ */
+#ifndef DISPATCHER_BASE_VOCAB_H
+#define DISPATCHER_BASE_VOCAB_H
+
+#include <jansson.h>
+
+enum kind { KIND_TRANSACTIONAL, KIND_SERVICE, KIND_MARKETING, KINDS };
+#define KIND_LETTERS "tsm"
+
+enum lane { LANE_HIGH, LANE_NORMAL, LANE_LOW, LANES };
+
+#define CHANNEL_COUNT 3
+enum channel { CHANNEL_EMAIL, CHANNEL_SMS, CHANNEL_IN_APP };
+
+/* One row a channel. */
+struct channel_row {
+    const char *name;
+    char letter;
+    const char *address; /* the field of a profile that it needs, NULL for none */
+};
+extern const struct channel_row channel_rows[CHANNEL_COUNT];
+extern const char channel_letters[CHANNEL_COUNT + 1]; /* "esi" */
+
+/* Channels by letter and name; NULL and 0 for none. */
+const char *channel_name(char letter);
+char channel_letter(const char *name);
+/* channel_of: the letter must be one. */
+enum channel channel_of(char letter);
+
+extern const char *const kind_names[KINDS + 1], *const lane_names[LANES + 1], *const channel_names[CHANNEL_COUNT + 1];
+
+/* word_index: where a name stands in a list (NULL at the end), its length when nowhere. */
+unsigned word_index(const char *const *names, const char *name);
+/* word_bits: those of a JSON list of names; a missing list gives the fallback. */
+unsigned word_bits(const char *const *names, const json_t *list, unsigned fallback);
+
+#endif
