@@ -69,6 +69,8 @@ void service_close(struct service *s)
     if (!s)
         return;
     store_close(s->store);
+    if (s->turns)
+        g_hash_table_unref(s->turns);
     library_free(s->library);
     library_free(s->built_in);
     policy_free(s->policy);

@@ -20,6 +20,7 @@ struct service {
     struct library *library;
     struct library *built_in; /* the pages that never fail */
     struct store *store;
+    GHashTable *turns; /* of people: people/turn.c */
     char *public_url;
     char *from_name, *from;      /* name may be NULL */
     const char *feedback_sender; /* NULL: no Feedback-ID */

@@ -23,6 +23,7 @@
 #include "dispatcher/base/vocab.h"
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
+#include "dispatcher/base/text.h"
 #include "dispatcher/people/suppression.h"
 #include "dispatcher/people/erasure.h"
 #include "dispatcher/carry/gates.h"
@@ -30,6 +31,8 @@
 #include "schedules/instant.h"
 
 #define ASK_AGAIN_MS 100
+#define UNKNOWN_MS   3600000 /* how long others may know a template or category that this worker does not */
+#define STALE_MS     200     /* of service time: after that a gate may have closed */
 
 static struct service *service_of(const struct delivery *d)
 {
@@ -153,9 +156,28 @@ static void looked_up(struct delivery *d)
     }
 }
 
+/* Half-way through a deploy some workers know a template that others do not: those give it back. */
+static bool unknown_here(struct delivery *d)
+{
+    const char *template = json_string_value(json_object_get(d->body, "template"));
+    const struct library *library = service_of(d)->library;
+    bool known = library && template && library_find(library, template);
+    int64_t since = d->unknown_since ? d->unknown_since : d->now;
+
+    if ((known && d->category_known) || d->now - since > UNKNOWN_MS)
+        return false;
+    if (!d->unknown_since) /* said once, not at each try */
+        report_fact(&d->report, "render", "deferred", "{\"detail\":\"this worker does not know the %s; others may\"}",
+                    known ? "category" : "template");
+    d->unspoken = d->unknown_since != 0;
+    int64_t wait = CLAMP((d->now - since) / 4, 1000, 60000);
+    put_off(d, "template_unknown", clock_now() + (int64_t)((double)wait * MIN(clock_rate(), 60)), false);
+    return true;
+}
+
 void delivery_start(struct delivery *d)
 {
-    if (!begin(d))
+    if (!begin(d) || unknown_here(d))
         return;
     if (d->channel != CHANNEL_IN_APP && !address_of(d)) {
         report_fact(&d->report, "address", "suppressed", "{\"needs\":\"%s\",\"recipient_known\":%s}",
@@ -270,8 +292,20 @@ static void decide_account(struct delivery *d)
     }
 }
 
+/* The store throws an error over this one each time: told, and ended, so that its neighbours go on. */
+static void end_poison(struct delivery *d)
+{
+    leave_outlet(d);
+    report_fact(&d->report, "outcome", "failed", "{\"detail\":\"the store cannot decide about it; its log says why\"}");
+    end_unsent(d, 'F', "provider_unavailable", false);
+}
+
 static void decide(struct delivery *d)
 {
+    if (d->lost && d->poison) {
+        end_poison(d);
+        return;
+    }
     if (d->lost || d->verdict.verdict == VERDICT_GONE) {
         leave_outlet(d);
         delivery_free(d);
@@ -302,7 +336,7 @@ static void decide(struct delivery *d)
         break;
     case VERDICT_WAIT: /* nothing is decided yet, so nothing is told */
         d->unspoken = true;
-        put_off(d, "", clock_now() + (int64_t)(ASK_AGAIN_MS * (1 + 4 * chance()) * clock_rate()), false);
+        put_off(d, d->held_reason, clock_now() + (int64_t)(ASK_AGAIN_MS * (1 + 4 * chance()) * clock_rate()), false);
         break;
     case VERDICT_RENDER:
         fact_passed(d);
@@ -321,9 +355,7 @@ static void settle_sent(struct delivery *d, const struct outcome *o)
 {
     d->settlement =
         (struct settlement){ .final = true, .code = 'T', .burn = true, .keep_cap = true, .sent_at = clock_now() };
-    g_autofree char *ref = g_utf8_make_valid(o->ref, -1); /* what a server says may be anything */
-    *g_utf8_offset_to_pointer(ref, MIN(g_utf8_strlen(ref, -1), 60)) = '\0';
-    g_strlcpy(d->ref, ref, sizeof d->ref);
+    text_cut(d->ref, sizeof d->ref, o->ref, 60); /* what a server says may be anything */
     d->reason[0] = '\0';
     if (d->channel == CHANNEL_IN_APP)
         d->settlement.card = d->made.bytes->str;
@@ -360,10 +392,45 @@ static void on_ask(void *arg)
 
 static void on_done(void *arg, const struct outcome *);
 
+/* As long as the pause of its provider, unless another one can take it now. */
+static int64_t fault_wait(const struct delivery *d)
+{
+    struct outbox *o = worker_outbox(d->worker);
+    return outbox_alternative(o, d->outlet) ? 0 : outlet_pause_ms(o, d->outlet);
+}
+
+void delivery_return(struct delivery *d)
+{
+    int64_t wait = fault_wait(d);
+
+    report_fact(&d->report, "provider", "deferred", "{\"provider\":\"%s\",\"detail\":\"it pauses\"}", d->outlet->name);
+    leave_outlet(d);
+    put_off(d, "provider_unavailable", clock_now() + wait, false);
+}
+
+/* It may have waited for its place: what has closed meanwhile is closed for it too. */
+static bool closed_meanwhile(struct delivery *d)
+{
+    const char *cause;
+
+    if (clock_now() - d->now < STALE_MS)
+        return false;
+    d->now = clock_now();
+    if (!gate_expired(d) && !gate_quiet(d, &cause))
+        return false;
+    leave_outlet(d);
+    if (begin(d))
+        not_now(d);
+    return true;
+}
+
 void delivery_send(struct delivery *d)
 {
     struct timespec now;
     char id[MESSAGE_ID_SIZE + 2];
+
+    if (closed_meanwhile(d))
+        return;
 
     clock_gettime(CLOCK_REALTIME, &now);
     g_snprintf(id, sizeof id, "%s-%c", d->message, d->letter);
@@ -510,13 +577,6 @@ static void unknown(struct delivery *d, const struct outcome *o)
     settle(d);
 }
 
-/* As long as the pause of its provider, unless another one can take it now. */
-static int64_t fault_wait(const struct delivery *d)
-{
-    struct outbox *o = worker_outbox(d->worker);
-    return outbox_alternative(o, d->outlet) ? 0 : outlet_pause_ms(o, d->outlet);
-}
-
 static void take_outcome(struct delivery *d)
 {
     const struct outcome *o = &d->outcome;
@@ -613,6 +673,7 @@ void delivery_answered(struct delivery *d, enum batch_kind kind, bool ok, const 
         return;
     }
     d->lost |= !ok;
+    d->poison |= !ok && script_failed();
     if (reply && (kind == BATCH_ADMIT || kind == BATCH_ACCOUNT))
         take_verdict(d, kind, reply, index);
     if (reply && kind == BATCH_COMMIT)

@@ -97,7 +97,7 @@ int64_t gate_quiet(const struct delivery *d, const char **cause)
 int64_t gate_spread(const struct delivery *d, int64_t opening)
 {
     struct reach r = reach_of(d);
-    return policy_spread(service_of(d)->policy, &r, opening, d->lane, d->message);
+    return policy_spread(service_of(d)->policy, &r, opening, d->lane, d->recipient);
 }
 
 /* ---------------------------------------------------------------- consent and caps */

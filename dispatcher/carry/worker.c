@@ -86,13 +86,32 @@ void worker_place_free(struct worker *w)
 struct running {
     struct worker *worker;
     enum batch_kind kind;
+    int partition;
     GPtrArray *who;
 };
+
+static void run_members(struct worker *w, int partition, enum batch_kind kind, GPtrArray *who);
+
+/* The script threw an error over one of them: each for itself, so that the others go on. */
+static void run_singly(struct running *r)
+{
+    for (guint i = 0; i < r->who->len; i++) {
+        GPtrArray *one = g_ptr_array_new();
+        g_ptr_array_add(one, r->who->pdata[i]);
+        run_members(r->worker, r->partition, r->kind, one);
+    }
+    g_ptr_array_unref(r->who);
+    g_free(r);
+}
 
 static void on_batch(void *arg, const redisReply *reply)
 {
     struct running *r = arg;
 
+    if (!reply && script_failed() && r->who->len > 1) {
+        run_singly(r);
+        return;
+    }
     for (guint i = 0; i < r->who->len; i++)
         delivery_answered(r->who->pdata[i], r->kind, reply != NULL, reply, i);
     g_ptr_array_unref(r->who);
@@ -120,17 +139,23 @@ static struct batch *build(struct worker *w, enum batch_kind kind, GPtrArray *wh
     return b;
 }
 
+static void run_members(struct worker *w, int partition, enum batch_kind kind, GPtrArray *who)
+{
+    struct running *r = g_new0(struct running, 1);
+
+    *r = (struct running){ w, kind, partition, who };
+    batch_run(w->service->store, partition, build(w, kind, who), on_batch, r);
+}
+
 static void run_batch(struct worker *w, int partition, enum batch_kind kind)
 {
     struct partition *p = &w->partitions[partition];
-    struct running *r;
+    GPtrArray *who = p->batch[kind];
 
-    if (!p->batch[kind] || p->batch[kind]->len == 0)
+    if (!who || who->len == 0)
         return;
-    r = g_new0(struct running, 1);
-    *r = (struct running){ w, kind, p->batch[kind] };
     p->batch[kind] = NULL;
-    batch_run(w->service->store, partition, build(w, kind, r->who), on_batch, r);
+    run_members(w, partition, kind, who);
 }
 
 void worker_batch(struct worker *w, enum batch_kind kind, struct delivery *d)
@@ -163,8 +188,11 @@ static void on_settle(struct ev_loop *loop, ev_timer *timer, int revents)
 
 static void send_ready(void *arg, struct outlet *outlet)
 {
-    if (outlet->paused_until > ev_now(((struct worker *)arg)->service->loop))
+    if (outlet->paused_until > ev_now(((struct worker *)arg)->service->loop)) {
+        while (outlet->ready.length) /* it would keep its place in the caps, and pass gates that may close meanwhile */
+            delivery_return(g_queue_pop_head(&outlet->ready));
         return;
+    }
     while (outlet->provider && outlet->ready.length && outlet->provider->type->room(outlet->provider) > 0)
         delivery_send(g_queue_pop_head(&outlet->ready));
 }
@@ -208,6 +236,25 @@ static int room_for(struct worker *w, enum channel c)
     return CLAMP(room, 0, w->batch);
 }
 
+/* A category that this configuration does not have: as its kind is by default. */
+static struct category accepted_category(char letter)
+{
+    const char *at = letter ? strchr(KIND_LETTERS, letter) : NULL;
+    enum kind kind = at ? (enum kind)(at - KIND_LETTERS) : KIND_SERVICE;
+
+    return (struct category){ .kind = kind,
+                              .consent = (enum consent_rule)kind,
+                              .quiet = kind == KIND_TRANSACTIONAL ? QUIET_IGNORE : QUIET_DEFER,
+                              .resend_unknown = kind == KIND_TRANSACTIONAL,
+                              .sms_max_segments = 10 };
+}
+
+static enum consent_rule accepted_consent(const json_t *body)
+{
+    const char *name = json_string_value(json_object_get(body, "consent"));
+    return name ? consent_rule_of(name) : CONSENT_NONE;
+}
+
 static struct delivery *delivery_new(struct worker *w, int partition, const struct claimed *c)
 {
     struct delivery *d = g_new0(struct delivery, 1);
@@ -231,13 +278,13 @@ static struct delivery *delivery_new(struct worker *w, int partition, const stru
     d->recipient = json_string_value(json_object_get(d->body, "recipient"));
     name = json_string_value(json_object_get(d->body, "category"));
     category = name ? policy_category(w->service->policy, name) : NULL;
-    /* a category that has left the configuration is treated with care: consent can be withdrawn, nights are quiet */
-    d->category = category ? *category
-                           : (struct category){ .kind = KIND_SERVICE,
-                                                .consent = CONSENT_OPT_OUT,
-                                                .quiet = QUIET_DEFER,
-                                                .sms_max_segments = 10 };
+    d->category_known = category != NULL;
+    d->category = category ? *category : accepted_category(c->kind);
     d->category.name = (char *)(name ? name : "");
+    /* whatever the configuration says by now, nothing is sent on weaker terms than it was accepted with */
+    d->category.consent = MAX(d->category.consent, accepted_consent(d->body));
+    g_strlcpy(d->held_reason, c->reason, sizeof d->held_reason);
+    d->unknown_since = c->unknown_since;
     priority = json_string_value(json_object_get(d->body, "priority"));
     d->lane = d->category.kind == KIND_TRANSACTIONAL || (priority && strcmp(priority, "high") == 0) ? LANE_HIGH
               : priority && strcmp(priority, "low") == 0                                            ? LANE_LOW
@@ -614,6 +661,8 @@ void worker_store_ready(struct worker *w, bool ready)
     for (int i = 0; i < w->service->store->partitions; i++)
         memset(w->partitions[i].next_due, 0, sizeof w->partitions[i].next_due);
     journal_replay(w->journal, w->service->store, w->service->policy);
+    store_rules(w->service->store, w->service->policy->version); /* they may have changed while nobody worked */
+    store_templates_anew(w->service->store);
     ingest_wake(w->ingest);
     worker_place_free(w);
     ev_timer_again(w->service->loop, &w->due);

@@ -48,6 +48,9 @@ struct delivery {
     int64_t fence, send_at, expires_at, due;
     int64_t now; /* of its gates, and of what the trace says of them */
     json_t *body, *profile;
+    char held_reason[64];  /* why it has waited, "" if it has not */
+    int64_t unknown_since; /* since when nobody has known its template or category, 0: not so */
+    bool category_known;
     const char *recipient;         /* in body */
     struct category category;      /* a copy: the policy may be reloaded meanwhile; name borrowed from body */
     struct rendered_delivery made; /* what is carried */
@@ -57,7 +60,7 @@ struct delivery {
     /* what the answers of a step said */
     enum batch_kind phase;
     int answers;
-    bool lost, suppressed;
+    bool lost, suppressed, poison;
     char suppressed_why[64];
     int soft_bounces;
     struct policy *policy; /* held: what verdict is about */
@@ -81,6 +84,8 @@ void delivery_start(struct delivery *); /* claimed: ends at once, or waits in th
 void delivery_admit(struct delivery *); /* has an outlet: asks the last gates */
 void delivery_send(struct delivery *);  /* admitted, and the outlet has a place */
 void delivery_answered(struct delivery *, enum batch_kind, bool ok, const redisReply *, size_t index);
+/* delivery_return: admitted, but its outlet pauses: it gives back its place and waits. */
+void delivery_return(struct delivery *);
 void delivery_free(struct delivery *);
 
 struct service *worker_service(struct worker *);

@@ -40,7 +40,10 @@ static void on_imported(void *arg, enum profile_result result, const char *profi
     };
     struct import *i = arg;
 
-    if (result == PROFILE_GONE)
+    if (result == PROFILE_CONFLICT)
+        stream_answer(i->line, problem_make(409, "other processes change this person all the time; try again", NULL),
+                      false);
+    else if (result == PROFILE_GONE)
         stream_answer(i->line, problem_make(503, "the store does not answer; try again", NULL), false);
     else
         stream_answer(i->line, json_pack("{s:s, s:s}", "id", i->id, "result", words[result]), true);

@@ -160,12 +160,22 @@ static void leave(struct visit *v)
     answer_problem(v->request, 400, "messages of this kind are needed for your account and cannot be unsubscribed");
 }
 
+/* RFC 8058: the body is List-Unsubscribe=One-Click, as a form in whatever encoding is correct, or as multipart. */
+static bool asks_to_leave(struct request *r)
+{
+    const char *part = strstr(r->body->str, "name=\"List-Unsubscribe\"");
+
+    if (request_is(r, "multipart/form-data"))
+        return part && strstr(part, "One-Click");
+    g_autoptr(GHashTable) form =
+        g_uri_parse_params(r->body->str, (gssize)r->body->len, "&", G_URI_PARAMS_WWW_FORM, NULL);
+    const char *value = form ? g_hash_table_lookup(form, "List-Unsubscribe") : NULL;
+    return value && strcmp(value, "One-Click") == 0;
+}
+
 void post_unsubscribe(struct request *r)
 {
-    /* RFC 8058: the body is List-Unsubscribe=One-Click, as a form or as multipart */
-    const char *at = strstr(r->body->str, "List-Unsubscribe");
-
-    if (r->body->len > 16384 || !at || !strstr(at, "One-Click"))
+    if (r->body->len > 16384 || !asks_to_leave(r))
         answer_problem(r, 400, "POST with List-Unsubscribe=One-Click unsubscribes");
     else
         visit(r, TOKEN_UNSUBSCRIBE, leave);

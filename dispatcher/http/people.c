@@ -50,7 +50,9 @@ static void on_changed(void *arg, enum profile_result result, const char *profil
 
     if (!answer_unless_gone(r, result != PROFILE_GONE))
         return;
-    if (result == PROFILE_MISSING)
+    if (result == PROFILE_CONFLICT)
+        answer_problem(r, 409, "other processes change this person all the time; try again");
+    else if (result == PROFILE_MISSING)
         answer_problem(r, 404, "there is no recipient of this id; PUT makes one");
     else
         answer_profile(r, profile);

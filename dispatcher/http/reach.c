@@ -25,8 +25,7 @@ static void on_profile(void *arg, const char *text)
     const struct service *s = q->request->service;
     const struct category *category = policy_category(s->policy, q->category);
     json_auto_t *profile = text && *text ? json_loads(text, 0, NULL) : NULL;
-    struct reach reach = { category, channel_of(q->letter),
-                           service_zone(s, profile), service_region(profile) };
+    struct reach reach = { category, channel_of(q->letter), service_zone(s, profile), service_region(profile) };
     int64_t now = clock_now();
     const char *cause;
     char at[32];

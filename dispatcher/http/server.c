@@ -15,6 +15,7 @@
 #include "dispatcher/base/problem.h"
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
+#include "dispatcher/base/text.h"
 #include "dispatcher/config/settings.h"
 #include "dispatcher/intake/intake.h"
 
@@ -304,7 +305,10 @@ void answer_problem(struct request *r, int status, const char *detail)
 
 bool answer_unless_gone(struct request *r, bool ok)
 {
-    if (!ok)
+    if (!ok && script_failed())
+        answer_problem(r, 500,
+                       "the store could not do this; the log of the service says why, and trying again will not help");
+    else if (!ok)
         answer_problem(r, 503, "the store does not answer; try again");
     return ok;
 }
@@ -317,6 +321,10 @@ json_t *request_json(struct request *r)
     if (request_header(r, "Content-Type") && !request_is(r, "application/json") &&
         !request_is(r, "application/merge-patch+json")) {
         answer_problem(r, 415, "send application/json");
+        return NULL;
+    }
+    if (text_too_deep(r->body->str, r->body->len)) {
+        answer_problem(r, 422, "the body is nested deeper than 32 levels");
         return NULL;
     }
     json = json_loadb(r->body->str, r->body->len, JSON_REJECT_DUPLICATES, &error);

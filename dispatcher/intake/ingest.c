@@ -12,6 +12,7 @@
 #define GROUP      "tidings"
 #define PAGE       "64"
 #define BLOCK_MS   "2000"
+#define TRIES_MOST 3
 #define CLAIM_IDLE "15000" /* what a dead worker had read is taken over after this */
 
 /*
@@ -84,12 +85,38 @@ static char *reason_of(const json_t *problem)
     return g_strstrip(g_string_free(text, FALSE));
 }
 
+static void on_try(void *arg, const redisReply *reply)
+{
+    struct entry *e = arg;
+
+    if (!reply || reply->type != REDIS_REPLY_INTEGER || reply->integer < TRIES_MOST) {
+        entry_done(e, false);
+        return;
+    }
+    store_bury(e->ingest->service->store, "stream",
+               "the store threw an error over it again and again; its log says which", e->bytes, e->len, on_buried, e);
+}
+
+/* So many times; kept in Redis, for each try may be another worker's. */
+static void count_try(struct entry *e)
+{
+    struct store *s = e->ingest->service->store;
+    g_autofree char *name = g_strdup_printf("tries:%s", e->id), *key = store_key(s, name);
+
+    store_command(s, on_try, e, 2, (const char *[]){ "INCR", key });
+    store_command(s, NULL, NULL, 3, (const char *[]){ "EXPIRE", key, "86400" });
+}
+
 static void on_answer(void *arg, const struct intake_answer *a)
 {
     struct entry *e = arg;
 
-    if (a->status == 202 || a->status == 503) { /* without an acknowledgement it comes again */
+    if (a->status == 202 || a->status == 503 || a->status == 409) { /* without an acknowledgement it comes again */
         entry_done(e, a->status == 202);
+        return;
+    }
+    if (a->status == 500) { /* the store throws an error over it */
+        count_try(e);
         return;
     }
     g_autofree char *reason = reason_of(a->body);

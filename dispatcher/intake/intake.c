@@ -10,17 +10,20 @@
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/intake/message.h"
+#include "dispatcher/people/profile.h"
 #include "dispatcher/people/recipient.h"
+#include "dispatcher/people/turn.h"
 #include "schedules/instant.h"
 
-#define RACES_MAX 8
+#define RACES_MAX 64 /* with other processes; within this one people take turns */
 
 struct intake {
     struct service *service;
     struct draft draft;
     char door[16], id[MESSAGE_ID_SIZE], hash[65];
-    bool seeded;
+    bool seeded, has_turn;
     int64_t send_at, expires_at;
+    char local[64]; /* "2026-12-01T09:00|ttl" when the time was given in local time: the zone may change */
     char *profile_was, *profile_new; /* texts; new is "" when it stays */
     bool replayed;
     int races;
@@ -38,6 +41,8 @@ static void finish(struct intake *in, int status, const json_t *body)
     g_autofree char *labels = g_strdup_printf("door=\"%s\",result=\"%d\"", in->door, status);
 
     metrics_add(METRIC_INTAKE, labels, 1);
+    if (in->has_turn)
+        turn_end(in->service, in->draft.recipient);
     in->fn(in->arg, &(struct intake_answer){ status, in->replayed, body });
     draft_clear(&in->draft);
     free(in->profile_new);
@@ -47,8 +52,20 @@ static void finish(struct intake *in, int status, const json_t *body)
     g_free(in);
 }
 
+/* The store threw an error: that is no outage, and trying again does not mend it. */
+static void finish_failed(struct intake *in)
+{
+    json_auto_t *problem =
+        problem_make(500, "the store could not take this message; the log of the service says why", NULL);
+    finish(in, 500, problem);
+}
+
 static void finish_gone(struct intake *in)
 {
+    if (script_failed()) {
+        finish_failed(in);
+        return;
+    }
     json_auto_t *problem =
         problem_make(503, "the store does not answer; try again, with an idempotency key nothing happens twice", NULL);
     finish(in, 503, problem);
@@ -131,6 +148,13 @@ static void refuse_unless_known(struct intake *in)
 static void accept_now(struct intake *in);
 static void read_profile(struct intake *in);
 
+static void accepted(struct intake *in)
+{
+    if (in->profile_new && *in->profile_new)
+        profile_replan(in->service, in->draft.recipient, in->profile_was ? in->profile_was : "", in->profile_new);
+    finish_accepted(in);
+}
+
 static void on_accepted(void *arg, const char *answer)
 {
     struct intake *in = arg;
@@ -140,9 +164,9 @@ static void on_accepted(void *arg, const char *answer)
     else if (strcmp(answer, "race") == 0 && in->races++ < RACES_MAX)
         read_profile(in); /* somebody changed the person meanwhile: merge with that */
     else if (strcmp(answer, "race") == 0)
-        finish_gone(in);
+        refuse(in, 409, "other processes change this person all the time; try again");
     else
-        finish_accepted(in);
+        accepted(in);
 }
 
 /* strategy first goes by the person's own order, as far as it names these channels */
@@ -182,6 +206,7 @@ static void accept_now(struct intake *in)
         .source = json_string_value(json_object_get(d->body, "source")) ?: "",
         .send_at = in->send_at,
         .expires_at = in->expires_at,
+        .local = in->local,
         .profile_was = in->profile_was ? in->profile_was : "",
         .profile_new = in->profile_new ? in->profile_new : "",
     };
@@ -224,6 +249,8 @@ static void place(struct intake *in)
     const char *text = in->profile_new && *in->profile_new ? in->profile_new : in->profile_was ? in->profile_was : "";
     json_auto_t *profile = *text ? json_loads(text, 0, NULL) : NULL;
 
+    if (in->draft.when == WHEN_LOCAL)
+        g_snprintf(in->local, sizeof in->local, "%s|%" G_GINT64_FORMAT, in->draft.local_text, in->draft.ttl);
     draft_place(&in->draft, service_zone(in->service, profile), clock_now(), &in->send_at, &in->expires_at, in->errors);
     if (json_array_size(in->errors))
         refuse_unless_known(in);
@@ -246,7 +273,9 @@ static void on_profile(void *arg, const char *stored)
     g_free(in->profile_was);
     free(in->profile_new);
     in->profile_was = g_strdup(stored);
-    in->profile_new = in->draft.profile ? recipient_merge(stored, in->draft.profile, false) : strdup("");
+    in->profile_new = in->draft.profile ? recipient_merge(stored, in->draft.profile, MERGE_PART) : strdup("");
+    if (*in->profile_new)
+        profile_claim_addresses(in->service, in->draft.recipient, in->profile_was, in->profile_new);
     if (in->races > 0)
         accept_now(in); /* the rest is settled already */
     else
@@ -256,6 +285,14 @@ static void on_profile(void *arg, const char *stored)
 static void read_profile(struct intake *in)
 {
     store_profile(in->service->store, in->draft.recipient, on_profile, in);
+}
+
+static void on_turn(void *arg)
+{
+    struct intake *in = arg;
+
+    in->has_turn = true;
+    read_profile(in);
 }
 
 /* ---------------------------------------------------------------- check */
@@ -312,7 +349,9 @@ static void begin(struct intake *in, const json_t *message, const struct intake_
         refuse_unless_known(in);
         return;
     }
-    if (in->draft.profile || in->draft.when == WHEN_LOCAL || in->draft.strategy == 'f')
+    if (in->draft.profile)
+        turn_take(s, in->draft.recipient, on_turn, in);
+    else if (in->draft.when == WHEN_LOCAL || in->draft.strategy == 'f')
         read_profile(in);
     else
         place(in);

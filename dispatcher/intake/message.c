@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "channels/mime.h"
+#include "dispatcher/base/text.h"
 #include "dispatcher/base/vocab.h"
 #include "dispatcher/base/problem.h"
 #include "dispatcher/intake/attachment.h"
@@ -15,28 +16,6 @@
 
 /* ---------------------------------------------------------------- text to JSON */
 
-static bool too_deep(const char *text, size_t len)
-{
-    int depth = 0;
-    bool in_string = false;
-
-    for (size_t i = 0; i < len; i++) {
-        if (in_string) {
-            if (text[i] == '\\')
-                i++;
-            else if (text[i] == '"')
-                in_string = false;
-        } else if (text[i] == '"') {
-            in_string = true;
-        } else if ((text[i] == '{' || text[i] == '[') && ++depth > MESSAGE_MAX_DEPTH) {
-            return true;
-        } else if (text[i] == '}' || text[i] == ']') {
-            depth--;
-        }
-    }
-    return false;
-}
-
 json_t *message_parse(const char *text, size_t len, json_t *errors)
 {
     json_error_t error;
@@ -46,7 +25,7 @@ json_t *message_parse(const char *text, size_t len, json_t *errors)
         problem_add(errors, "", "is larger than 4 MB");
         return NULL;
     }
-    if (too_deep(text, len)) {
+    if (text_too_deep(text, len)) {
         problem_add(errors, "", "is nested deeper than 32 levels");
         return NULL;
     }
@@ -188,6 +167,7 @@ static void check_category(struct checking *c)
         problem_add(c->errors, "/category", "names no category of the configuration");
         return;
     }
+    c->d->consent = c->category->consent;
     g_strlcpy(c->d->category, c->category->name, sizeof c->d->category);
     c->d->kind = "tsm"[c->category->kind];
 }
@@ -287,6 +267,7 @@ static void check_when(struct checking *c)
             problem_add(c->errors, "/send_at", "%s", why);
     } else if (local) {
         c->d->when = WHEN_LOCAL;
+        g_strlcpy(c->d->local_text, local, sizeof c->d->local_text);
         if ((why = civil_parse(&c->d->local, local)))
             problem_add(c->errors, "/send_at_local", "%s", why);
     } else if (delay) {
@@ -338,6 +319,7 @@ static json_t *body_of(struct checking *c, const char *door, const char *source)
                              c->d->strategy == 'f' ? "first" : "all");
     json_t *channels = json_array();
 
+    json_object_set_new(body, "consent", json_string(consent_rule_name(c->d->consent)));
     for (const char *l = c->d->channels; *l; l++)
         json_array_append_new(channels, json_string(channel_name(*l)));
     json_object_set_new(body, "channels", channels);

@@ -8,7 +8,6 @@
 
 #define MESSAGE_MAX_BYTES (256 * 1024) /* without attachments */
 #define MESSAGE_MAX_WHOLE (4 * 1024 * 1024)
-#define MESSAGE_MAX_DEPTH 32
 
 struct draft {
     json_t *body;    /* what is stored: the message without its recipient's profile and its times */
@@ -16,11 +15,13 @@ struct draft {
     char recipient[129], supersede[129], idempotency_key[257];
     char category[65], kind;          /* t s m; copied, because a reload may come before the answer of Redis */
     char channels[CHANNEL_COUNT + 1]; /* letters */
+    enum consent_rule consent;        /* nothing is sent on weaker terms than it was accepted with */
     char strategy;                    /* 'a' or 'f' */
     enum lane lane;
     enum { WHEN_NOW, WHEN_AT, WHEN_LOCAL, WHEN_DELAY } when;
     int64_t at, ttl, expires_at; /* instant or delay; 0 for none */
     struct civil local;
+    char local_text[32]; /* as given */
 };
 
 /* message_parse: JSON text within the limits; NULL with a problem in errors. */

@@ -9,8 +9,6 @@
 #include "dispatcher/people/entry.h"
 #include "schedules/instant.h"
 
-#define AHEAD_MS 300000 /* clocks may differ by five minutes */
-
 /* Categories that ask for no consent, as ",account,". */
 static char *exempt_categories(const struct policy *p)
 {
@@ -31,8 +29,10 @@ static void check_category(struct service *s, const char *name, bool withdrawn, 
 
     if (!name)
         problem_add(errors, "/category", "is required; \"*\" stands for all");
-    else if (strcmp(name, "*") != 0 && !c)
+    else if (strcmp(name, "*") != 0 && !c && !withdrawn) /* stopping needs no configuration */
         problem_add(errors, "/category", "names no category of the configuration");
+    else if (strpbrk(name, "|,\"") || strlen(name) > 64)
+        problem_add(errors, "/category", "must have at most 64 characters, none of them | , or a quotation mark");
     else if (c && c->consent == CONSENT_NONE && withdrawn)
         problem_add(errors, "/category", "asks for no consent, so none can be withdrawn; suppress the address instead");
 }
@@ -60,14 +60,21 @@ static const struct category *to_confirm(const struct policy *p, const char *cat
 
 /* ---------------------------------------------------------------- changes */
 
+/* What the person is told of a name that no category has (any more). */
+static bool is_unknown(const struct policy *p, const char *category)
+{
+    return strcmp(category, "*") != 0 && !policy_category(p, category);
+}
+
 bool consent_change(struct service *s, const char *recipient, const json_t *in, const char *actor, json_t *errors,
                     json_fn *fn, void *arg)
 {
+    bool history = strcmp(actor, "import") == 0;
     static const char *const known[] = { "category", "channel", "state", "source", "evidence", "at", NULL };
     const char *category = entry_text(in, "category", errors), *channel = entry_text(in, "channel", errors),
                *state = entry_text(in, "state", errors);
     const json_t *evidence = json_object_get(in, "evidence");
-    int64_t now = clock_now(), at = entry_instant(in, "at", now, errors);
+    int64_t now = clock_now(), given = entry_instant(in, "at", -1, errors), at = given < 0 || given > now ? now : given;
     char at_text[32], recorded[32];
 
     entry_check_known(in, known, errors);
@@ -80,8 +87,6 @@ bool consent_change(struct service *s, const char *recipient, const json_t *in, 
         problem_add(errors, "/channel", "must be email, sms, in_app or \"*\" for all");
     if (evidence && !json_is_object(evidence))
         problem_add(errors, "/evidence", "must be an object");
-    if (at > now + AHEAD_MS)
-        problem_add(errors, "/at", "lies in the future");
     const struct category *confirm =
         to_confirm(s->policy, category, state && strcmp(state, "granted") == 0, actor, errors);
     if (json_array_size(errors))
@@ -94,6 +99,8 @@ bool consent_change(struct service *s, const char *recipient, const json_t *in, 
         json_object_set_new(entry, "source", json_string(source));
     if (evidence)
         json_object_set(entry, "evidence", (json_t *)evidence);
+    if (is_unknown(s->policy, category))
+        json_object_set_new(entry, "detail", json_string("no category of the configuration has this name"));
     g_autofree char *exempt = exempt_categories(s->policy);
     struct consent_entry e = { .recipient = recipient,
                                .category = category,
@@ -101,7 +108,8 @@ bool consent_change(struct service *s, const char *recipient, const json_t *in, 
                                .state = confirm                           ? 'p'
                                         : strcmp(state, "withdrawn") == 0 ? 'w'
                                                                           : 'g',
-                               .at = at,
+                               .at = given < now ? given : -1, /* nothing was granted in the future */
+                               .history = history,
                                .exempt = exempt,
                                .entry = entry };
     store_consent(s->store, &e, fn, arg);

@@ -1,7 +1,7 @@
 /*
  * Erasing a person (GDPR, Art. 17): profile, messages, traces, inbox, consents.
  *
- * What stays is a tombstone for each address: a keyed hash, from which nobody
+ * What stays is a tombstone for each address that nobody else has: a keyed hash, from which nobody
  * can read the address, and which keeps it from being written to again when an
  * old list is imported.  Releasing the address takes the tombstone away.
  */
@@ -11,7 +11,9 @@
 #include "channels/address.h"
 #include "dispatcher/service.h"
 
-/* erase_person: the tombstones first, so that a crash between leaves too much rather than too little. */
+/* erase_person: {"erased","messages","in_flight","addresses":{"email":"suppressed"|"kept"}}: kept is the address that
+ * another person has too, who goes on getting mail.  The tombstones come first, so that a crash between leaves too much
+ * rather than too little. */
 void erase_person(struct service *, const char *recipient, json_fn *, void *arg);
 
 /* tombstone_of: the name under which a normalised address is suppressed after an erasure. */

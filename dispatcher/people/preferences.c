@@ -48,7 +48,9 @@ const json_t *preferences_entry(const json_t *ledger, const char *category)
 
     json_array_foreach ((json_t *)ledger, i, entry) {
         const char *c = json_string_value(json_object_get(entry, "category")),
-                   *when = json_string_value(json_object_get(entry, "at"));
+                   *when = json_string_value(json_object_get(entry, "effective_at"));
+        if (!when)
+            when = json_string_value(json_object_get(entry, "at"));
         if ((strcmp(c, category) == 0 || strcmp(c, "*") == 0) &&
             strcmp(json_string_value(json_object_get(entry, "channel")), "*") == 0 && strcmp(when, at) >= 0)
             newest = entry, at = when;
@@ -157,9 +159,11 @@ static void on_changed(void *arg, enum profile_result result, const char *profil
 {
     struct wish *w = arg;
 
-    if (result != PROFILE_GONE)
+    bool ok = result != PROFILE_GONE && result != PROFILE_CONFLICT;
+
+    if (ok)
         begin_consents(w);
-    wish_answered(w, result != PROFILE_GONE);
+    wish_answered(w, ok);
 }
 
 /* What of a wish lives in the profile. */
@@ -173,8 +177,11 @@ static json_t *patch_of(const json_t *wish, json_t *errors)
         if (json_object_get(wish, own[i]))
             json_object_set(preferences, own[i], json_object_get(wish, own[i]));
     json_object_set_new(in, "preferences", preferences);
-    if (json_object_get(wish, "channels"))
+    if (json_object_get(wish, "channels")) {
         json_object_set(in, "channels", json_object_get(wish, "channels"));
+        json_object_set_new(preferences, "own_channels",
+                            json_boolean(json_is_array(json_object_get(wish, "channels"))));
+    }
     return recipient_check(in, "", errors);
 }
 
@@ -195,7 +202,7 @@ static void check_wish(const struct policy *p, const json_t *wish, json_t *error
     json_object_foreach ((json_t *)categories, key, value) {
         const struct category *c = policy_category(p, key);
         g_autofree char *pointer = g_strconcat("/categories/", key, NULL);
-        if (!c || c->consent == CONSENT_NONE)
+        if (c ? c->consent == CONSENT_NONE : !json_is_false(value)) /* what has left the configuration can be left */
             problem_add(errors, pointer, "names no category that can be chosen");
         else if (!json_is_boolean(value))
             problem_add(errors, pointer, "must be true or false");
@@ -222,6 +229,6 @@ bool preferences_change(struct service *s, const char *recipient, const json_t *
                         .fn = fn,
                         .arg = arg };
     g_strlcpy(w->recipient, recipient, sizeof w->recipient);
-    profile_change(s, recipient, patch, PROFILE_MERGE, on_changed, w);
+    profile_change(s, recipient, patch, PROFILE_PERSON, on_changed, w);
     return true;
 }

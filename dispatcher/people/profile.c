@@ -4,9 +4,78 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "channels/address.h"
+#include "dispatcher/base/clock.h"
 #include "dispatcher/people/recipient.h"
+#include "dispatcher/people/turn.h"
+#include "schedules/instant.h"
+#include "schedules/zone.h"
 
-#define RACES_MAX 8
+#define RACES_MAX 64 /* with other processes; within this one people take turns */
+
+/* ---------------------------------------------------------------- addresses */
+
+void profile_claim_addresses(struct service *s, const char *recipient, const char *was, const char *now)
+{
+    json_auto_t *before = *was ? json_loads(was, 0, NULL) : NULL, *after = json_loads(now, 0, NULL);
+    static const char *const fields[] = { "email", "phone" };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(fields); i++) {
+        const json_t *old = json_object_get(before, fields[i]), *new = json_object_get(after, fields[i]);
+        char key[ADDRESS_SIZE];
+        if (json_equal(old, new))
+            continue;
+        if (old && address_key(key, json_string_value(old)) == NULL)
+            store_address_leave(s->store, key, recipient);
+        if (new &&address_key(key, json_string_value(new)) == NULL)
+            store_address_claim(s->store, key, recipient);
+    }
+}
+
+/* ---------------------------------------------------------------- local times */
+
+struct replanning {
+    struct service *service;
+    const struct zone *zone;
+    char recipient[129];
+};
+
+static void on_civil(void *arg, bool ok, json_t *planned)
+{
+    struct replanning *r = arg;
+    json_auto_t *moves = json_array();
+    json_t *one;
+    size_t i;
+
+    json_array_foreach (planned, i, one) {
+        struct civil local;
+        if (civil_parse(&local, json_string_value(json_object_get(one, "local"))) != NULL)
+            continue;
+        int64_t at = MAX(zone_instant(r->zone, &local), clock_now());
+        if (at != json_integer_value(json_object_get(one, "at")))
+            json_array_append_new(moves, json_pack("{s:O, s:O, s:I}", "id", json_object_get(one, "id"), "was",
+                                                   json_object_get(one, "at"), "at", (json_int_t)at));
+    }
+    if (json_array_size(moves))
+        store_replan(r->service->store, r->recipient, moves);
+    g_free(r);
+}
+
+void profile_replan(struct service *s, const char *recipient, const char *was, const char *now)
+{
+    json_auto_t *before = *was ? json_loads(was, 0, NULL) : NULL, *after = json_loads(now, 0, NULL);
+    const struct zone *zone = service_zone(s, after);
+    struct replanning *r;
+
+    if (zone == service_zone(s, before))
+        return;
+    r = g_new0(struct replanning, 1);
+    *r = (struct replanning){ .service = s, .zone = zone };
+    g_strlcpy(r->recipient, recipient, sizeof r->recipient);
+    store_civil(s->store, recipient, on_civil, r);
+}
+
+/* ---------------------------------------------------------------- changes */
 
 struct change {
     struct service *service;
@@ -21,11 +90,15 @@ struct change {
 
 static void done(struct change *c, enum profile_result result, const char *profile)
 {
+    struct service *s = c->service;
+    g_autofree char *recipient = g_strdup(c->recipient);
+
     c->fn(c->arg, result, profile);
     json_decref(c->patch);
     g_free(c->was);
     free(c->now);
     g_free(c);
+    turn_end(s, recipient);
 }
 
 static void on_stored(void *arg, const char *profile);
@@ -36,10 +109,11 @@ static void on_put(void *arg, const char *answer)
 
     if (answer && strcmp(answer, "race") == 0 && c->races++ < RACES_MAX)
         store_profile(c->service->store, c->recipient, on_stored, c);
-    else if (answer && strcmp(answer, "ok") == 0)
+    else if (answer && strcmp(answer, "ok") == 0) {
+        profile_replan(c->service, c->recipient, c->was, c->now);
         done(c, *c->was ? PROFILE_UPDATED : PROFILE_CREATED, c->now);
-    else
-        done(c, PROFILE_GONE, NULL);
+    } else
+        done(c, answer ? PROFILE_CONFLICT : PROFILE_GONE, NULL);
 }
 
 static void on_stored(void *arg, const char *profile)
@@ -53,11 +127,22 @@ static void on_stored(void *arg, const char *profile)
     g_free(c->was);
     free(c->now);
     c->was = g_strdup(profile);
-    c->now = recipient_merge(profile, c->patch, c->mode == PROFILE_REPLACE);
+    c->now = recipient_merge(profile, c->patch,
+                             c->mode == PROFILE_REPLACE ? MERGE_WHOLE
+                             : c->mode == PROFILE_MERGE ? MERGE_PART
+                                                        : MERGE_PERSON);
+    if (*c->now)
+        profile_claim_addresses(c->service, c->recipient, c->was, c->now);
     if (*c->now)
         store_profile_put(c->service->store, c->recipient, c->was, c->now, on_put, c);
     else
         done(c, PROFILE_UNCHANGED, c->was);
+}
+
+static void begin(void *arg)
+{
+    struct change *c = arg;
+    store_profile(c->service->store, c->recipient, on_stored, c);
 }
 
 void profile_change(struct service *s, const char *recipient, json_t *patch, enum profile_mode mode,
@@ -67,5 +152,5 @@ void profile_change(struct service *s, const char *recipient, json_t *patch, enu
 
     *c = (struct change){ .service = s, .patch = patch, .mode = mode, .fn = fn, .arg = arg };
     g_strlcpy(c->recipient, recipient, sizeof c->recipient);
-    store_profile(s->store, c->recipient, on_stored, c);
+    turn_take(s, recipient, begin, c);
 }

@@ -7,8 +7,20 @@
 
 #include "dispatcher/service.h"
 
-enum profile_mode { PROFILE_MERGE, PROFILE_REPLACE, PROFILE_MERGE_EXISTING };
-enum profile_result { PROFILE_GONE, PROFILE_MISSING, PROFILE_CREATED, PROFILE_UPDATED, PROFILE_UNCHANGED };
+enum profile_mode {
+    PROFILE_MERGE,          /* by the company, in part */
+    PROFILE_REPLACE,        /* by the company, as a whole */
+    PROFILE_MERGE_EXISTING, /* field by field, of somebody who is known */
+    PROFILE_PERSON,         /* by the person */
+};
+enum profile_result {
+    PROFILE_GONE,
+    PROFILE_CONFLICT,
+    PROFILE_MISSING,
+    PROFILE_CREATED,
+    PROFILE_UPDATED,
+    PROFILE_UNCHANGED
+};
 
 /* profile: JSON text as it is stored now, borrowed; NULL when the store is gone or there is none. */
 typedef void profile_changed_fn(void *arg, enum profile_result, const char *profile);
@@ -16,5 +28,11 @@ typedef void profile_changed_fn(void *arg, enum profile_result, const char *prof
 /* profile_change: takes the patch, which recipient_check() has seen. */
 void profile_change(struct service *, const char *recipient, json_t *patch, enum profile_mode, profile_changed_fn *,
                     void *arg);
+
+/* profile_claim_addresses: notes whose addresses these are, before the profile is stored; `was` may be "". */
+void profile_claim_addresses(struct service *, const char *recipient, const char *was, const char *now);
+
+/* profile_replan: messages whose time was given in the person's local time follow a zone that has changed. */
+void profile_replan(struct service *, const char *recipient, const char *was, const char *now);
 
 #endif

@@ -123,12 +123,18 @@ static const char *take_limit(const json_t *value)
                : "must be a number from 0 to 1000";
 }
 
+/* Stands in what a GET answers, so it may come back; who sets it is recipient_merge(). */
+static const char *take_mark(const json_t *value)
+{
+    return json_is_boolean(value) ? NULL : "must be true or false";
+}
+
 /* What people choose for themselves, besides channels and consent. */
 static void take_preferences(json_t *value, const char *pointer, json_t *out, json_t *errors)
 {
     static const struct {
         const char *name, *(*check)(const json_t *);
-    } known[] = { { "pause_until", take_pause }, { "max_per_week", take_limit } };
+    } known[] = { { "pause_until", take_pause }, { "max_per_week", take_limit }, { "own_channels", take_mark } };
     const char *key;
     json_t *item;
 
@@ -206,14 +212,45 @@ static void merge(json_t *into, const json_t *patch)
     }
 }
 
-char *recipient_merge(const char *stored, const json_t *patch, bool replace)
+/* What a company's system may not change of what the person has chosen is taken out of its patch. */
+static json_t *without_own(const json_t *profile, const json_t *patch)
 {
-    json_auto_t *profile = *stored && !replace ? json_loads(stored, 0, NULL) : NULL;
+    json_t *rest = json_copy((json_t *)patch), *own = json_object_get(profile, "preferences"), *kept, *value;
+    const char *key;
+
+    if (json_is_true(json_object_get(own, "own_channels")))
+        json_object_del(rest, "channels");
+    if (!json_object_get(patch, "preferences"))
+        return rest;
+    json_object_set_new(rest, "preferences", kept = json_object());
+    json_object_foreach (json_object_get(patch, "preferences"), key, value)
+        if (!json_object_get(own, key) && strcmp(key, "own_channels") != 0)
+            json_object_set(kept, key, value);
+    return rest;
+}
+
+static json_t *own_part(const json_t *profile)
+{
+    json_t *own = json_object(), *preferences = json_object_get(profile, "preferences");
+
+    if (preferences)
+        json_object_set(own, "preferences", preferences);
+    if (json_is_true(json_object_get(preferences, "own_channels")))
+        json_object_set(own, "channels", json_object_get(profile, "channels"));
+    return own;
+}
+
+char *recipient_merge(const char *stored, const json_t *patch, enum merge how)
+{
+    json_t *profile = *stored ? json_loads(stored, 0, NULL) : NULL;
 
     if (!profile)
         profile = json_object();
-    merge(profile, patch);
-    char *text = json_dumps(profile, JSON_COMPACT | JSON_SORT_KEYS);
+    json_auto_t *rest = how == MERGE_PERSON ? json_incref((json_t *)patch) : without_own(profile, patch);
+    json_auto_t *base = how == MERGE_WHOLE ? own_part(profile) : json_deep_copy(profile);
+    json_decref(profile);
+    merge(base, rest);
+    char *text = json_dumps(base, JSON_COMPACT | JSON_SORT_KEYS);
     if (strcmp(text, stored) == 0)
         text[0] = '\0';
     return text;

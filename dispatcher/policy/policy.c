@@ -2,10 +2,17 @@
 
 #include <string.h>
 
+static const char *const consent_rules[] = { "none", "opt_out", "opt_in", "double_opt_in", NULL };
+
 const char *consent_rule_name(enum consent_rule rule)
 {
-    static const char *const names[] = { "none", "opt_out", "opt_in", "double_opt_in" };
-    return names[rule];
+    return consent_rules[rule];
+}
+
+enum consent_rule consent_rule_of(const char *name)
+{
+    unsigned rule = word_index(consent_rules, name);
+    return consent_rules[rule] ? (enum consent_rule)rule : CONSENT_NONE;
 }
 
 void policy_category_free(void *p)

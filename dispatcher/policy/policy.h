@@ -139,5 +139,7 @@ bool policy_soft_bounce(const struct policy *, const char *reply);
 int64_t retry_wait(const struct retry *, int attempts, double chance);
 
 const char *consent_rule_name(enum consent_rule);
+/* consent_rule_of: CONSENT_NONE for no rule. */
+enum consent_rule consent_rule_of(const char *name);
 
 #endif

@@ -1,12 +1,12 @@
 -- accept: stores messages of one partition.
 -- ARGV[3] retention ms (real)  [4] of events  [5] wake channel
--- then for each message: mid rid body category kind send_at expires strategy channels lane supersede source old_profile new_profile
+-- then for each message: mid rid body category kind send_at expires strategy channels lane supersede source local old_profile new_profile
 --   new_profile "": the stored profile stays; else it is set, if what is stored is still old_profile
 -- Returns for each: "ok", "dup" (the id is known: nothing is done) or "race" (the profile changed: nothing is done).
 local ret, ret_events, answers, wake = ARGV[3], ARGV[4], {}, nil
 ret, ret_events = tonumber(ret), tonumber(ret_events)
-for i = 6, #ARGV, 14 do
-  local mid, rid, body, cat, kind, at, expires, q, h, lane, u, source, was, will = unpack(ARGV, i, i + 13)
+for i = 6, #ARGV, 15 do
+  local mid, rid, body, cat, kind, at, expires, q, h, lane, u, source, civil, was, will = unpack(ARGV, i, i + 14)
   local s, answer = P..'s:'..mid, 'ok'
   if call('EXISTS', s) == 1 then answer = 'dup'
   elseif will ~= '' and (call('GET', P..'u:'..rid) or '') ~= was then answer = 'race'
@@ -21,6 +21,7 @@ for i = 6, #ARGV, 14 do
     call('HSET', s, 'r', rid, 'c', cat, 'k', kind, 'a', at, 'x', expires, 'q', q, 'h', h, 'l', lane, 'u', u,
       'n', q == 'f' and 1 or #h, 'z', ARGV[1])
     if source ~= '' then call('HSET', s, 'w', source) end
+    if civil ~= '' then call('HSET', s, 'v', civil) end
     call('ZADD', P..'p:'..rid, at, mid)
     for L in string.gmatch(q == 'f' and string.sub(h, 1, 1) or h, '.') do
       local key = P..'due:'..L..lane

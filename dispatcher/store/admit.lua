@@ -9,7 +9,34 @@
 local keep, R = tonumber(ARGV[3]), tonumber(ARGV[4])
 local rules, i = read_rules(5, R)
 local fields = {}
-for L in string.gmatch('esi', '.') do fields[L] = { L..'s', L..'f', L..'x', L..'y', L..'m' } end
+for L in string.gmatch('esi', '.') do fields[L] = { L..'s', L..'f', L..'x', L..'y', L..'m', L..'r' } end
+
+-- Whether a rule counts such a send; the last one is the person's own, which counts when it is asked.
+local counted = {}
+local function is_counted(rules, R, sent, questions)
+  local kind = sub(sent, 23)
+  local is = counted[kind]
+  if is == nil then
+    is = false
+    for r = 1, R - 1 do is = is or selects(rules[r], read_kind(kind)) end
+    counted[kind] = is
+  end
+  return is or string.find(';'..questions, ';'..R..' ', 1, true) ~= nil
+end
+
+-- Of one person, what was put off goes in the order of its own time, high priority first: while an older one is due or under
+-- way, a younger one waits.
+local function older_first(rid, mid, L, lane, at)
+  for _, other in ipairs(call('ZRANGE', P..'p:'..rid, 0, 63)) do
+    if other ~= mid then
+      local st, due, reason, its_lane, its_at = unpack(call('HMGET', P..'s:'..other, L..'s', L..'d', L..'r', 'l', 'a'))
+      local open = by_gate(reason) and (st == 'c' or st == 'a' or st == 'k' or (st == 's' and tonumber(due) <= now))
+      if open and (its_lane < lane or (its_lane == lane and (tonumber(its_at) < at or (tonumber(its_at) == at and other < mid)))) then
+        return true
+      end
+    end
+  end
+end
 
 local answers = {}
 while i <= #ARGV do
@@ -17,7 +44,7 @@ while i <= #ARGV do
   i = i + 9
   local mid, L = sub(member, 1, 22), sub(member, 23)
   local s, f = P..'s:'..mid, fields[L]
-  local st, held, tries, lane, kind, source, was, maybe = unpack(call('HMGET', s, f[1], f[2], f[3], 'l', 'k', 'w', f[4], f[5]))
+  local st, held, tries, lane, kind, source, was, maybe, reason, at = unpack(call('HMGET', s, f[1], f[2], f[3], 'l', 'k', 'w', f[4], f[5], f[6], 'a'))
   local state, state_at = '', -1
   if rule ~= '0' then state, state_at = consent(rid, cat, L) end
   local answer = { 'ok', state, int(state_at), '' }
@@ -26,6 +53,7 @@ while i <= #ARGV do
   elseif rule ~= '0' and state == 'w' then answer[1] = 'opted_out'
   elseif rule == '2' and state ~= 'g' then answer[1] = 'no_consent'
   elseif later ~= '' then answer[1] = 'later'
+  elseif by_gate(reason) and older_first(rid, mid, L, lane, tonumber(at)) then answer[1] = 'wait'
   else
     local key, sent = P..'h:'..rid, send(mid, L, kind, lane, cat, source)
     local worst, wait, counts, last = ask_rules(key, sent, rules, read_questions(questions), holder ~= '')
@@ -36,7 +64,7 @@ while i <= #ARGV do
     elseif render == '1' then answer[1] = 'render'
     else
       call('HSET', s, f[1], 'a', f[3], int((tries or 0) + 1))
-      count_send(key, sent, keep, last)
+      if is_counted(rules, R, sent, questions) then count_send(key, sent, keep, last) end
       -- a worker died over it, and the person has moved since; what may have arrived keeps its place
       if was and was ~= '' and was ~= holder and not maybe then give_back(was, fence - 1, sent) end
       if holder ~= '' or was then call('HSET', s, f[4], holder) end

@@ -3,13 +3,13 @@
 -- [7] service ms after which one is late
 -- then for each channel: letter, how many, how many late ones of the lanes normal and low (-1: no limit)
 -- Returns fence, for e, s, i when the next one is due (-1: none waits), and for each "1" when late ones wait for their turn, {how many leases ran out, when the next one will},
---   {account reservations to be given back}, then for each delivery: mid..L, body, profile, attempts, send_at, expires, due, channels, kind, lane
+--   {account reservations to be given back}, then for each delivery: mid..L, body, profile, attempts, send_at, expires, due, channels, kind, lane, reason, unknown since
 local ret, ret_events, reclaimed = tonumber(ARGV[4]), tonumber(ARGV[5]), 0
 
 for _, member in ipairs(call('ZRANGEBYSCORE', P..'lease', '-inf', real, 'LIMIT', 0, 128)) do
   local mid, L = string.sub(member, 1, -2), string.sub(member, -1)
   local s = P..'s:'..mid
-  local st, lane, due, lost = unpack(call('HMGET', s, L..'s', 'l', L..'d', L..'o'))
+  local st, lane, due, lost, erased = unpack(call('HMGET', s, L..'s', 'l', L..'d', L..'o', 'erased'))
   call('ZREM', P..'lease', member)
   if st == 'c' or st == 'a' then
     schedule(mid, L, lane, due)
@@ -18,7 +18,7 @@ for _, member in ipairs(call('ZRANGEBYSCORE', P..'lease', '-inf', real, 'LIMIT',
   elseif st == 'k' then
     reclaimed = reclaimed + 1
     trace(mid, L, 'outcome', 'unknown', '{"detail":"the worker died after the point of no return","on_unknown":"'..(lost == 'r' and 'resend' or 'hold')..'"}')
-    if lost == 'r' then
+    if lost == 'r' and not erased then
       schedule(mid, L, lane, now + tonumber(ARGV[6]))
       call('HSET', s, L..'r', 'outcome_unknown', L..'m', 1)
     else
@@ -49,12 +49,12 @@ local function take(L, lane, count)
   call('ZREM', key, unpack(mids))
   local leases, ends, bodies, profiles, states = {}, int(real + tonumber(ARGV[3])), {}, {}, {}
   for j, mid in ipairs(mids) do
-    states[j] = call('HMGET', P..'s:'..mid, 'r', L..'a', 'a', 'x', L..'d', 'h', L..'s', 'k', 'l')
+    states[j] = call('HMGET', P..'s:'..mid, 'r', L..'a', 'a', 'x', L..'d', 'h', L..'s', 'k', 'l', L..'r', L..'w')
     bodies[j], profiles[j] = P..'m:'..mid, P..'u:'..(states[j][1] or '')
   end
   bodies, profiles = call('MGET', unpack(bodies)), call('MGET', unpack(profiles))
   for j, mid in ipairs(mids) do
-    local rid, attempts, at, expires, due, h, st, kind, lane = unpack(states[j])
+    local rid, attempts, at, expires, due, h, st, kind, lane, reason, since = unpack(states[j])
     if rid and bodies[j] and st == 's' then
       call('HSET', P..'s:'..mid, L..'s', 'c', L..'f', fence)
       leases[#leases + 1] = ends
@@ -62,6 +62,7 @@ local function take(L, lane, count)
       local n = #out
       out[n + 1], out[n + 2], out[n + 3], out[n + 4] = mid..L, bodies[j], profiles[j] or '', attempts or '0'
       out[n + 5], out[n + 6], out[n + 7], out[n + 8], out[n + 9], out[n + 10] = at, expires, due, h, kind, lane
+      out[n + 11], out[n + 12] = reason or '', since or '0'
     end
   end
   if #leases > 0 then call('ZADD', P..'lease', unpack(leases)) end

@@ -11,6 +11,7 @@
 --   c:<rid>      consent: category|L -> state:at:seq   cl:<rid>     consent ledger, a list
 --   x:<rid>      supersede value -> mid                dead         failed mid..L by time
 --   i:<rid> io:<rid>  inbox                            sup:<address> sups  suppression
+--   own:<address> whose address it is, at least          held         deliveries that wait because of a gate (by_gate)
 --   k:<key>      idempotency                         aq           account reservations to be given back, a list of
 --                                                                  JSON [account, member, fence]
 -- In the partition of an account:
@@ -18,14 +19,17 @@
 --   af:<mid>L<account>  the last word on one of them, r (reserved) or x (given back), fence|role, for an hour
 --
 -- State: r rid, c category, k kind, a send_at, x expires, q strategy, h channels in order, l lane, u supersede,
+--        v local time|ttl when its time follows the person's zone,
 --        n open deliveries, z accepted at, w source, erased: it is forgotten once what is in flight has ended; and for each channel letter L:
 --        Ls status, La attempts, Ld due, Lr reason, Lf fence, Lp provider, Lt sent at, Li provider's reference,
 --        Lo resend ("r") or hold ("h") when the outcome is lost, Lm set once an outcome was lost, Lx admissions
---        without a settlement, Ly role|account while the account may hold a reservation for it
+--        without a settlement, Lw since when no worker knew its template, Ly role|account while the account may hold a reservation for it
 -- Status: s scheduled, c claimed, a admitted, k committing; T sent, D delivered, U unknown, P suppressed,
 --         F failed, B bounced, M complained, E expired, X cancelled.
 local P, now, real = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
 local call, sub = redis.call, string.sub
+
+local function has(list, word) return string.find(list, word, 1, true) end
 
 local function int(n) return string.format('%d', n) end
 
@@ -104,6 +108,12 @@ local function let_go(mid, L, d)
   end
 end
 
+-- Reasons of the gates that depend on person, policy and templates: when those change, what waits is looked at again.  The set
+-- "held" has all such deliveries.
+local function by_gate(reason)
+  return reason == 'quiet_hours' or reason == 'preference' or reason == 'template_unknown' or (reason and sub(reason, 1, 4) == 'cap:')
+end
+
 -- Ends a delivery.  keep: its place in the caps' history stays.  next: strategy first goes on to the next channel.
 -- known: what state() has read.  leases: collects the lease to be ended by the caller, nil to end it here.
 -- more: further fields of the state to write with it.
@@ -116,10 +126,11 @@ local function finish(mid, L, code, reason, keep, next, ret, ret_events, known, 
   if st == 's' then call('ZREM', P..'due:'..L..lane, mid)
   elseif leases then leases[#leases + 1] = mid..L
   else call('ZREM', P..'lease', mid..L) end
+  if by_gate(d.reason) then call('SREM', P..'held', mid..L) end
   -- what may have arrived keeps its place, whatever becomes of the next try
   if not keep and not d.maybe then let_go(mid, L, d) end
   local N = ''
-  if next and q == 'f' then
+  if next and q == 'f' and not d.erased then
     for after in string.gmatch(string.sub(h, string.find(h, L, 1, true) + 1), '.') do
       if N == '' and not call('HGET', s, after..'s') then N = after end
     end
@@ -129,7 +140,7 @@ local function finish(mid, L, code, reason, keep, next, ret, ret_events, known, 
     call('ZREMRANGEBYSCORE', P..'dead', '-inf', int(now - ret))
   end
   call('HSET', s, L..'s', code, L..'r', reason, L..'x', 0, 'n', N ~= '' and n or n - 1, ...)
-  if N ~= '' then schedule(mid, N, lane, now)
+  if N ~= '' then schedule(mid, N, lane, math.max(now, tonumber(at)))
   elseif n - 1 <= 0 and d.erased then call('DEL', s, P..'m:'..mid, P..'t:'..mid)
   elseif n - 1 <= 0 then close(mid, rid, at, u, ret, ret_events) end
   return N
@@ -160,6 +171,13 @@ local function own_order(profile)
   return letters
 end
 
+-- What a person has chosen, as one text to compare; what is not there is "".
+local function own_choice(profile)
+  local p = profile ~= '' and cjson.decode(profile) or {}
+  local own = type(p.preferences) == 'table' and p.preferences or {}
+  return tostring(own.pause_until)..'|'..tostring(own.max_per_week)..'|'..cjson.encode(p.channels or {})..'|'..tostring(p.timezone)
+end
+
 -- A message of strategy first goes on in the person's order with what has not been tried; one that only waits begins anew with it.
 local function follow_order(mid, order)
   local s = P..'s:'..mid
@@ -187,9 +205,69 @@ local function follow_order(mid, order)
   trace(mid, first, 'preference', 'pass', '{"detail":"the person now prefers this channel","instead_of":"'..name_of[waits]..'"}')
 end
 
+-- A message whose local time means another instant now; one that has begun, or was put off, stays.
+local function replan(rid, mid, was, at)
+  local s = P..'s:'..mid
+  local held, civil, h, lane, expires = unpack(call('HMGET', s, 'a', 'v', 'h', 'l', 'x'))
+  if held ~= was then return end
+  for L in string.gmatch(h, '.') do
+    local st, due = unpack(call('HMGET', s, L..'s', L..'d'))
+    if st and (st ~= 's' or due ~= was) then return end
+  end
+  call('HSET', s, 'a', at)
+  if tonumber(string.match(civil, '|(%d+)$') or '0') > 0 then call('HSET', s, 'x', int(expires + at - was)) end
+  call('ZADD', P..'p:'..rid, at, mid)
+  for L in string.gmatch(h, '.') do
+    if call('HEXISTS', s, L..'s') == 1 then schedule(mid, L, lane, at) end
+  end
+end
+
+-- What waits because of a gate is due again, and what was admitted goes back, for it was admitted on other terms.
+local AGAIN_MOST = 500
+local function look_again(rid)
+  for _, mid in ipairs(call('ZRANGE', P..'p:'..rid, 0, AGAIN_MOST - 1)) do
+    local s = P..'s:'..mid
+    local h, lane, at = unpack(call('HMGET', s, 'h', 'l', 'a'))
+    for L in string.gmatch(h or '', '.') do
+      local d = state(mid, L)
+      if d.st == 's' and by_gate(d.reason) then schedule(mid, L, lane, int(math.max(now, tonumber(at))))
+      elseif d.st == 'a' or d.st == 'c' then
+        if not d.maybe then let_go(mid, L, d) end
+        call('ZREM', P..'lease', mid..L)
+        call('HSET', s, L..'x', 0)
+        schedule(mid, L, lane, int(now))
+      end
+    end
+  end
+  wake()
+end
+
+-- The person's own limit counts what was sent before it was set, too.
+local function own_limit(profile)
+  local own = profile ~= '' and cjson.decode(profile).preferences
+  return type(own) == 'table' and type(own.max_per_week) == 'number'
+end
+local function recall_sends(rid)
+  local mids, week = call('ZRANGEBYSCORE', P..'r:'..rid, int(now - 604800000), '+inf'), now - 604800000
+  for _, mid in ipairs(call('ZRANGE', P..'p:'..rid, 0, AGAIN_MOST - 1)) do mids[#mids + 1] = mid end
+  for _, mid in ipairs(mids) do
+    local kind, lane, cat, source = unpack(call('HMGET', P..'s:'..mid, 'k', 'l', 'c', 'w'))
+    for L in string.gmatch(kind and 'esi' or '', '.') do
+      local st, at = unpack(call('HMGET', P..'s:'..mid, L..'s', L..'t'))
+      at = tonumber(at or now)
+      if st and has('TDUk', st) and at > week then call('ZADD', P..'h:'..rid, 'NX', int(at), send(mid, L, kind, lane, cat, source)) end
+    end
+  end
+  call('PEXPIRE', P..'h:'..rid, 691200000)
+end
+
 -- Stores a profile; what is pending follows a new order of channels.
 local function put_profile(rid, was, will)
   call('SET', P..'u:'..rid, will)
+  if own_choice(was) ~= own_choice(will) then
+    if not own_limit(was) and own_limit(will) then recall_sends(rid) end
+    look_again(rid)
+  end
   local order = own_order(will)
   if order == '' or order == own_order(was) then return end
   for _, mid in ipairs(call('ZRANGE', P..'p:'..rid, 0, -1)) do follow_order(mid, order) end
@@ -231,8 +309,6 @@ local function read_rules(i, R)
   end
   return rules, i
 end
-
-local function has(list, word) return string.find(list, word, 1, true) end
 
 local function singled_out(few, one)
   return has(few[1], one.kind) or has(few[2], ','..one.cat..',') or has(few[3], ','..one.source..',')

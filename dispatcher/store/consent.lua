@@ -1,58 +1,87 @@
--- consent: one entry into the ledger, the state that follows from it, and the end of every pending message it covers.
--- ARGV[3] retention ms  [4] of events  [5] rid  [6] category or "*"  [7] channel letter or "*"  [8] g, w, or p (a grant that waits to be confirmed)  [9] at
--- [10] the entry, JSON  [11] categories that need no consent (",account,")
--- Returns effective ("w" when withdrawal holds now), cancelled ids, ids in flight, last sent {id, at} or {}
+-- consent: one entry into the ledger, the state that follows from it, and the end of the pending messages it covers.
+-- ARGV[3] retention ms  [4] of events  [5] rid  [6] category or "*"  [7] channel letter or "*"  [8] categories that need no consent (",account,")
+-- [9] "record"  [10] g, w, or p (a grant that waits to be confirmed)  [11] at, "" for now  [12] "history" or "live"  [13] the entry, JSON
+-- [9] "sweep"   [10..] mids: goes on with the pending messages that "record" has left
+-- Returns effective ("w" when withdrawal holds now), cancelled ids, ids in flight, last sent {id, at} or {}, mids that are left for sweeps
+--
+-- What counts is when an entry arrives.  A withdrawal holds against everything that arrived before it, whatever its own
+-- instant; a grant holds against what is older than its own instant, which cannot lie in the future.  History (an import) only
+-- tells what was: there a withdrawal has its own instant too.
+local PORTION = 200
 local ret, ret_events = tonumber(ARGV[3]), tonumber(ARGV[4])
-local rid, cat, ch, state, at = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
-local seq = call('RPUSH', P..'cl:'..rid, ARGV[10])
-if state == 'p' then
-  local held = consent(rid, cat, ch == '*' and 'e' or ch)
-  return { held == 'g' and 'g' or 'p', {}, {}, {} }
+local rid, cat, ch, exempt = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local cancelled, flying = {}, {}
+
+local function sweep(mid)
+  local s = P..'s:'..mid
+  local mcat, h, of = unpack(call('HMGET', s, 'c', 'h', 'r'))
+  if not mcat or of ~= rid or string.find(exempt, ','..mcat..',', 1, true) or (cat ~= '*' and cat ~= mcat) then return end
+  local done, open = {}, 0
+  for L in string.gmatch(h, '.') do
+    local st, maybe = unpack(call('HMGET', s, L..'s', L..'m'))
+    local covered = st and (ch == '*' or ch == L) and consent(rid, mcat, L) == 'w'
+    if covered and (st == 's' or st == 'c' or st == 'a') then
+      -- a first strategy goes on to a channel that the withdrawal leaves open, at its own time
+      finish(mid, L, 'P', 'opted_out', false, ch ~= '*', ret, ret_events)
+      trace(mid, L, 'consent', 'suppressed', '{"category":"'..mcat..'","state":"withdrawn","withdrawn_while":"pending"}')
+      if maybe then flying[#flying + 1] = mid else done[#done + 1] = L end
+    elseif covered and st == 'k' then flying[#flying + 1] = mid end
+  end
+  for L in string.gmatch(h, '.') do
+    local st = call('HGET', s, L..'s')
+    if st == 's' or st == 'c' or st == 'a' or st == 'k' then open = open + 1 end
+  end
+  if #done > 0 and open == 0 then cancelled[#cancelled + 1] = mid
+  else for _, L in ipairs(done) do cancelled[#cancelled + 1] = mid..'-'..L end end
 end
+
+if ARGV[9] == 'sweep' then
+  for i = 10, #ARGV do sweep(ARGV[i]) end
+  return { 'w', cancelled, flying, {}, {} }
+end
+
+local state, given, history = ARGV[10], tonumber(ARGV[11]), ARGV[12] == 'history'
+local newest = -1
+for _, v in ipairs(call('HVALS', P..'c:'..rid)) do newest = math.max(newest, tonumber(string.match(v, '^%a:(%-?%d+)'))) end
+local at = math.min(given or now, now)
+if not history and state == 'w' then at = math.max(now, newest)
+elseif not history and not given then at = math.max(now, newest + 1) end
+
+local seq = call('RPUSH', P..'cl:'..rid, sub(ARGV[13], 1, -2)..',"effective_at":'..int(at)..'}')
+local one = ch == '*' and 'e' or ch
+if state == 'p' then return { consent(rid, cat, one) == 'g' and 'g' or 'p', {}, {}, {}, {} } end
 local field = cat..'|'..ch
 local held = call('HGET', P..'c:'..rid, field)
 local held_at = held and tonumber(string.match(held, '^%a:(%-?%d+)')) or nil
--- entries may arrive out of order: the later instant holds, withdrawal wins a tie
-if not held_at or tonumber(at) > held_at or (tonumber(at) == held_at and (state == 'w' or string.sub(held, 1, 1) ~= 'w')) then
-  call('HSET', P..'c:'..rid, field, state..':'..at..':'..int(seq))
+-- history may arrive out of order: the later instant holds, withdrawal wins a tie
+if not held_at or at > held_at or (at == held_at and (state == 'w' or sub(held, 1, 1) ~= 'w')) then
+  call('HSET', P..'c:'..rid, field, state..':'..int(at)..':'..int(seq))
 end
-if state ~= 'w' then return { state, {}, {}, {} } end
+local holds = consent(rid, cat, one)
+if state ~= 'w' then return { holds == 'w' and 'o' or state, {}, {}, {}, {} } end
+if holds ~= 'w' then return { 'n', {}, {}, {}, {} } end
 
-local cancelled, flying = {}, {}
-for _, mid in ipairs(call('ZRANGE', P..'p:'..rid, 0, -1)) do
-  local s = P..'s:'..mid
-  local mcat, h = unpack(call('HMGET', s, 'c', 'h'))
-  if mcat and not string.find(ARGV[11], ','..mcat..',', 1, true) and (cat == '*' or cat == mcat) then
-    local done, open = {}, 0
-    for L in string.gmatch(h, '.') do
-      local st, maybe = unpack(call('HMGET', s, L..'s', L..'m'))
-      local covered = st and (ch == '*' or ch == L) and consent(rid, mcat, L) == 'w'
-      if covered and (st == 's' or st == 'c' or st == 'a') then
-        -- a first strategy goes on to a channel that the withdrawal leaves open
-        finish(mid, L, 'P', 'opted_out', false, ch ~= '*', ret, ret_events)
-        trace(mid, L, 'consent', 'suppressed', '{"category":"'..mcat..'","state":"withdrawn","withdrawn_while":"pending"}')
-        if maybe then flying[#flying + 1] = mid else done[#done + 1] = L end
-      elseif covered and st == 'k' then flying[#flying + 1] = mid end
-    end
-    for L in string.gmatch(h, '.') do
-      local st = call('HGET', s, L..'s')
-      if st == 's' or st == 'c' or st == 'a' or st == 'k' then open = open + 1 end
-    end
-    if #done > 0 and open == 0 then cancelled[#cancelled + 1] = mid
-    else for _, L in ipairs(done) do cancelled[#cancelled + 1] = mid..'-'..L end end
-  end
+local pending, left = call('ZRANGE', P..'p:'..rid, 0, -1), {}
+if #pending > PORTION then -- what is under way first, for it cannot wait; the others are swept behind this call
+  for _, member in ipairs(call('ZRANGE', P..'lease', 0, -1)) do sweep(sub(member, 1, -2)) end
+end
+for i, mid in ipairs(pending) do
+  if i <= PORTION then sweep(mid) else left[#left + 1] = mid end
 end
 
+-- the newest that was sent of what the withdrawal is about, as far as it is remembered
 local last = {}
-for _, member in ipairs(call('ZREVRANGE', P..'h:'..rid, 0, 199)) do
-  local mid, one = string.sub(member, 1, 22), read_kind(string.sub(member, 23))
-  local L = one.L
-  if (cat == '*' or cat == one.cat) and (ch == '*' or ch == L) then
+local function look_at(mid)
+  local mcat = call('HGET', P..'s:'..mid, 'c')
+  if not mcat or (cat ~= '*' and cat ~= mcat) then return end
+  for L in string.gmatch(ch == '*' and 'esi' or ch, '.') do
     local st, sent = unpack(call('HMGET', P..'s:'..mid, L..'s', L..'t'))
-    if st == 'T' or st == 'D' then
-      last = { mid..'-'..L, sent }
-      break
-    end
+    if (st == 'T' or st == 'D') and sent and (not last[2] or tonumber(sent) > tonumber(last[2])) then last = { mid..'-'..L, sent } end
   end
 end
-return { 'w', cancelled, flying, last }
+for _, mid in ipairs(call('ZREVRANGE', P..'r:'..rid, 0, 199)) do
+  look_at(mid)
+  if last[2] then break end
+end
+for _, mid in ipairs(call('ZRANGE', P..'p:'..rid, 0, 99)) do look_at(mid) end
+return { 'w', cancelled, flying, last, left }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher/base/clock.h"
 #include "schedules/instant.h"
 
 /*
@@ -45,6 +46,13 @@ static void on_buried(void *arg, const redisReply *reply)
     job_done(job);
 }
 
+/* Their ids are real time; retention is service time. */
+static char *oldest_kept(const struct store *s)
+{
+    int64_t kept = (int64_t)((double)s->retain_messages_ms / clock_rate());
+    return g_strdup_printf("%" G_GINT64_FORMAT, MAX(0, clock_real() - kept));
+}
+
 void store_bury(struct store *s, const char *source, const char *reason, const char *bytes, size_t len, json_fn *fn,
                 void *arg)
 {
@@ -56,6 +64,9 @@ void store_bury(struct store *s, const char *source, const char *reason, const c
     for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
         lens[i] = i == G_N_ELEMENTS(words) - 1 ? len : strlen(words[i]);
     redis_call(s->redis, on_buried, job_new(json_object(), fn, arg), G_N_ELEMENTS(words), words, lens);
+    /* dead letters hold people's data, so they do not live for ever */
+    g_autofree char *oldest = oldest_kept(s);
+    store_command(s, NULL, NULL, 4, (const char *[]){ "XTRIM", key, "MINID", oldest });
 }
 
 static const redisReply *entry_field(const redisReply *fields, const char *name)
@@ -117,10 +128,10 @@ static void on_failed(void *arg, const redisReply *reply)
 void store_dead_list(struct store *s, int limit, json_fn *fn, void *arg)
 {
     struct dead_job *job = job_new(json_array(), fn, arg);
-    g_autofree char *key = store_key(s, "dead"), *count = g_strdup_printf("%d", limit);
+    g_autofree char *key = store_key(s, "dead"), *count = g_strdup_printf("%d", limit), *oldest = oldest_kept(s);
 
     job->open += s->partitions;
-    store_command(s, on_stream, job, 6, (const char *[]){ "XREVRANGE", key, "+", "-", "COUNT", count });
+    store_command(s, on_stream, job, 6, (const char *[]){ "XREVRANGE", key, "+", oldest, "COUNT", count });
     for (int p = 0; p < s->partitions; p++) {
         struct args *a = args_new();
         args_text(a, "list");
@@ -162,6 +173,59 @@ void store_dead_forget(struct store *s, const char *id, json_fn *fn, void *arg)
 {
     g_autofree char *key = store_key(s, "dead");
     store_command(s, on_count, job_new(json_null(), fn, arg), 3, (const char *[]){ "XDEL", key, id });
+}
+
+#define ERASE_PAGE "500"
+
+struct dead_erasing {
+    struct store *store;
+    const GPtrArray *texts;
+    struct dead_job *job;
+};
+
+static bool holds_one(const redisReply *bytes, const GPtrArray *texts)
+{
+    for (guint i = 0; bytes && i < texts->len; i++)
+        if (memmem(bytes->str, bytes->len, texts->pdata[i], strlen(texts->pdata[i])))
+            return true;
+    return false;
+}
+
+static void erase_page(struct dead_erasing *e, const char *from);
+
+static void on_page(void *arg, const redisReply *reply)
+{
+    struct dead_erasing *e = arg;
+    g_autofree char *key = store_key(e->store, "dead"), *next = NULL;
+
+    e->job->lost |= !reply || reply->type != REDIS_REPLY_ARRAY;
+    for (size_t i = 0; !e->job->lost && i < reply->elements; i++) {
+        const redisReply *entry = reply_at(reply, i);
+        if (holds_one(entry_field(reply_at(entry, 1), "bytes"), e->texts))
+            store_command(e->store, NULL, NULL, 3, (const char *[]){ "XDEL", key, reply_text(entry, 0) });
+        g_free(next);
+        next = g_strdup_printf("(%s", reply_text(entry, 0));
+    }
+    if (next && !e->job->lost) {
+        erase_page(e, next);
+        return;
+    }
+    job_done(e->job);
+    g_free(e);
+}
+
+static void erase_page(struct dead_erasing *e, const char *from)
+{
+    g_autofree char *key = store_key(e->store, "dead");
+    store_command(e->store, on_page, e, 6, (const char *[]){ "XRANGE", key, from, "+", "COUNT", ERASE_PAGE });
+}
+
+void store_dead_erase(struct store *s, const GPtrArray *texts, json_fn *fn, void *arg)
+{
+    struct dead_erasing *e = g_new0(struct dead_erasing, 1);
+
+    *e = (struct dead_erasing){ s, texts, job_new(json_object(), fn, arg) };
+    erase_page(e, "-");
 }
 
 void store_dead_redrive(struct store *s, const char *delivery, json_fn *fn, void *arg)

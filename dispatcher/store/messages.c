@@ -86,6 +86,7 @@ void store_accept(struct store *s, const struct acceptance *m, accept_fn *fn, vo
     args_int(a, m->lane);
     args_text(a, m->supersede);
     args_text(a, m->source);
+    args_text(a, m->local);
     args_text(a, m->profile_was);
     args_text(a, m->profile_new);
     store_script(s, ident_partition(m->id), "accept", a, on_accepted, job);

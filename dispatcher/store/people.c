@@ -103,7 +103,24 @@ void store_erase(struct store *s, const char *recipient, json_fn *fn, void *arg)
     store_script(s, store_partition(s, recipient), "person", a, on_asked, asking_new(read_erased, fn, arg));
 }
 
-/* ---------------------------------------------------------------- consent */
+/* ---------------------------------------------------------------- addresses */
+
+static char *holders_key(const struct store *s, const char *address)
+{
+    return g_strdup_printf("%s:{%d}:own:%s", s->prefix, store_partition(s, address), address);
+}
+
+void store_address_claim(struct store *s, const char *address, const char *recipient)
+{
+    g_autofree char *key = holders_key(s, address);
+    store_command(s, NULL, NULL, 3, (const char *[]){ "SADD", key, recipient });
+}
+
+void store_address_leave(struct store *s, const char *address, const char *recipient)
+{
+    g_autofree char *key = holders_key(s, address);
+    store_command(s, NULL, NULL, 3, (const char *[]){ "SREM", key, recipient });
+}
 
 static json_t *id_list(const redisReply *list)
 {
@@ -114,13 +131,68 @@ static json_t *id_list(const redisReply *list)
     return ids;
 }
 
+static json_t *read_holders(const redisReply *reply, struct asking *a)
+{
+    return id_list(reply);
+}
+
+void store_address_holders(struct store *s, const char *address, json_fn *fn, void *arg)
+{
+    g_autofree char *key = holders_key(s, address);
+    store_command(s, on_asked, asking_new(read_holders, fn, arg), 3, (const char *[]){ "SRANDMEMBER", key, "64" });
+}
+
+/* ---------------------------------------------------------------- local times */
+
+static json_t *read_civil(const redisReply *reply, struct asking *a)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i + 2 < reply->elements; i += 3) {
+        g_autofree char *local = g_strndup(reply_text(reply, i + 1), strcspn(reply_text(reply, i + 1), "|"));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "id", reply_text(reply, i), "local", local, "at",
+                                              (json_int_t)reply_int(reply, i + 2)));
+    }
+    return list;
+}
+
+void store_civil(struct store *s, const char *recipient, json_fn *fn, void *arg)
+{
+    store_script(s, store_partition(s, recipient), "person", person_args("civil", recipient), on_asked,
+                 asking_new(read_civil, fn, arg));
+}
+
+void store_replan(struct store *s, const char *recipient, const json_t *moves)
+{
+    struct args *a = person_args("replan", recipient);
+    json_t *one;
+    size_t i;
+
+    json_array_foreach ((json_t *)moves, i, one) {
+        args_text(a, json_string_value(json_object_get(one, "id")));
+        args_int(a, json_integer_value(json_object_get(one, "was")));
+        args_int(a, json_integer_value(json_object_get(one, "at")));
+    }
+    store_script(s, store_partition(s, recipient), "person", a, NULL, NULL);
+}
+
+/* ---------------------------------------------------------------- consent */
+
 static json_t *read_consent(const redisReply *reply, struct asking *a)
 {
     const redisReply *last = reply_at(reply, 3);
     char at[32];
 
-    if (strcmp(reply_text(reply, 0), "w") != 0)
-        return json_pack("{s:b}", strcmp(reply_text(reply, 0), "p") == 0 ? "pending" : "granted", 1);
+    switch (*reply_text(reply, 0)) {
+    case 'p': return json_pack("{s:b}", "pending", 1);
+    case 'g': return json_pack("{s:b}", "granted", 1);
+    case 'o':
+        return json_pack("{s:b, s:s}", "granted", 0, "detail",
+                         "recorded; a later withdrawal stands, and only a grant that comes after it counts");
+    case 'n':
+        return json_pack("{s:b, s:s, s:[], s:[], s:n}", "withdrawn", 0, "detail",
+                         "recorded; a later grant stands, so nothing changes", "cancelled", "in_flight", "last_sent");
+    }
     json_t *last_sent = last && last->elements == 2 ? json_pack("{s:s, s:s}", "id", reply_text(last, 0), "at",
                                                                 instant_format(at, reply_int(last, 1)))
                                                     : json_null();
@@ -128,22 +200,93 @@ static json_t *read_consent(const redisReply *reply, struct asking *a)
                      id_list(reply_at(reply, 2)), "last_sent", last_sent);
 }
 
-void store_consent(struct store *s, const struct consent_entry *e, json_fn *fn, void *arg)
+#define SWEEP_PORTION 200 /* pending messages that one call ends, so that nobody waits for Redis long */
+
+/* A withdrawal of somebody with many pending messages: the state holds at once, the rest is ended in portions. */
+struct consenting {
+    struct store *store;
+    char recipient[129], category[65], letter;
+    char *exempt;
+    json_t *receipt, *left; /* left: mids */
+    size_t next;
+    json_fn *fn;
+    void *arg;
+};
+
+static void consenting_done(struct consenting *c, bool ok)
+{
+    c->fn(c->arg, ok, ok ? c->receipt : NULL);
+    json_decref(c->receipt);
+    json_decref(c->left);
+    g_free(c->exempt);
+    g_free(c);
+}
+
+static struct args *consent_args(const struct consenting *c, const char *op)
 {
     struct args *a = args_new();
+
+    args_int(a, c->store->retain_messages_ms);
+    args_int(a, c->store->retain_events_ms);
+    args_text(a, c->recipient);
+    args_text(a, c->category);
+    args_char(a, c->letter);
+    args_text(a, c->exempt);
+    args_text(a, op);
+    return a;
+}
+
+static void sweep(struct consenting *c);
+
+static void on_consent(void *arg, const redisReply *reply)
+{
+    struct consenting *c = arg;
+    json_auto_t *part = reply ? read_consent(reply, NULL) : NULL;
+
+    if (!reply) {
+        consenting_done(c, false);
+        return;
+    }
+    if (!c->receipt) {
+        c->receipt = json_incref(part);
+        c->left = id_list(reply_at(reply, 4));
+    } else {
+        json_array_extend(json_object_get(c->receipt, "cancelled"), json_object_get(part, "cancelled"));
+        json_array_extend(json_object_get(c->receipt, "in_flight"), json_object_get(part, "in_flight"));
+    }
+    if (c->next < json_array_size(c->left))
+        sweep(c);
+    else
+        consenting_done(c, true);
+}
+
+static void sweep(struct consenting *c)
+{
+    struct args *a = consent_args(c, "sweep");
+
+    for (int i = 0; i < SWEEP_PORTION && c->next < json_array_size(c->left); i++)
+        args_text(a, json_string_value(json_array_get(c->left, c->next++)));
+    store_script(c->store, store_partition(c->store, c->recipient), "consent", a, on_consent, c);
+}
+
+void store_consent(struct store *s, const struct consent_entry *e, json_fn *fn, void *arg)
+{
+    struct consenting *c = g_new0(struct consenting, 1);
     char *entry = json_dumps(e->entry, JSON_COMPACT);
 
-    args_int(a, s->retain_messages_ms);
-    args_int(a, s->retain_events_ms);
-    args_text(a, e->recipient);
-    args_text(a, e->category);
-    args_char(a, e->letter);
+    *c = (struct consenting){ .store = s, .letter = e->letter, .exempt = g_strdup(e->exempt), .fn = fn, .arg = arg };
+    g_strlcpy(c->recipient, e->recipient, sizeof c->recipient);
+    g_strlcpy(c->category, e->category, sizeof c->category);
+    struct args *a = consent_args(c, "record");
     args_char(a, e->state);
-    args_int(a, e->at);
+    if (e->at < 0)
+        args_text(a, "");
+    else
+        args_int(a, e->at);
+    args_text(a, e->history ? "history" : "live");
     args_text(a, entry);
-    args_text(a, e->exempt);
     free(entry);
-    store_script(s, store_partition(s, e->recipient), "consent", a, on_asked, asking_new(read_consent, fn, arg));
+    store_script(s, store_partition(s, e->recipient), "consent", a, on_consent, c);
 }
 
 static json_t *read_ledger(const redisReply *reply, struct asking *a)
@@ -151,8 +294,14 @@ static json_t *read_ledger(const redisReply *reply, struct asking *a)
     const redisReply *list = reply_at(reply, 1);
     json_t *entries = json_array();
 
-    for (size_t i = 0; list && i < list->elements; i++)
-        json_array_append_new(entries, json_loads(reply_text(list, i), 0, NULL));
+    for (size_t i = 0; list && i < list->elements; i++) {
+        json_t *entry = json_loads(reply_text(list, i), 0, NULL), *from = json_object_get(entry, "effective_at");
+        char at[32];
+        if (json_is_integer(from))
+            json_object_set_new(entry, "effective_at", json_string(instant_format(at, json_integer_value(from))));
+        if (entry)
+            json_array_append_new(entries, entry);
+    }
     return json_pack("{s:s, s:o}", "recipient", a->name, "consents", entries);
 }
 

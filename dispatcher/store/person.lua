@@ -3,6 +3,8 @@
 -- ARGV[3] "get" rid          -> profile, consent entries of the ledger
 -- ARGV[3] "mids" rid limit   -> pending mids, finished mids (newest first)
 -- ARGV[3] "erase" rid ret ret_events -> erased messages, in flight
+-- ARGV[3] "civil" rid        -> mid, local time|ttl, send at, of each pending message whose time follows the person's zone
+-- ARGV[3] "replan" rid mid was at …  moves those that still wait for `was`
 local op, rid = ARGV[3], ARGV[4]
 local u = P..'u:'..rid
 if op == 'put' then
@@ -14,6 +16,18 @@ elseif op == 'get' then
 elseif op == 'mids' then
   local limit = tonumber(ARGV[5])
   return { call('ZRANGE', P..'p:'..rid, 0, limit - 1), call('ZREVRANGE', P..'r:'..rid, 0, limit - 1) }
+end
+if op == 'civil' then
+  local out = {}
+  for _, mid in ipairs(call('ZRANGE', P..'p:'..rid, 0, -1)) do
+    local civil, at = unpack(call('HMGET', P..'s:'..mid, 'v', 'a'))
+    if civil then out[#out + 1], out[#out + 2], out[#out + 3] = mid, civil, at end
+  end
+  return out
+elseif op == 'replan' then
+  for i = 5, #ARGV, 3 do replan(rid, ARGV[i], ARGV[i + 1], ARGV[i + 2]) end
+  wake()
+  return 1
 end
 local erased, flying, mids = 0, 0, call('ZRANGE', P..'p:'..rid, 0, -1)
 for _, mid in ipairs(call('ZRANGE', P..'r:'..rid, 0, -1)) do mids[#mids + 1] = mid end

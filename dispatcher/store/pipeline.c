@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CLAIMED         10    /* elements of the answer for each delivery */
+#define CLAIMED         12    /* elements of the answer for each delivery */
 #define RESEND_AFTER_MS 10000 /* an agent of a frozen worker may still be sending */
 #define MIN_HISTORY_MS  (35 * INT64_C(86400000))
 
@@ -68,6 +68,8 @@ static void read_claim(const redisReply *reply, size_t i, int64_t fence, struct 
     c->channels = reply_text(reply, i + 7);
     c->kind = *reply_text(reply, i + 8);
     c->lane = (enum lane)CLAMP(reply_int(reply, i + 9), LANE_HIGH, LANE_LOW);
+    c->reason = reply_text(reply, i + 10);
+    c->unknown_since = reply_int(reply, i + 11);
     c->fence = fence;
 }
 
@@ -278,6 +280,73 @@ void store_account_give(struct store *s, int partition, const char *entry)
     args_text(a, member ? member : "|");
     args_int(a, json_integer_value(json_array_get(row, 2)));
     store_script(s, store_partition(s, account ? account : ""), "account", a, on_given, g);
+}
+
+/* ---------------------------------------------------------------- looking again */
+
+struct looking {
+    struct store *store;
+    int partition;
+    char cursor[24];
+    const char *what;
+    char version[16];
+};
+
+static void look_on(struct looking *l);
+
+static void on_looked(void *arg, const redisReply *reply)
+{
+    struct looking *l = arg;
+
+    g_strlcpy(l->cursor, reply && reply->type == REDIS_REPLY_STRING ? reply->str : "0", sizeof l->cursor);
+    if (strcmp(l->cursor, "0") == 0)
+        l->partition++;
+    if (reply && l->partition < l->store->partitions)
+        look_on(l);
+    else
+        g_free(l);
+}
+
+static void look_on(struct looking *l)
+{
+    struct args *a = args_new();
+
+    args_text(a, l->cursor);
+    args_text(a, l->what);
+    store_script(l->store, l->partition, "again", a, on_looked, l);
+}
+
+static struct looking *looking_new(struct store *s, const char *what)
+{
+    struct looking *l = g_new0(struct looking, 1);
+
+    *l = (struct looking){ .store = s, .cursor = "0", .what = what };
+    return l;
+}
+
+void store_templates_anew(struct store *s)
+{
+    look_on(looking_new(s, "templates"));
+}
+
+static void on_version(void *arg, const redisReply *reply)
+{
+    struct looking *l = arg;
+
+    if (!reply || reply->type == REDIS_REPLY_ERROR ||
+        (reply->type == REDIS_REPLY_STRING && strcmp(reply->str, l->version) == 0))
+        g_free(l);
+    else
+        look_on(l);
+}
+
+void store_rules(struct store *s, const char *version)
+{
+    g_autofree char *key = store_key(s, "rules");
+    struct looking *l = looking_new(s, "rules");
+
+    g_strlcpy(l->version, version, sizeof l->version);
+    store_command(s, on_version, l, 4, (const char *[]){ "SET", key, version, "GET" });
 }
 
 /* ---------------------------------------------------------------- commit, settle, lease */

@@ -81,10 +81,11 @@ struct claimed {
     char message[MESSAGE_ID_SIZE];
     char letter, kind; /* kind and lane as accepted, whatever the policy says by now */
     enum lane lane;
-    const char *body, *profile, *channels; /* borrowed until the callback returns; profile "" for none */
+    const char *body, *profile, *channels, *reason; /* borrowed until the callback returns; profile "" for none */
     size_t body_len;
     int attempts;
     int64_t fence, send_at, expires_at, due;
+    int64_t unknown_since; /* no worker that had it knew its template or category; 0: not so */
 };
 struct claims {
     const struct claimed *list;
@@ -189,6 +190,11 @@ void store_soft_bounce(struct store *, const char *address, const json_t *entry,
 void store_arrived(struct store *, const char *address);
 void store_forget_soft(struct store *, const char *address);
 
+/* store_rules: the version of the rules this worker goes by.  Where it is another one than before, what waits because
+ * of a gate is due again in all partitions, in portions.  store_templates_anew: likewise what waits for a template. */
+void store_rules(struct store *, const char *version);
+void store_templates_anew(struct store *);
+
 /* ---- messages.c ---- */
 
 struct acceptance {
@@ -199,6 +205,7 @@ struct acceptance {
     char channels[CHANNEL_COUNT + 1];
     enum lane lane;
     int64_t send_at, expires_at;
+    const char *local;                     /* "2026-12-01T09:00|ttl", "" unless the time was given in local time */
     const char *profile_was, *profile_new; /* profile_new "": leave it */
 };
 /* Answers "ok", "dup", "race", or NULL. */
@@ -244,9 +251,10 @@ struct consent_entry {
     const char *recipient, *category; /* category may be "*" */
     char letter;                      /* or '*' */
     char state;                       /* g granted, w withdrawn, p pending until it is confirmed */
-    int64_t at;
-    const char *exempt;  /* ",account," */
-    const json_t *entry; /* what the ledger keeps */
+    int64_t at;                       /* ms; -1: now */
+    bool history;                     /* an import: a withdrawal holds from its own instant, not from its arrival */
+    const char *exempt;               /* ",account," */
+    const json_t *entry;              /* what the ledger keeps */
 };
 /* The receipt of contract 6 for a withdrawal, {"granted":true} for a grant, {"pending":true} for one to be confirmed.
  */
@@ -257,6 +265,17 @@ void store_suppress(struct store *, const char *address, const json_t *entry, in
 void store_unsuppress(struct store *, const char *address, json_fn *, void *arg);
 void store_suppression(struct store *, const char *address, json_fn *, void *arg);
 void store_suppressions(struct store *, json_fn *, void *arg);
+
+/* Whose address it is, for those who must know whether somebody else has it: more may be named than have it now. */
+void store_address_claim(struct store *, const char *address, const char *recipient);
+void store_address_leave(struct store *, const char *address, const char *recipient);
+/* [recipient, …] */
+void store_address_holders(struct store *, const char *address, json_fn *, void *arg);
+
+/* store_civil: a person's pending messages whose time was given in local time: [{"id","local","at"}]. */
+void store_civil(struct store *, const char *recipient, json_fn *, void *arg);
+/* store_replan: [{"id","was","at"}]: what still waits for `was` goes at `at` instead. */
+void store_replan(struct store *, const char *recipient, const json_t *moves);
 
 /* ---- inbox.c ---- */
 
@@ -274,6 +293,8 @@ void store_bury(struct store *, const char *source, const char *reason, const ch
 void store_dead_list(struct store *, int limit, json_fn *, void *arg);
 /* One buried entry with its bytes, or null. */
 void store_dead_show(struct store *, const char *id, json_fn *, void *arg);
+/* store_dead_erase: forgets every buried entry that holds one of the texts. */
+void store_dead_erase(struct store *, const GPtrArray *texts, json_fn *, void *arg);
 void store_dead_forget(struct store *, const char *id, json_fn *, void *arg);
 void store_dead_redrive(struct store *, const char *delivery, json_fn *, void *arg);
 

@@ -94,6 +94,13 @@ static const struct known *find_script(const char *name)
 
 static void send_run(struct run *run);
 
+static bool failed; /* while a callback runs */
+
+bool script_failed(void)
+{
+    return failed;
+}
+
 static void on_script(void *arg, const redisReply *reply)
 {
     struct run *run = arg;
@@ -106,9 +113,11 @@ static void on_script(void *arg, const redisReply *reply)
     if (reply && reply->type == REDIS_REPLY_ERROR) {
         log_error("redis.error", "{s:s, s:s}", "script", run->script->source->name, "error", reply->str);
         reply = NULL;
+        failed = true;
     }
     if (run->fn)
         run->fn(run->arg, reply);
+    failed = false;
     args_free(run->args);
     g_free(run->key);
     g_free(run);

@@ -34,4 +34,7 @@ const char *reply_text(const redisReply *, size_t i);
 int64_t reply_int(const redisReply *, size_t i);
 const redisReply *reply_at(const redisReply *, size_t i);
 
+/* script_failed: during a callback: its NULL is an error that the script has thrown, not the silence of Redis. */
+bool script_failed(void);
+
 #endif
