@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "channels/email.h"
+#include "channels/mail/pool.h"
 #include "dispatcher/base/log.h"
 
 #define CONNECT_TIMEOUT 8.0

@@ -3,8 +3,8 @@
 #include <glib.h>
 #include <string.h>
 
-#include "channels/email.h"
-#include "channels/sms.h"
+#include "channels/mail/pool.h"
+#include "channels/web/sms.h"
 #include "dispatcher/base/vocab.h"
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"

@@ -12,7 +12,7 @@
 #include "channels/gsm.h"
 #include "channels/in_app.h"
 #include "channels/mime.h"
-#include "channels/webhook.h"
+#include "channels/web/webhook.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 

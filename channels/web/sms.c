@@ -1,4 +1,4 @@
-#include "channels/sms.h"
+#include "channels/web/sms.h"
 
 #include <ev.h>
 #include <glib.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "channels/gsm.h"
-#include "channels/webhook.h"
+#include "channels/web/webhook.h"
 
 struct sms_provider {
     struct provider head;

@@ -3,11 +3,11 @@
  * libesmtp cannot announce SMTPUTF8, so the agent sends these by libcurl, one
  * connection each; all other mail goes its way.
  */
-#ifndef CHANNELS_SMTP_UTF8_H
-#define CHANNELS_SMTP_UTF8_H
+#ifndef CHANNELS_MAIL_UTF8_H
+#define CHANNELS_MAIL_UTF8_H
 
 #include "channels/channel.h"
-#include "channels/email.h"
+#include "channels/mail/pool.h"
 
 struct utf8_server {
     const char *host, *user, *password, *hello, *ca_file; /* all but the host may be NULL */

@@ -1,4 +1,4 @@
-#include "channels/email.h"
+#include "channels/mail/pool.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "channels/smtp_wire.h"
+#include "channels/mail/wire.h"
 
 /*
  *   slot:  agent process, one mail in hand, and one more that has been written ahead

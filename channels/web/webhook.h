@@ -5,8 +5,8 @@
  * bytes of an answer, and never repeats a POST by itself: libcurl would re-send
  * one when a kept connection dies without a reply, so its rewind is refused.
  */
-#ifndef CHANNELS_WEBHOOK_H
-#define CHANNELS_WEBHOOK_H
+#ifndef CHANNELS_WEB_WEBHOOK_H
+#define CHANNELS_WEB_WEBHOOK_H
 
 #include <stdbool.h>
 #include <stddef.h>

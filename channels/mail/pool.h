@@ -7,8 +7,8 @@
  * feeds through a socket pair, hears milestones from, and kills when it
  * overstays.  What the last milestone was tells what can have happened.
  */
-#ifndef CHANNELS_EMAIL_H
-#define CHANNELS_EMAIL_H
+#ifndef CHANNELS_MAIL_POOL_H
+#define CHANNELS_MAIL_POOL_H
 
 #include "channels/channel.h"
 

@@ -1,4 +1,4 @@
-#include "channels/webhook.h"
+#include "channels/web/webhook.h"
 
 #include <curl/curl.h>
 #include <ev.h>

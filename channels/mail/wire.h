@@ -10,8 +10,8 @@
  *   JOB      from NUL to NUL mail          ASK     all but the final dot is out: go on?
  *   GO, STOP the answer to ASK             RESULT  struct smtp_result
  */
-#ifndef CHANNELS_SMTP_WIRE_H
-#define CHANNELS_SMTP_WIRE_H
+#ifndef CHANNELS_MAIL_WIRE_H
+#define CHANNELS_MAIL_WIRE_H
 
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-#include "channels/smtp_utf8.h"
+#include "channels/mail/utf8.h"
 
 #include <curl/curl.h>
 #include <glib.h>

@@ -36,9 +36,9 @@
 #include <unistd.h>
 
 #include "channels/channel.h"
-#include "channels/email.h"
-#include "channels/smtp_utf8.h"
-#include "channels/smtp_wire.h"
+#include "channels/mail/pool.h"
+#include "channels/mail/utf8.h"
+#include "channels/mail/wire.h"
 
 #define SESSION_MAILS 100
 #define IDLE_MS       5000

@@ -3,8 +3,8 @@
  * {"id","to","text","encoding","segments","sender"}, signed as Standard
  * Webhooks 1.0, or in the shape that `request` in the settings describes.
  */
-#ifndef CHANNELS_SMS_H
-#define CHANNELS_SMS_H
+#ifndef CHANNELS_WEB_SMS_H
+#define CHANNELS_WEB_SMS_H
 
 #include <jansson.h>
 
