@@ -30,10 +30,12 @@ enum outcome_kind {
     OUTCOME_UNKNOWN,  /* all of it was handed over and the answer was lost (RFC 1047) */
     OUTCOME_STOPPED,  /* answer() said stop */
     OUTCOME_RETURNED, /* never begun: its turn did not come; says nothing about anybody */
+    OUTCOME_UNABLE,   /* this provider cannot carry such a message; another may */
 };
 
 struct outcome {
     enum outcome_kind kind;
+    bool crowded;           /* FAULT, and others of this provider are open: it bears no more than those */
     bool perhaps;           /* DEFERRED, and yet it may have been taken: repeat under the same key */
     int64_t retry_after_ms; /* what the provider asked for, 0 for nothing */
     int code;               /* SMTP reply or HTTP status, 0 for none */
@@ -65,6 +67,8 @@ struct provider_type {
     struct ticket *(*send)(struct provider *, const struct parcel *, struct parcel_events);
     void (*answer)(struct ticket *, bool go);
     /* Ends idle connections; nothing is on its way any more. */
+    /* How many connections are open and well; NULL: not of interest. */
+    int (*open)(const struct provider *);
     void (*close)(struct provider *);
 };
 
@@ -72,6 +76,7 @@ struct provider_type {
 struct provider {
     const struct provider_type *type;
     char name[64];
+    int limit; /* connections it may have at a time, set by whoever drives it; 0: as configured */
 };
 
 const char *outcome_name(enum outcome_kind);

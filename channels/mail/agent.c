@@ -38,6 +38,8 @@
 #include "channels/channel.h"
 #include "channels/mail/pool.h"
 #include "channels/mail/utf8.h"
+#include "channels/mail/relay.h"
+#include "channels/mail/replies.h"
 #include "channels/mail/wire.h"
 
 #define SESSION_MAILS 100
@@ -66,11 +68,11 @@ static struct {
     int dialled;  /* the port that libesmtp was given: the server's, or the local relay's */
     int mails;    /* in this session */
     int smtp_fd;  /* libesmtp hides it; found among our descriptors */
-    bool tainted; /* bytes came behind the reply to STARTTLS (injection) */
-    bool tls_asked, auth_asked, authed;
+    struct replies replies;
+    bool by_curl; /* this server's replies are beyond libesmtp: libcurl sends to it */
     SSL *ssl;
-    char last_reply[256];
-    int last_code;
+    bool by_address; /* the certificate must have the host's address, not its name */
+    long verify;     /* why its certificate was refused, X509_V_OK */
 } a;
 
 /* ---------------------------------------------------------------- frames */
@@ -115,15 +117,36 @@ static void put_stage(enum smtp_stage stage)
     put_frame(FRAME_STAGE, &(uint32_t){ stage }, sizeof(uint32_t));
 }
 
-static void put_result(enum outcome_kind kind, int code, const char *detail)
+static void put_whole_result(const struct outcome *o)
 {
-    struct smtp_result r = { .kind = kind, .code = code };
+    struct smtp_result r = { .kind = o->kind, .code = o->code, .crowded = o->crowded };
 
     if (a.job.done)
         return;
     a.job.done = true;
-    g_strlcpy(r.detail, detail, sizeof r.detail);
+    g_strlcpy(r.detail, o->detail, sizeof r.detail);
     put_frame(FRAME_RESULT, &r, sizeof r);
+}
+
+static void put_result(enum outcome_kind kind, int code, const char *detail)
+{
+    struct outcome o = { .kind = kind, .code = code };
+
+    g_strlcpy(o.detail, detail, sizeof o.detail);
+    put_whole_result(&o);
+}
+
+/* A refusal, by what it says.  Where the server closes a connection that has carried mails, the next one is simply
+ * opened; where it does not let us in, it may bear no more connections than are open. */
+static void put_refusal(enum reply_step step, int code, const char *line)
+{
+    struct outcome o = { .kind = reply_judge(step, code, line), .code = code };
+
+    if (code == 421 && a.mails > 1)
+        o.kind = OUTCOME_RETURNED;
+    o.crowded = o.kind == OUTCOME_FAULT && step <= REPLY_EHLO && (code == 421 || code / 100 == 4);
+    g_strlcpy(o.detail, line, sizeof o.detail);
+    put_whole_result(&o);
 }
 
 static void take_job(void)
@@ -151,7 +174,6 @@ static bool ask(void)
     g_free(get_frame(&head));
     a.job.asked = true;
     a.job.go = head.type == FRAME_GO;
-    a.last_code = 0; /* only what is said from here on is about the whole mail */
     return a.job.go;
 }
 
@@ -186,6 +208,7 @@ static void add_mail(smtp_session_t session)
     smtp_size_set_estimate(message, a.job.len);
     smtp_set_messagecb(message, on_body, NULL);
     smtp_message_set_application_data_release(message, (void *)a.job.serial, NULL);
+    replies_next(&a.replies);
     a.mails++;
 }
 
@@ -204,7 +227,7 @@ static void leave(smtp_session_t session)
 static void feed_next(smtp_session_t session)
 {
     struct pollfd fds[] = { { SMTP_AGENT_FD, POLLIN, 0 }, { a.smtp_fd, POLLIN, 0 } };
-    bool full = a.mails >= SESSION_MAILS || a.last_code == 421;
+    bool full = a.mails >= SESSION_MAILS || a.replies.first.code == 421;
 
     while (!full && poll(fds, 2, IDLE_MS) < 0 && errno == EINTR)
         ;
@@ -235,66 +258,64 @@ static const char *reply_line(const smtp_status_t *status, char buf[static 256])
     return buf;
 }
 
-/* MAIL refused with these says that we, not the message, are unwelcome. */
-static bool is_login_matter(const smtp_status_t *s)
+/* The first refusal of the transaction speaks; what libesmtp tells comes second. */
+static void refuse(enum reply_step step, const smtp_status_t *status)
 {
-    return s->code == 530 || s->code == 535 || s->code == 538 ||
-           (s->enh_class == 5 && s->enh_subject == 7 &&
-            (s->enh_detail == 0 || s->enh_detail == 8 || s->enh_detail == 9) && s->code != 554 && s->code != 550);
+    const struct reply *first = &a.replies.first;
+    char line[256];
+
+    if (first->code)
+        put_refusal(first->step, first->code, first->line);
+    else
+        put_refusal(step, status->code, reply_line(status, line));
 }
 
 static void on_mail_status(smtp_session_t session, smtp_message_t message)
 {
     const smtp_status_t *status = smtp_reverse_path_status(message);
-    char line[256];
 
-    a.last_code = status->code;
-    if (a.user && !a.authed) { /* libesmtp goes on after a refused log-in; we do not */
-        put_result(OUTCOME_FAULT, a.last_code,
-                   *a.last_reply ? a.last_reply : "the server refused or did not offer the log-in");
+    if (a.user && !a.replies.authed) { /* libesmtp goes on after a refused log-in; we do not */
+        put_result(OUTCOME_FAULT, status->code,
+                   *a.replies.login ? a.replies.login : "the server did not offer a log-in that this program knows");
         _exit(0);
     }
     if (a.mails == 1)
         put_stage(STAGE_MAIL);
     if (status->code / 100 == 2 || a.job.done)
         return;
-    reply_line(status, line);
-    if (status->code == 421 || is_login_matter(status))
-        put_result(OUTCOME_FAULT, status->code, line);
-    else
-        put_result(status->code / 100 == 4 ? OUTCOME_DEFERRED : OUTCOME_REFUSED, status->code, line);
+    refuse(REPLY_MAIL, status);
     feed_next(session);
 }
 
 static void on_recipient_status(smtp_session_t session, smtp_recipient_t recipient)
 {
     const smtp_status_t *status = smtp_recipient_status(recipient);
-    char line[256];
 
-    a.last_code = status->code;
-    if (status->code / 100 == 2 || a.job.done)
+    if (a.job.done)
         return;
-    reply_line(status, line);
-    put_result(status->code == 421       ? OUTCOME_FAULT
-               : status->code / 100 == 4 ? OUTCOME_DEFERRED
-                                         : OUTCOME_REFUSED,
-               status->code, line);
+    if (status->code / 100 == 2 && a.job.len == 0) { /* a probe goes no further */
+        put_result(OUTCOME_STOPPED, status->code, "answers");
+        _exit(0);
+    }
+    if (status->code / 100 == 2)
+        return;
+    refuse(REPLY_RCPT, status);
     feed_next(session); /* after a refused recipient the sent event comes too late */
 }
 
-/* The reply after the dot, as far as it can be told; true when there was one. */
-static bool report_reply(const smtp_status_t *status)
+/* What was said of the whole mail, or against it before; true when something was. */
+static bool report_reply(void)
 {
-    char line[256];
-    int class = status ? status->code / 100 : 0;
+    const struct reply *body = &a.replies.body, *first = &a.replies.first;
 
-    if (!status || (class != 2 && class != 4 && class != 5))
-        return false;
-    reply_line(status, line);
-    if (!a.job.go && class == 2)
-        put_result(OUTCOME_DEFERRED, status->code, "the server answered before the mail was complete");
+    if (body->code / 100 == 2 && a.job.go)
+        put_result(OUTCOME_SENT, body->code, body->line);
+    else if (first->code)
+        put_refusal(first->step, first->code, first->line);
+    else if (body->code / 100 == 2 || (body->code && !a.job.go))
+        put_result(OUTCOME_DEFERRED, body->code, "the server answered before the mail was complete");
     else
-        put_result(class == 2 ? OUTCOME_SENT : class == 4 ? OUTCOME_DEFERRED : OUTCOME_REFUSED, status->code, line);
+        return false;
     return true;
 }
 
@@ -305,9 +326,7 @@ static void on_message_sent(smtp_session_t session, smtp_message_t message)
     if (a.job.done ||
         smtp_message_get_application_data(message) != (void *)a.job.serial) /* a refused one, reported before */
         return;
-    const smtp_status_t *status = smtp_message_transfer_status(message);
-    a.last_code = status ? status->code : 0;
-    if (report_reply(status) && asked)
+    if (report_reply() && asked)
         feed_next(session);
     else /* refused before the body: libesmtp has chosen its next state already */
         leave(session);
@@ -315,27 +334,9 @@ static void on_message_sent(smtp_session_t session, smtp_message_t message)
 
 /* ---------------------------------------------------------------- the connection */
 
-/* libesmtp tells nobody its socket: it is the one whose other end is the port that it was given. */
-static int find_socket(int port)
-{
-    for (int fd = SMTP_AGENT_FD + 1; fd < 64; fd++) {
-        union {
-            struct sockaddr any;
-            struct sockaddr_in in;
-            struct sockaddr_in6 in6;
-        } peer;
-        socklen_t len = sizeof peer;
-        if (getpeername(fd, &peer.any, &len) == 0 &&
-            ((peer.any.sa_family == AF_INET && ntohs(peer.in.sin_port) == port) ||
-             (peer.any.sa_family == AF_INET6 && ntohs(peer.in6.sin6_port) == port)))
-            return fd;
-    }
-    return -1;
-}
-
 static void on_connected(void)
 {
-    a.smtp_fd = find_socket(a.dialled);
+    a.smtp_fd = relay_socket(a.dialled);
     /* with Nagle's algorithm a mail larger than one buffer waits 40 ms for an acknowledgement */
     setsockopt(a.smtp_fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
     put_stage(STAGE_GREETING);
@@ -355,7 +356,7 @@ static void drain_tickets(SSL *ssl)
 
 static void on_tls(SSL *ssl)
 {
-    if (a.tainted) {
+    if (a.replies.tainted) {
         put_result(OUTCOME_FAULT, 0, "the server sent bytes before the TLS handshake: STARTTLS injection");
         _exit(0);
     }
@@ -366,7 +367,7 @@ static void on_tls(SSL *ssl)
 static bool peer_is_right(void)
 {
     return a.tls == EMAIL_TLS_OPPORTUNISTIC ||
-           (a.ssl && SSL_get_verify_result(a.ssl) == X509_V_OK && SSL_get0_peername(a.ssl));
+           (a.ssl && SSL_get_verify_result(a.ssl) == X509_V_OK && (a.by_address || SSL_get0_peername(a.ssl)));
 }
 
 static void on_event(smtp_session_t session, int event, void *arg, ...)
@@ -403,36 +404,25 @@ static void on_event(smtp_session_t session, int event, void *arg, ...)
     va_end(ap);
 }
 
-static void note_reply(const char *buf, int len)
+/* With BDAT libesmtp shows no reply to its monitor and tells the last refusal of a transaction, where the first one
+ * speaks (Postfix answers 451 to one chunk and 551 to those behind it): so the offer is overwritten where libesmtp will
+ * read it. */
+static void hide_chunking(char *bytes, size_t len)
 {
-    int code = len >= 3 && g_ascii_isdigit(buf[0]) ? atoi(buf) : 0;
+    char *offer = memmem(bytes, len, "CHUNKING", 8);
 
-    if (code)
-        a.last_code = code;
-    if (a.auth_asked) {
-        if (code == 235)
-            a.authed = true;
-        if (code >= 400)
-            g_snprintf(a.last_reply, sizeof a.last_reply, "log-in refused: %.*s",
-                       (int)strcspn(buf, "\r\n") > len ? len : (int)strcspn(buf, "\r\n"), buf);
-        if (code != 334)
-            a.auth_asked = false;
-    }
-    if (a.tls_asked) {
-        const char *end = memchr(buf, '\n', (size_t)len);
-        a.tainted |= end && end + 1 < buf + len;
-        a.tls_asked = false;
-    }
+    if (offer && offer - bytes >= 4 && (offer[-1] == '-' || offer[-1] == ' '))
+        *offer = 'X';
 }
 
 static void on_wire(const char *buf, int len, int writing, void *arg)
 {
+    if (writing == SMTP_CB_READING && !a.job.given)
+        hide_chunking((char *)buf, (size_t)len);
     if (writing == SMTP_CB_READING)
-        note_reply(buf, len);
-    else if (writing == SMTP_CB_WRITING && len >= 8 && g_ascii_strncasecmp(buf, "STARTTLS", 8) == 0)
-        a.tls_asked = true;
-    else if (writing == SMTP_CB_WRITING && len >= 5 && g_ascii_strncasecmp(buf, "AUTH ", 5) == 0)
-        a.auth_asked = true;
+        replies_read(&a.replies, buf, (size_t)len);
+    else if (writing == SMTP_CB_WRITING)
+        replies_wrote(&a.replies, buf, (size_t)len, a.job.given);
 }
 
 static int on_login(auth_client_request_t request, char **result, int fields, void *arg)
@@ -442,109 +432,20 @@ static int on_login(auth_client_request_t request, char **result, int fields, vo
     return 1;
 }
 
-/* ---------------------------------------------------------------- TLS from the first byte */
+/* ---------------------------------------------------------------- sessions */
 
-/* libesmtp knows STARTTLS only.  For SMTPS it speaks to this thread over a loopback socket that takes no other caller.
- */
-struct relay {
-    int listener, port;
-};
-
-static void relay_fault(const char *what)
+/* The relay's thread, or TLS that cannot be made: nothing more comes of this agent. */
+static void relay_fault(const char *what, const SSL *ssl)
 {
+    long verify = ssl ? SSL_get_verify_result(ssl) : X509_V_OK;
     unsigned long error = ERR_get_error();
-    g_autofree char *line = g_strdup_printf("%s: %s", what, error ? ERR_reason_error_string(error) : strerror(errno));
+    g_autofree char *line =
+        verify != X509_V_OK
+            ? g_strdup_printf("the server's certificate is not accepted: %s", X509_verify_cert_error_string(verify))
+            : g_strdup_printf("%s: %s", what, error ? ERR_reason_error_string(error) : strerror(errno));
     put_result(OUTCOME_FAULT, 0, line);
     _exit(0);
 }
-
-static int connect_host(const char *host, int port)
-{
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL;
-    char service[8];
-    int fd = -1;
-
-    snprintf(service, sizeof service, "%d", port);
-    if (getaddrinfo(host, service, &hints, &list) != 0)
-        return -1;
-    for (struct addrinfo *i = list; i && fd < 0; i = i->ai_next) {
-        fd = socket(i->ai_family, i->ai_socktype | SOCK_CLOEXEC, 0);
-        if (fd >= 0 && connect(fd, i->ai_addr, i->ai_addrlen) < 0)
-            close(fd), fd = -1;
-    }
-    freeaddrinfo(list);
-    return fd;
-}
-
-static bool relay_once(SSL *ssl, int server, int client)
-{
-    struct pollfd fds[] = { { server, POLLIN, 0 }, { client, POLLIN, 0 } };
-    char buf[16384];
-    int n;
-
-    if (!SSL_pending(ssl) && poll(fds, 2, -1) < 0)
-        return errno == EINTR;
-    if (SSL_pending(ssl) || fds[0].revents) {
-        if ((n = SSL_read(ssl, buf, sizeof buf)) <= 0)
-            return SSL_get_error(ssl, n) == SSL_ERROR_WANT_READ;
-        if (send(client, buf, (size_t)n, MSG_NOSIGNAL) != n)
-            return false;
-    }
-    if (fds[1].revents) {
-        ssize_t got = read(client, buf, sizeof buf);
-        if (got <= 0 || SSL_write(ssl, buf, (int)got) != got)
-            return false;
-    }
-    return true;
-}
-
-static void *relay_run(void *arg)
-{
-    struct relay *r = arg;
-    struct sockaddr_in caller, own;
-    socklen_t len = sizeof caller, own_len = sizeof own;
-    int client = accept(r->listener, (struct sockaddr *)&caller, &len);
-
-    close(r->listener);
-    /* only our own socket may speak here */
-    int mine = find_socket(r->port);
-    if (mine < 0 || getsockname(mine, (struct sockaddr *)&own, &own_len) < 0 || own.sin_port != caller.sin_port)
-        relay_fault("a stranger called the local relay");
-    int server = connect_host(a.host, a.port);
-    if (server < 0)
-        relay_fault("cannot connect");
-    SSL *ssl = SSL_new(a.ctx);
-    SSL_set_fd(ssl, server);
-    SSL_set_tlsext_host_name(ssl, a.host);
-    if (SSL_connect(ssl) != 1)
-        relay_fault("TLS handshake failed");
-    setsockopt(server, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
-    while (relay_once(ssl, server, client))
-        ;
-    SSL_free(ssl);
-    close(server);
-    close(client);
-    g_free(r);
-    return NULL;
-}
-
-static int relay_start(void)
-{
-    struct relay *r = g_new0(struct relay, 1);
-    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t len = sizeof at;
-    pthread_t thread = 0;
-
-    r->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (bind(r->listener, (struct sockaddr *)&at, sizeof at) < 0 || listen(r->listener, 1) < 0 ||
-        getsockname(r->listener, (struct sockaddr *)&at, &len) < 0 || (r->port = ntohs(at.sin_port)) == 0 ||
-        pthread_create(&thread, NULL, relay_run, r) != 0)
-        relay_fault("cannot start the local relay");
-    pthread_detach(thread);
-    return ntohs(at.sin_port);
-}
-
-/* ---------------------------------------------------------------- sessions */
 
 static void set_timeouts(smtp_session_t session)
 {
@@ -559,7 +460,9 @@ static smtp_session_t open_session(void)
     smtp_session_t session = smtp_create_session();
     g_autofree char *server = NULL;
 
-    a.dialled = a.tls == EMAIL_TLS_IMPLICIT ? relay_start() : a.port;
+    a.dialled = a.port;
+    if (a.tls == EMAIL_TLS_IMPLICIT)
+        a.dialled = relay_start(&(struct relay_server){ a.host, a.port, a.ctx, relay_fault });
     server = g_strdup_printf("%s:%d", a.tls == EMAIL_TLS_IMPLICIT ? "127.0.0.1" : a.host, a.dialled);
     smtp_set_server(session, server);
     if (a.hello)
@@ -576,27 +479,48 @@ static smtp_session_t open_session(void)
     return session;
 }
 
+/* Why the session broke: the certificate, the log-in, or what libesmtp says. */
+static void put_fault(void)
+{
+    char text[160], line[256];
+    const struct reply *now = &a.replies.now;
+
+    if (a.verify != X509_V_OK)
+        g_snprintf(line, sizeof line, "the server's certificate is not accepted: %s",
+                   X509_verify_cert_error_string(a.verify));
+    else if (*a.replies.login)
+        g_strlcpy(line, a.replies.login, sizeof line);
+    else
+        g_snprintf(line, sizeof line, "%s%s%s", smtp_strerror(smtp_errno(), text, sizeof text) ? text : "no connection",
+                   now->code ? ", at: " : "", now->line);
+    put_result(a.mails > 1 ? OUTCOME_RETURNED : OUTCOME_FAULT, 0, line);
+}
+
+/* A reply in a form that libesmtp refuses to read, though nothing was refused: libcurl reads it. */
+static bool beyond_libesmtp(void)
+{
+    int error = smtp_errno();
+    return !a.job.asked && !a.job.given && a.tls != EMAIL_TLS_IMPLICIT && a.verify == X509_V_OK &&
+           (error == SMTP_ERR_INVALID_RESPONSE_SYNTAX || error == SMTP_ERR_STATUS_MISMATCH ||
+            error == SMTP_ERR_INVALID_RESPONSE_STATUS);
+}
+
 /* The session ended and the mail in hand has no result: what can be said of it? */
 static void report_leftover(void)
 {
-    char text[160], line[256];
-
     if (a.job.done || a.carried)
         return;
-    smtp_strerror(smtp_errno(), text, sizeof text);
-    if (a.job.go && a.last_code == 250) /* accepted, in a form that libesmtp's parser refuses */
-        put_result(OUTCOME_SENT, 250, "250");
-    else if (a.job.go)
+    replies_finish(&a.replies);
+    if (report_reply())
+        return;
+    if (a.job.go)
         put_result(OUTCOME_UNKNOWN, 0, "the connection was lost after the final dot");
     else if (a.job.given)
-        put_result(OUTCOME_DEFERRED, a.last_code, "the connection was lost within the mail");
-    else {
-        snprintf(line, sizeof line, "%s%s%d%s", text, a.last_code ? " (last reply " : "", a.last_code,
-                 a.last_code ? ")" : "");
-        if (!a.last_code)
-            g_strlcpy(line, text, sizeof line);
-        put_result(OUTCOME_FAULT, a.last_code, *a.last_reply ? a.last_reply : line);
-    }
+        put_result(OUTCOME_DEFERRED, 0, "the connection was lost within the mail");
+    else if (beyond_libesmtp())
+        a.by_curl = a.carried = true;
+    else
+        put_fault();
 }
 
 static void run_session(void)
@@ -604,10 +528,9 @@ static void run_session(void)
     smtp_session_t session;
 
     a.mails = 0;
-    a.tainted = a.tls_asked = a.auth_asked = a.authed = false;
-    a.last_code = 0;
-    a.last_reply[0] = '\0';
+    replies_begin(&a.replies);
     a.ssl = NULL;
+    a.verify = X509_V_OK;
     a.smtp_fd = -1;
     put_stage(STAGE_CONNECT);
     session = open_session();
@@ -615,6 +538,7 @@ static void run_session(void)
     smtp_start_session(session); /* what it returns says nothing */
     report_leftover();
     smtp_destroy_session(session);
+    put_stage(STAGE_CONNECT); /* nothing is open any more */
 }
 
 static void on_utf8_mail(void)
@@ -636,12 +560,14 @@ static void run_utf8(void)
 
     put_stage(STAGE_CONNECT);
     smtp_utf8_send(&at, &mail, &outcome);
-    put_result(outcome.kind, outcome.code, outcome.detail);
+    put_whole_result(&outcome);
 }
 
 /* No SNI is sent otherwise. */
 static void on_handshake(const SSL *ssl, int where, int ret)
 {
+    if (where & SSL_CB_EXIT && ret <= 0 && a.tls != EMAIL_TLS_OPPORTUNISTIC)
+        a.verify = SSL_get_verify_result(ssl);
     if (!(where & SSL_CB_HANDSHAKE_START))
         return;
     a.ssl = (SSL *)ssl;
@@ -662,9 +588,10 @@ static void make_tls(const char *ca_file)
         return;
     }
     if (ca_file ? !SSL_CTX_load_verify_locations(a.ctx, ca_file, NULL) : !SSL_CTX_set_default_verify_paths(a.ctx))
-        relay_fault("cannot read the certificates of authorities");
+        relay_fault("cannot read the certificates of authorities", NULL);
     X509_VERIFY_PARAM *param = SSL_CTX_get0_param(a.ctx);
-    if (!X509_VERIFY_PARAM_set1_ip_asc(param, a.host))
+    a.by_address = X509_VERIFY_PARAM_set1_ip_asc(param, a.host);
+    if (!a.by_address)
         X509_VERIFY_PARAM_set1_host(param, a.host, 0);
     ERR_clear_error();
     SSL_CTX_set_verify(a.ctx, SSL_VERIFY_PEER, NULL);
@@ -673,6 +600,46 @@ static void make_tls(const char *ca_file)
 static char *copy_of(const json_t *settings, const char *key)
 {
     return g_strdup(json_string_value(json_object_get(settings, key)));
+}
+
+/* The address that faces the server, as RFC 5321, 4.1.3, writes it. */
+static char *own_literal(void)
+{
+    struct addrinfo hints = { .ai_socktype = SOCK_DGRAM }, *list = NULL;
+    struct sockaddr_storage own;
+    socklen_t len = sizeof own;
+    char text[INET6_ADDRSTRLEN] = "127.0.0.1";
+    bool v6 = false;
+
+    if (getaddrinfo(a.host, "25", &hints, &list) == 0) {
+        int fd = socket(list->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (fd >= 0 && connect(fd, list->ai_addr, list->ai_addrlen) == 0 &&
+            getsockname(fd, (struct sockaddr *)&own, &len) == 0) {
+            getnameinfo((struct sockaddr *)&own, len, text, sizeof text, NULL, 0, NI_NUMERICHOST);
+            v6 = own.ss_family == AF_INET6;
+        }
+        if (fd >= 0)
+            close(fd);
+        freeaddrinfo(list);
+    }
+    text[strcspn(text, "%")] = '\0';
+    return g_strdup_printf(v6 ? "[IPv6:%s]" : "[%s]", text);
+}
+
+/* The name for EHLO: the host's full one, else an address literal; a bare host name is refused by strict servers. */
+static char *own_name(void)
+{
+    char host[256] = "";
+    struct addrinfo hints = { .ai_flags = AI_CANONNAME }, *list = NULL;
+    char *full = NULL;
+
+    gethostname(host, sizeof host - 1);
+    if (getaddrinfo(host, NULL, &hints, &list) == 0 && list->ai_canonname && strchr(list->ai_canonname, '.') &&
+        g_ascii_strncasecmp(list->ai_canonname, "localhost", 9) != 0)
+        full = g_strdup(list->ai_canonname);
+    if (list)
+        freeaddrinfo(list);
+    return full ? full : own_literal();
 }
 
 static void take_settings(void)
@@ -687,6 +654,8 @@ static void take_settings(void)
     a.user = copy_of(settings, "user");
     a.password = copy_of(settings, "password");
     a.hello = copy_of(settings, "hello");
+    if (!a.hello)
+        a.hello = own_name();
     a.port = (int)json_integer_value(json_object_get(settings, "port"));
     a.tls = (enum email_tls)json_integer_value(json_object_get(settings, "tls"));
     a.ca_file = copy_of(settings, "ca_file");
@@ -718,7 +687,7 @@ int smtp_agent_main(int parent)
         if (!a.carried)
             take_job();
         a.carried = false;
-        if (needs_utf8())
+        if (needs_utf8() || a.by_curl)
             run_utf8();
         else
             run_session();

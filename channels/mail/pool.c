@@ -213,7 +213,7 @@ static void on_deadline(struct ev_loop *loop, ev_timer *w, int revents)
 
 static void on_result(struct slot *s, const struct smtp_result *r)
 {
-    struct outcome o = { .kind = (enum outcome_kind)r->kind, .code = r->code };
+    struct outcome o = { .kind = (enum outcome_kind)r->kind, .code = r->code, .crowded = r->crowded };
 
     g_strlcpy(o.detail, r->detail, sizeof o.detail);
     if (o.kind == OUTCOME_SENT)
@@ -293,13 +293,27 @@ static void on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
 
 /* ---------------------------------------------------------------- the provider */
 
+/* Within the limit: those that are busy or have their connection open, and others as long as there are fewer of these.
+ */
+static bool may_use(const struct mail_provider *m, const struct slot *s)
+{
+    int busy = 0;
+
+    if (!m->head.limit || s->hand || (s->pid > 0 && s->stage == STAGE_MAIL))
+        return true;
+    for (int i = 0; i < m->n_slots; i++)
+        busy += m->slots[i].hand || (m->slots[i].pid > 0 && m->slots[i].stage == STAGE_MAIL);
+    return busy < m->head.limit;
+}
+
 static int mail_room(const struct provider *p)
 {
     const struct mail_provider *m = (const struct mail_provider *)p;
     int room = 0;
 
     for (int i = 0; i < m->n_slots; i++)
-        room += !m->slots[i].hand + (!m->slots[i].ahead && (m->slots[i].stage == STAGE_MAIL || !m->slots[i].hand));
+        if (may_use(m, &m->slots[i]))
+            room += !m->slots[i].hand + (!m->slots[i].ahead && (m->slots[i].stage == STAGE_MAIL || !m->slots[i].hand));
     return room;
 }
 
@@ -310,7 +324,7 @@ static struct slot *free_slot(struct mail_provider *m)
 
     for (int i = 0; i < m->n_slots; i++) {
         struct slot *s = &m->slots[i];
-        if (!s->hand && (!best || (s->pid > 0 && best->pid <= 0)))
+        if (!s->hand && may_use(m, s) && (!best || (s->pid > 0 && best->pid <= 0)))
             best = s;
         if (s->hand && !s->ahead && s->stage == STAGE_MAIL && !second)
             second = s;
@@ -358,6 +372,16 @@ static void mail_answer(struct ticket *t, bool go)
     set_deadline(s, go ? s->home->s.reply_timeout_ms : s->home->s.connect_timeout_ms);
 }
 
+static int mail_open(const struct provider *p)
+{
+    const struct mail_provider *m = (const struct mail_provider *)p;
+    int open = 0;
+
+    for (int i = 0; i < m->n_slots; i++)
+        open += m->slots[i].pid > 0 && m->slots[i].stage == STAGE_MAIL;
+    return open;
+}
+
 static void mail_close(struct provider *p)
 {
     struct mail_provider *m = (struct mail_provider *)p;
@@ -375,7 +399,7 @@ static void mail_close(struct provider *p)
     g_free(m);
 }
 
-static const struct provider_type mail_type = { "email", mail_room, mail_send, mail_answer, mail_close };
+static const struct provider_type mail_type = { "email", mail_room, mail_send, mail_answer, mail_open, mail_close };
 
 struct provider *email_open(struct ev_loop *loop, const struct email_settings *settings)
 {
@@ -412,6 +436,7 @@ struct provider *email_open(struct ev_loop *loop, const struct email_settings *s
 
 const char *outcome_name(enum outcome_kind kind)
 {
-    static const char *const names[] = { "sent", "deferred", "fault", "refused", "unknown", "stopped", "returned" };
+    static const char *const names[] = { "sent",    "deferred", "fault",    "refused",
+                                         "unknown", "stopped",  "returned", "unable" };
     return names[kind];
 }

@@ -6,12 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "channels/mail/replies.h"
+
 struct sending {
     const struct utf8_mail *mail;
+    struct replies replies;
     size_t given;
-    bool offered, begun, asked, go;
-    int code;       /* of the last reply; after the question, only of what is said since */
-    char line[256]; /* and its text */
+    bool begun, asked, go;
 };
 
 bool smtp_utf8_needed(const char *address)
@@ -24,25 +25,14 @@ bool smtp_utf8_needed(const char *address)
 
 /* ---------------------------------------------------------------- what libcurl tells */
 
-static void note_reply(struct sending *s, const char *text, size_t len)
-{
-    g_autofree char *line = g_strndup(text, len);
-
-    g_strchomp(line);
-    if (g_ascii_isdigit(line[0]) && strlen(line) >= 3) {
-        s->code = atoi(line);
-        g_strlcpy(s->line, line, sizeof s->line);
-    }
-    if (strlen(line) > 4 && g_ascii_strcasecmp(line + 4, "SMTPUTF8") == 0)
-        s->offered = true;
-}
-
 static int on_wire(CURL *curl, curl_infotype type, char *text, size_t len, void *arg)
 {
     struct sending *s = arg;
 
     if (type == CURLINFO_HEADER_IN)
-        note_reply(s, text, len);
+        replies_read(&s->replies, text, len);
+    if (type == CURLINFO_HEADER_OUT)
+        replies_wrote(&s->replies, text, len, false);
     if (type == CURLINFO_HEADER_OUT && len >= 9 && g_ascii_strncasecmp(text, "MAIL FROM", 9) == 0) {
         s->begun = true;
         s->mail->on_mail();
@@ -56,8 +46,6 @@ static size_t on_body(char *to, size_t size, size_t count, void *arg)
     struct sending *s = arg;
     size_t n = MIN(size * count, s->mail->len - s->given);
 
-    if (!s->offered)
-        return CURL_READFUNC_ABORT;
     memcpy(to, s->mail->mail + s->given, n);
     s->given += n;
     if (n)
@@ -65,7 +53,6 @@ static size_t on_body(char *to, size_t size, size_t count, void *arg)
     if (!s->asked) {
         s->asked = true;
         s->go = s->mail->ask();
-        s->code = 0;
     }
     return s->go ? 0 : CURL_READFUNC_ABORT;
 }
@@ -75,9 +62,9 @@ static size_t on_body(char *to, size_t size, size_t count, void *arg)
 static void set_server(CURL *curl, const struct utf8_server *at)
 {
     bool v6 = strchr(at->host, ':') != NULL;
-    g_autofree char *url =
-        g_strdup_printf("%s://%s%s%s:%d/%s", at->tls == EMAIL_TLS_IMPLICIT ? "smtps" : "smtp", v6 ? "[" : "", at->host,
-                        v6 ? "]" : "", at->port, at->hello ? at->hello : "");
+    g_autofree char *hello = g_uri_escape_string(at->hello ? at->hello : "", NULL, FALSE);
+    g_autofree char *url = g_strdup_printf("%s://%s%s%s:%d/%s", at->tls == EMAIL_TLS_IMPLICIT ? "smtps" : "smtp",
+                                           v6 ? "[" : "", at->host, v6 ? "]" : "", at->port, hello);
 
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
@@ -99,18 +86,29 @@ static void set_server(CURL *curl, const struct utf8_server *at)
     }
 }
 
+/* The greeting first, on the connection that the mail then takes: what the server does not offer is not tried on it. */
+static CURLcode greet(CURL *curl, struct sending *s)
+{
+    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, "NOOP");
+    curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+    curl_easy_setopt(curl, CURLOPT_VERBOSE, 1L); /* for on_wire alone */
+    curl_easy_setopt(curl, CURLOPT_DEBUGFUNCTION, on_wire);
+    curl_easy_setopt(curl, CURLOPT_DEBUGDATA, s);
+    return curl_easy_perform(curl);
+}
+
 static CURLcode perform(CURL *curl, struct sending *s)
 {
     struct curl_slist *to = curl_slist_append(NULL, s->mail->to);
 
+    replies_next(&s->replies);
+    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, NULL);
+    curl_easy_setopt(curl, CURLOPT_NOBODY, 0L);
     curl_easy_setopt(curl, CURLOPT_MAIL_FROM, s->mail->from);
     curl_easy_setopt(curl, CURLOPT_MAIL_RCPT, to);
     curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
     curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_body);
     curl_easy_setopt(curl, CURLOPT_READDATA, s);
-    curl_easy_setopt(curl, CURLOPT_VERBOSE, 1L); /* for on_wire alone */
-    curl_easy_setopt(curl, CURLOPT_DEBUGFUNCTION, on_wire);
-    curl_easy_setopt(curl, CURLOPT_DEBUGDATA, s);
     CURLcode result = curl_easy_perform(curl);
     curl_slist_free_all(to);
     return result;
@@ -118,34 +116,47 @@ static CURLcode perform(CURL *curl, struct sending *s)
 
 /* ---------------------------------------------------------------- what became of it */
 
-static enum outcome_kind kind_of(const struct sending *s, CURLcode result)
+static void say(struct outcome *out, enum outcome_kind kind, int code, const char *detail)
 {
-    int class = s->code / 100;
+    *out = (struct outcome){ .kind = kind, .code = code };
+    g_strlcpy(out->detail, detail, sizeof out->detail);
+}
 
-    if (result == CURLE_OK)
-        return OUTCOME_SENT;
-    if (s->asked && !s->go)
-        return OUTCOME_STOPPED;
-    if (s->go)
-        return class == 4 ? OUTCOME_DEFERRED : class == 5 ? OUTCOME_REFUSED : OUTCOME_UNKNOWN;
-    if (!s->begun || s->code == 421)
-        return OUTCOME_FAULT;
-    return class == 5 || !s->offered ? OUTCOME_REFUSED : OUTCOME_DEFERRED;
+static void conclude(const struct sending *s, CURLcode result, struct outcome *out)
+{
+    const struct reply *first = &s->replies.first, *body = &s->replies.body;
+
+    if (s->go && body->code / 100 == 2)
+        say(out, OUTCOME_SENT, body->code, body->line);
+    else if (s->asked && !s->go)
+        say(out, OUTCOME_STOPPED, 0, "stopped before the final dot");
+    else if (first->code)
+        say(out, reply_judge(first->step, first->code, first->line), first->code, first->line);
+    else if (s->go)
+        say(out, OUTCOME_UNKNOWN, 0, "the connection was lost after the final dot");
+    else
+        say(out, s->begun ? OUTCOME_DEFERRED : OUTCOME_FAULT, 0,
+            *s->replies.login ? s->replies.login : curl_easy_strerror(result));
+    out->crowded = out->kind == OUTCOME_FAULT && first->code && first->step <= REPLY_EHLO;
 }
 
 void smtp_utf8_send(const struct utf8_server *at, const struct utf8_mail *mail, struct outcome *out)
 {
     struct sending s = { .mail = mail };
+    bool needed = smtp_utf8_needed(mail->from) || smtp_utf8_needed(mail->to);
     CURL *curl = curl_easy_init();
 
+    replies_begin(&s.replies);
     set_server(curl, at);
-    CURLcode result = perform(curl, &s);
+    CURLcode result = greet(curl, &s);
+    if (result == CURLE_OK && needed && !s.replies.utf8) {
+        say(out, OUTCOME_UNABLE, 0, "the server does not offer SMTPUTF8, which this address needs");
+    } else if (result == CURLE_OK && mail->len == 0) {
+        say(out, OUTCOME_STOPPED, 250, "answers");
+    } else {
+        if (result == CURLE_OK)
+            result = perform(curl, &s);
+        conclude(&s, result, out);
+    }
     curl_easy_cleanup(curl);
-    *out = (struct outcome){ .kind = kind_of(&s, result), .code = s.code };
-    if (s.begun && !s.offered)
-        g_strlcpy(out->detail, "the server does not offer SMTPUTF8, which this address needs", sizeof out->detail);
-    else if (out->kind == OUTCOME_UNKNOWN)
-        g_strlcpy(out->detail, "the connection was lost after the final dot", sizeof out->detail);
-    else
-        g_snprintf(out->detail, sizeof out->detail, "%s", s.begun && s.code ? s.line : curl_easy_strerror(result));
 }

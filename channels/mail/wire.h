@@ -26,6 +26,7 @@ enum smtp_stage { STAGE_CONNECT, STAGE_GREETING, STAGE_MAIL };
 struct smtp_result {
     int32_t kind; /* enum outcome_kind */
     int32_t code;
+    int32_t crowded;
     char detail[256];
 };
 

@@ -161,7 +161,7 @@ static void on_answer(void *arg, const struct webhook_answer *a)
         int len = snprintf(o.detail, sizeof o.detail, "HTTP %d", a->status);
         if (o.kind == OUTCOME_SENT)
             take_ref(&o, a->body);
-        else if (*a->body && g_utf8_validate(a->body, -1, NULL))
+        else if (*a->body)
             snprintf(o.detail + len, sizeof o.detail - (size_t)len, " %.120s", a->body);
         if (a->status / 100 == 3)
             g_strlcpy(o.detail, "the gateway redirects, which is not followed: correct its url", sizeof o.detail);
@@ -171,11 +171,9 @@ static void on_answer(void *arg, const struct webhook_answer *a)
         o.perhaps = o.kind == OUTCOME_DEFERRED;
         snprintf(o.detail, sizeof o.detail, "%s", a->error);
     }
+    if (o.retry_after_ms > 0 && (o.code == 429 || o.code == 503))
+        o.kind = OUTCOME_FAULT; /* it speaks of itself, not of this message */
     one_line(o.detail);
-    if (!g_utf8_validate(o.detail, -1, NULL)) { /* a long answer was cut within a character */
-        g_autofree char *valid = g_utf8_make_valid(o.detail, -1);
-        g_strlcpy(o.detail, valid, sizeof o.detail - 4);
-    }
     ticket_finish(t, &o);
 }
 
@@ -262,7 +260,7 @@ static void sms_close(struct provider *head)
     g_free(p);
 }
 
-static const struct provider_type sms_type = { "sms", sms_room, sms_send, sms_answer, sms_close };
+static const struct provider_type sms_type = { "sms", sms_room, sms_send, sms_answer, NULL, sms_close };
 
 struct provider *sms_open(struct ev_loop *loop, const struct sms_settings *s)
 {

@@ -175,6 +175,22 @@ static bool unknown_here(struct delivery *d)
     return true;
 }
 
+/* All providers rest: it is told so, and comes back when they may be tried again. */
+static void tell_rest(struct delivery *d)
+{
+    struct outbox *o = worker_outbox(d->worker);
+    double rest = outbox_rest(o, d->channel) * clock_rate();
+
+    outbox_told(o, d->channel);
+    report_fact(&d->report, "provider", d->has_next ? "failed" : "deferred",
+                "{\"detail\":\"every provider of %s pauses\"}", channel_name(d->letter));
+    d->unspoken = strcmp(d->held_reason, "provider_unavailable") == 0 && !d->has_next;
+    if (d->has_next)
+        end_unsent(d, 'F', "provider_unavailable", true); /* the next channel can have it now */
+    else
+        put_off(d, "provider_unavailable", clock_now() + (int64_t)(1000 * rest * (1 + chance() / 4)), false);
+}
+
 void delivery_start(struct delivery *d)
 {
     if (!begin(d) || unknown_here(d))
@@ -190,6 +206,10 @@ void delivery_start(struct delivery *d)
         report_fact(&d->report, "provider", "failed", "{\"detail\":\"no provider is configured for %s\"}",
                     channel_name(d->letter));
         end_unsent(d, 'F', "provider_unavailable", true);
+        return;
+    }
+    if (outbox_rest(worker_outbox(d->worker), d->channel) > 0.5) {
+        tell_rest(d);
         return;
     }
     d->phase = LOOK_UP;
@@ -408,6 +428,12 @@ void delivery_return(struct delivery *d)
     put_off(d, "provider_unavailable", clock_now() + wait, false);
 }
 
+void delivery_wait(struct delivery *d)
+{
+    d->unspoken = true;
+    put_off(d, "provider_unavailable", clock_now() + 1000, false);
+}
+
 /* It may have waited for its place: what has closed meanwhile is closed for it too. */
 static bool closed_meanwhile(struct delivery *d)
 {
@@ -515,7 +541,8 @@ static void final_unknown(struct delivery *d, const struct outcome *o)
 static void retry_later(struct delivery *d, const struct outcome *o)
 {
     const struct retry *r = &service_of(d)->policy->retry;
-    int64_t wait = MAX(retry_wait(r, d->attempts + 1, chance()), o->retry_after_ms);
+    int64_t wait = MAX(retry_wait(r, d->attempts + 1, chance()),
+                       MIN(o->retry_after_ms, (int64_t)(1000 * d->outlet->longest_rest)));
 
     if (d->attempts + 1 >= r->max_attempts && o->perhaps) {
         final_unknown(d, o);
@@ -577,6 +604,36 @@ static void unknown(struct delivery *d, const struct outcome *o)
     settle(d);
 }
 
+/* No provider could be given it for days. */
+static bool given_up(const struct delivery *d)
+{
+    return clock_now() - MAX(d->send_at, d->planned) > service_of(d)->policy->retry.give_up_ms;
+}
+
+static void refused(struct delivery *d, const struct outcome *o)
+{
+    fact_outcome(d, "failed", o);
+    suppress_refused(d, o);
+    g_strlcpy(d->reason, "provider_rejected", sizeof d->reason);
+    d->settlement = (struct settlement){ .final = true, .code = 'F', .burn = true, .next_channel = true };
+    settle(d);
+}
+
+/* This provider cannot carry it (SMTPUTF8, size); one that can is tried at once, as a new start of the same attempt. */
+static void try_another(struct delivery *d, const struct outcome *o)
+{
+    d->unable |= d->outlet->bit;
+    if (!outbox_able(worker_outbox(d->worker), d->channel, d->unable)) {
+        refused(d, o);
+        return;
+    }
+    d->outlet = NULL;
+    d->ended = d->from_world = false;
+    rendered_delivery_clear(&d->made);
+    d->phase = NOT_BEGUN;
+    worker_queue(d->worker, d);
+}
+
 static void take_outcome(struct delivery *d)
 {
     const struct outcome *o = &d->outcome;
@@ -590,7 +647,13 @@ static void take_outcome(struct delivery *d)
         break;
     case OUTCOME_DEFERRED: retry_later(d, o); break;
     case OUTCOME_RETURNED: put_off(d, "provider_unavailable", clock_now(), false); break;
+    case OUTCOME_UNABLE: try_another(d, o); break;
     case OUTCOME_FAULT: /* says nothing about this message: no attempt is burnt */
+        if (given_up(d)) {
+            fact_outcome(d, "failed", o);
+            end_unsent(d, 'F', "provider_unavailable", true);
+            break;
+        }
         if (d->has_next && !outbox_alternative(worker_outbox(d->worker), d->outlet)) {
             fact_outcome(d, "failed", o);
             end_unsent(d, 'F', "provider_unavailable", true); /* the next channel can have it now */
@@ -599,13 +662,7 @@ static void take_outcome(struct delivery *d)
         fact_outcome(d, "retry", o);
         put_off(d, "provider_unavailable", clock_now() + fault_wait(d), false);
         break;
-    case OUTCOME_REFUSED:
-        fact_outcome(d, "failed", o);
-        suppress_refused(d, o);
-        g_strlcpy(d->reason, "provider_rejected", sizeof d->reason);
-        d->settlement = (struct settlement){ .final = true, .code = 'F', .burn = true, .next_channel = true };
-        settle(d);
-        break;
+    case OUTCOME_REFUSED: refused(d, o); break;
     case OUTCOME_UNKNOWN: unknown(d, o); break;
     case OUTCOME_STOPPED: stopped(d); break;
     }
@@ -619,6 +676,8 @@ static void on_done(void *arg, const struct outcome *o)
     d->ticket = NULL;
     d->ended = true;
     d->outcome = *o;
+    text_cut(d->outcome.detail, sizeof d->outcome.detail, o->detail, 250); /* what a server says may be anything */
+    text_cut(d->outcome.ref, sizeof d->outcome.ref, o->ref, 60);
     outlet_leave(worker_outbox(worker), d->outlet, o);
     if (d->answers == 0) /* else the commit question is still open; its answer comes here */
         take_outcome(d);

@@ -22,7 +22,7 @@ bool gate_expired(const struct delivery *d)
 
 bool gate_late(const struct delivery *d)
 {
-    return d->category.max_lateness_ms && d->now - MAX(d->send_at, d->due) > d->category.max_lateness_ms;
+    return d->category.max_lateness_ms && d->now - MAX(d->send_at, d->planned) > d->category.max_lateness_ms;
 }
 
 static struct reach reach_of(const struct delivery *d)
@@ -37,7 +37,7 @@ int64_t gate_opening(const struct delivery *d)
 
     if (d->category.late != LATE_NEXT_WINDOW)
         return 0;
-    return policy_opening(service_of(d)->policy, &r, d->now, MAX(d->send_at, d->due));
+    return policy_opening(service_of(d)->policy, &r, d->now, MAX(d->send_at, d->planned));
 }
 
 /* How late it is, and what becomes of it, with all that a replay needs. */
@@ -46,7 +46,7 @@ static void fact_late(struct delivery *d)
     int64_t opening = gate_opening(d);
     char due[32], until[32];
 
-    instant_format(due, MAX(d->send_at, d->due));
+    instant_format(due, MAX(d->send_at, d->planned));
     if (!opening) {
         report_fact(&d->report, "expiry", "expired",
                     "{\"due\":\"%s\",\"max_lateness_ms\":%" PRId64 ",\"late\":\"drop\"}", due,

@@ -203,15 +203,20 @@ static void fill_places(struct worker *w, enum channel c)
     double again;
 
     while (outbox_waiting(w->outbox, c)) {
-        struct outlet *outlet = outbox_take(w->outbox, c, &again);
+        struct delivery *d = outbox_pop(w->outbox, c);
+        struct outlet *outlet = outbox_take(w->outbox, c, d->unable, &again);
+        if (!outlet && d->unable) { /* the others need not wait behind it */
+            delivery_wait(d);
+            continue;
+        }
         if (!outlet) {
+            outbox_unpop(w->outbox, c, d->lane, d);
             if (again > 0 && (!ev_is_active(&w->again) || ev_timer_remaining(w->service->loop, &w->again) > again)) {
                 w->again.repeat = again;
                 ev_timer_again(w->service->loop, &w->again);
             }
             return;
         }
-        struct delivery *d = outbox_pop(w->outbox, c);
         d->outlet = outlet;
         delivery_admit(d);
     }
@@ -273,6 +278,7 @@ static struct delivery *delivery_new(struct worker *w, int partition, const stru
     d->send_at = c->send_at;
     d->expires_at = c->expires_at;
     d->due = c->due;
+    d->planned = c->planned;
     d->body = json_loadb(c->body, c->body_len, JSON_REJECT_DUPLICATES, NULL);
     d->profile = *c->profile ? json_loads(c->profile, JSON_REJECT_DUPLICATES, NULL) : NULL;
     d->recipient = json_string_value(json_object_get(d->body, "recipient"));

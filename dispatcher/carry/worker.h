@@ -46,7 +46,8 @@ struct delivery {
     char accepted_kind;
     int partition, attempts;
     int64_t fence, send_at, expires_at, due;
-    int64_t now; /* of its gates, and of what the trace says of them */
+    int64_t planned; /* when a gate let it go, 0 for none */
+    int64_t now;     /* of its gates, and of what the trace says of them */
     json_t *body, *profile;
     char held_reason[64];  /* why it has waited, "" if it has not */
     int64_t unknown_since; /* since when nobody has known its template or category, 0: not so */
@@ -56,6 +57,7 @@ struct delivery {
     struct rendered_delivery made; /* what is carried */
     struct report report;
     struct outlet *outlet;
+    unsigned unable; /* bits of outlets that cannot carry it */
     struct ticket *ticket;
     /* what the answers of a step said */
     enum batch_kind phase;
@@ -84,6 +86,8 @@ void delivery_start(struct delivery *); /* claimed: ends at once, or waits in th
 void delivery_admit(struct delivery *); /* has an outlet: asks the last gates */
 void delivery_send(struct delivery *);  /* admitted, and the outlet has a place */
 void delivery_answered(struct delivery *, enum batch_kind, bool ok, const redisReply *, size_t index);
+/* delivery_wait: no outlet that could carry it takes it now. */
+void delivery_wait(struct delivery *);
 /* delivery_return: admitted, but its outlet pauses: it gives back its place and waits. */
 void delivery_return(struct delivery *);
 void delivery_free(struct delivery *);

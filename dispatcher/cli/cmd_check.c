@@ -3,7 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <ev.h>
+
 #include "dispatcher/config/settings.h"
+#include "dispatcher/outlets/drivers.h"
 #include "dispatcher/cli/cli.h"
 
 static gboolean opt_settings;
@@ -85,40 +88,61 @@ static void probe(struct checking *k, const char *name, CURL *easy)
     curl_easy_cleanup(easy);
 }
 
+struct probing {
+    struct provider *provider;
+    struct ticket *ticket;
+    struct outcome outcome;
+    bool done;
+};
+
+static void on_probe_ask(void *arg)
+{
+    struct probing *p = arg;
+    p->provider->type->answer(p->ticket, false);
+}
+
+static void on_probe_done(void *arg, const struct outcome *o)
+{
+    struct probing *p = arg;
+
+    p->outcome = *o;
+    p->done = true;
+}
+
+/* The worker's own client, as far as the envelope of a mail from us to ourselves: greeting, TLS, log-in, name, sender.
+ */
+static void probe_mail(struct checking *k, const char *what, const json_t *p)
+{
+    struct service *s = k->cli->service;
+    g_autoptr(GPtrArray) strings = g_ptr_array_new_with_free_func(g_free);
+    struct probing probing = { .provider = driver_mail(s, p, strings) };
+    struct parcel parcel = { .id = "check", .from = s->from, .to = s->from, .bytes = "", .len = 0 };
+
+    probing.ticket = probing.provider->type->send(probing.provider, &parcel,
+                                                  (struct parcel_events){ on_probe_ask, on_probe_done, &probing });
+    while (!probing.done)
+        ev_run(k->cli->loop, EVRUN_ONCE);
+    probing.provider->type->close(probing.provider);
+    if (probing.outcome.kind == OUTCOME_STOPPED)
+        say(k, "ok", what, "answers");
+    else if (probing.outcome.kind == OUTCOME_REFUSED || probing.outcome.kind == OUTCOME_DEFERRED)
+        say(k, "warning", what, "answers, but would not take a mail from %s to itself: %s", s->from,
+            probing.outcome.detail);
+    else
+        say(k, "error", what, "%s", probing.outcome.detail);
+}
+
 static void check_mail(struct checking *k, const json_t *p)
 {
     const char *url = setting_text(p, "email.providers[].url"), *tls = setting_text(p, "email.providers[].tls");
     g_autofree char *what = g_strdup_printf("email %s", setting_text(p, "email.providers[].name"));
-    g_autofree char *ca = config_path(k->cli->service->config, p, "email.providers[].ca_file");
-    GUri *uri = g_uri_parse(url, G_URI_FLAGS_HAS_PASSWORD, NULL);
-    bool implicit = strcmp(tls, "implicit") == 0 || g_str_has_prefix(url, "smtps:"),
-         required = strcmp(tls, "required") == 0;
-    int port = g_uri_get_port(uri) > 0 ? g_uri_get_port(uri) : implicit ? 465 : 587;
-    g_autofree char *target = g_strdup_printf("%s://%s:%d", implicit ? "smtps" : "smtp", g_uri_get_host(uri), port);
-    CURL *easy = curl_easy_init();
+    bool verified = strcmp(tls, "implicit") == 0 || strcmp(tls, "required") == 0 || g_str_has_prefix(url, "smtps:");
 
-    if (!implicit && !required && g_uri_get_user(uri))
+    if (!verified && strchr(url, '@'))
         say(k, "warning", what, "the password travels without a verified certificate; set tls: required");
-    if (strcmp(tls, "none") == 0)
+    if (strcmp(tls, "none") == 0 && !g_str_has_prefix(url, "smtps:"))
         say(k, "warning", what, "mail travels in the clear");
-    curl_easy_setopt(easy, CURLOPT_URL, target);
-    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, "NOOP");
-    curl_easy_setopt(easy, CURLOPT_USE_SSL,
-                     required                            ? CURLUSESSL_ALL
-                     : strcmp(tls, "opportunistic") == 0 ? CURLUSESSL_TRY
-                                                         : CURLUSESSL_NONE);
-    if (strcmp(tls, "opportunistic") == 0) {
-        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
-    }
-    if (ca)
-        curl_easy_setopt(easy, CURLOPT_CAINFO, ca);
-    if (g_uri_get_user(uri)) {
-        curl_easy_setopt(easy, CURLOPT_USERNAME, g_uri_get_user(uri));
-        curl_easy_setopt(easy, CURLOPT_PASSWORD, g_uri_get_password(uri));
-    }
-    probe(k, what, easy);
-    g_uri_unref(uri);
+    probe_mail(k, what, p);
 }
 
 static void check_gateway(struct checking *k, const json_t *p)

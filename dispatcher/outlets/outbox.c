@@ -3,32 +3,30 @@
 #include <glib.h>
 #include <string.h>
 
-#include "channels/mail/pool.h"
-#include "channels/web/sms.h"
 #include "dispatcher/base/vocab.h"
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/config/settings.h"
+#include "dispatcher/outlets/drivers.h"
 
 #define FIRST_PAUSE   1.0
 #define LONGEST_PAUSE 60.0
+#define LONGEST_REST  900.0
 #define IN_APP_PLACES 256
+#define TELL_FROM     1.0 /* seconds */
+#define TELL_MOST     64.0
+#define GROW_AFTER    5.0 /* seconds without a complaint, then one connection more is tried */
 
 struct outbox {
     struct service *service;
     GPtrArray *outlets;
     GQueue waiting[CHANNEL_COUNT][LANES];
     unsigned popped[CHANNEL_COUNT];
+    double tells[CHANNEL_COUNT], told_at[CHANNEL_COUNT];
     GPtrArray *strings; /* settings that providers borrow */
 };
 
 /* ---------------------------------------------------------------- opening */
-
-static char *keep(struct outbox *o, char *text)
-{
-    g_ptr_array_add(o->strings, text);
-    return text;
-}
 
 static struct outlet *add_outlet(struct outbox *o, enum channel channel, struct provider *p, const char *name,
                                  int places, double rate)
@@ -36,6 +34,13 @@ static struct outlet *add_outlet(struct outbox *o, enum channel channel, struct 
     struct outlet *out = g_new0(struct outlet, 1);
 
     *out = (struct outlet){ .provider = p, .channel = channel, .places = places, .rate = rate };
+    out->bears = places;
+    out->longest_rest = LONGEST_REST;
+    for (guint i = 0; i < o->outlets->len; i++)
+        out->bit = MAX(out->bit, ((struct outlet *)o->outlets->pdata[i])->channel == channel
+                                     ? ((struct outlet *)o->outlets->pdata[i])->bit << 1
+                                     : 0);
+    out->bit = out->bit ? out->bit : 1;
     out->burst = MAX(1, rate / 10);
     out->tokens = out->burst;
     out->filled_at = ev_now(o->service->loop);
@@ -46,50 +51,16 @@ static struct outlet *add_outlet(struct outbox *o, enum channel channel, struct 
 
 static void add_email(struct outbox *o, const json_t *p)
 {
-    static const char *const modes[] = { "none", "opportunistic", "required", "implicit" };
-    const char *url = setting_text(p, "email.providers[].url"), *tls = setting_text(p, "email.providers[].tls");
-    GUri *uri = g_uri_parse(url, G_URI_FLAGS_HAS_PASSWORD, NULL);
-    struct email_settings s = {
-        .name = setting_text(p, "email.providers[].name"),
-        .host = keep(o, g_strdup(g_uri_get_host(uri))),
-        .user = keep(o, g_strdup(g_uri_get_user(uri))),
-        .password = keep(o, g_strdup(g_uri_get_password(uri))),
-        .ca_file = keep(o, config_path(o->service->config, p, "email.providers[].ca_file")),
-        .hello = setting_text(p, "email.providers[].hello"),
-        .connections = (int)setting_int(p, "email.providers[].connections"),
-        .connect_timeout_ms = setting_ms(p, "email.providers[].connect_timeout"),
-        .send_timeout_ms = setting_ms(p, "email.providers[].send_timeout"),
-        .reply_timeout_ms = setting_ms(p, "email.providers[].reply_timeout"),
-    };
-
-    for (unsigned i = 0; i < G_N_ELEMENTS(modes); i++)
-        if (strcmp(tls, modes[i]) == 0)
-            s.tls = (enum email_tls)i;
-    if (g_str_has_prefix(url, "smtps:"))
-        s.tls = EMAIL_TLS_IMPLICIT;
-    s.port = g_uri_get_port(uri) > 0 ? g_uri_get_port(uri) : s.tls == EMAIL_TLS_IMPLICIT ? 465 : 587;
-    g_uri_unref(uri);
-    add_outlet(o, CHANNEL_EMAIL, email_open(o->service->loop, &s), s.name, s.connections,
-               setting_rate(p, "email.providers[].rate"));
+    add_outlet(o, CHANNEL_EMAIL, driver_mail(o->service, p, o->strings), setting_text(p, "email.providers[].name"),
+               (int)setting_int(p, "email.providers[].connections"), setting_rate(p, "email.providers[].rate"));
 }
 
 static void add_sms(struct outbox *o, const json_t *p)
 {
-    const json_t *request = json_object_get(p, "request");
-    struct sms_settings s = {
-        .name = setting_text(p, "sms.providers[].name"),
-        .url = setting_text(p, "sms.providers[].url"),
-        .sender = setting_text(p, "sms.providers[].sender"),
-        .signing_secret = setting_text(p, "sms.providers[].signing_secret"),
-        .concurrency = (int)setting_int(p, "sms.providers[].concurrency"),
-        .timeout_ms = setting_ms(p, "sms.providers[].timeout"),
-        .headers = json_object_get(request, "headers"),
-        .body = json_object_get(request, "body"),
-        .form = strcmp(setting_text(p, "sms.providers[].request.format"), "form") == 0,
-    };
-
-    add_outlet(o, CHANNEL_SMS, sms_open(o->service->loop, &s), s.name, s.concurrency,
-               setting_rate(p, "sms.providers[].rate"));
+    struct outlet *out =
+        add_outlet(o, CHANNEL_SMS, driver_sms(o->service, p), setting_text(p, "sms.providers[].name"),
+                   (int)setting_int(p, "sms.providers[].concurrency"), setting_rate(p, "sms.providers[].rate"));
+    out->longest_rest = (double)setting_ms(p, "sms.providers[].max_retry_after") / 1000;
 }
 
 struct outbox *outbox_open(struct service *s)
@@ -147,6 +118,12 @@ struct delivery *outbox_pop(struct outbox *o, enum channel c)
     return NULL;
 }
 
+void outbox_unpop(struct outbox *o, enum channel c, enum lane lane, struct delivery *d)
+{
+    g_queue_push_head(&o->waiting[c][lane], d);
+    o->popped[c]--;
+}
+
 int outbox_waiting(const struct outbox *o, enum channel c)
 {
     return (int)(o->waiting[c][0].length + o->waiting[c][1].length + o->waiting[c][2].length);
@@ -165,7 +142,7 @@ static void refill(struct outbox *o, struct outlet *out)
 /* Places, and as many again so that the next ones are admitted while those are on their way; one after a fault. */
 static int places(const struct outlet *out)
 {
-    return out->faults ? 1 : out->provider ? 2 * out->places : out->places;
+    return out->faults ? 1 : out->provider ? 2 * out->bears : out->bears;
 }
 
 static double wait_of(struct outbox *o, struct outlet *out)
@@ -184,12 +161,12 @@ static double wait_of(struct outbox *o, struct outlet *out)
     return -1;
 }
 
-struct outlet *outbox_take(struct outbox *o, enum channel c, double *again)
+struct outlet *outbox_take(struct outbox *o, enum channel c, unsigned unable, double *again)
 {
     *again = 0;
     for (guint i = 0; i < o->outlets->len; i++) {
         struct outlet *out = o->outlets->pdata[i];
-        if (out->channel != c)
+        if (out->channel != c || out->bit & unable)
             continue;
         double wait = wait_of(o, out);
         if (wait < 0) {
@@ -218,11 +195,45 @@ static void pause_outlet(struct outbox *o, struct outlet *out, double seconds, c
              out->faults, "code", why->code);
 }
 
+static void set_bears(struct outbox *o, struct outlet *out, int bears)
+{
+    out->bears = CLAMP(bears, 1, out->places);
+    out->grown_at = ev_now(o->service->loop);
+    if (out->provider)
+        out->provider->limit = out->bears < out->places ? out->bears : 0;
+}
+
+/* The other side lets no more connections in than are open: those carry on, and now and then one more is tried. */
+static bool crowded(struct outbox *o, struct outlet *out, const struct outcome *outcome)
+{
+    int open = outcome->crowded && out->provider->type->open ? out->provider->type->open(out->provider) : 0;
+
+    if (open < 1)
+        return false;
+    if (open < out->bears)
+        log_info("provider.crowded", "{s:s, s:i}", "provider", out->name, "connections", open);
+    set_bears(o, out, MIN(out->bears, open));
+    return true;
+}
+
+static void grow(struct outbox *o, struct outlet *out)
+{
+    if (out->bears < out->places && ev_now(o->service->loop) - out->grown_at > GROW_AFTER)
+        set_bears(o, out, out->bears + 1);
+}
+
+static bool asks_for_rest(const struct outcome *o)
+{
+    return o->retry_after_ms > 0 && (o->code == 429 || o->code == 503);
+}
+
 void outlet_leave(struct outbox *o, struct outlet *out, const struct outcome *outcome)
 {
     out->taken--;
-    if (!outcome)
+    if (!outcome || outcome->kind == OUTCOME_RETURNED) { /* only what is sent costs */
+        out->tokens += out->rate > 0;
         return;
+    }
     g_autofree char *labels = g_strdup_printf("provider=\"%s\",outcome=\"%s\"", out->name, outcome_name(outcome->kind));
     metrics_add(METRIC_ATTEMPTS, labels, 1);
     if (outcome->kind == OUTCOME_SENT)
@@ -230,17 +241,35 @@ void outlet_leave(struct outbox *o, struct outlet *out, const struct outcome *ou
     else
         out->failed++;
     bool paused = out->paused_until > ev_now(o->service->loop); /* those that went down together are one fault */
+    if (outcome->kind == OUTCOME_SENT)
+        grow(o, out);
+    if (outcome->kind == OUTCOME_FAULT && crowded(o, out, outcome))
+        return;
+    if (asks_for_rest(outcome)) { /* it asked us all to slow down; when the rest is over, one probes */
+        out->faults++;
+        if (!paused)
+            pause_outlet(o, out, MIN(out->longest_rest, (double)outcome->retry_after_ms / 1000), outcome);
+        return;
+    }
     if (outcome->kind == OUTCOME_FAULT && !paused) {
         double seconds = MIN(LONGEST_PAUSE, FIRST_PAUSE * (1 << MIN(out->faults, 6)));
         out->faults++;
         pause_outlet(o, out, seconds, outcome);
-    } else if (outcome->retry_after_ms > 0 && (outcome->code == 429 || outcome->code == 503)) {
-        pause_outlet(o, out, (double)outcome->retry_after_ms / 1000, outcome); /* it asked us all to slow down */
     } else if (out->faults && !paused && outcome->kind != OUTCOME_FAULT && outcome->kind < OUTCOME_STOPPED) {
         out->faults = 0;
         log_info("provider.well", "{s:s}", "provider", out->name);
         set_up(out, true);
     }
+}
+
+bool outbox_able(const struct outbox *o, enum channel c, unsigned unable)
+{
+    for (guint i = 0; i < o->outlets->len; i++) {
+        const struct outlet *out = o->outlets->pdata[i];
+        if (out->channel == c && !(out->bit & unable))
+            return true;
+    }
+    return false;
 }
 
 bool outbox_configured(const struct outbox *o, enum channel c)
@@ -267,6 +296,36 @@ bool outbox_alternative(const struct outbox *o, const struct outlet *than)
     return false;
 }
 
+double outbox_rest(const struct outbox *o, enum channel c)
+{
+    double now = ev_now(o->service->loop), rest = -1;
+
+    for (guint i = 0; i < o->outlets->len; i++) {
+        const struct outlet *out = o->outlets->pdata[i];
+        if (out->channel == c && (rest < 0 || out->paused_until - now < rest))
+            rest = MAX(0, out->paused_until - now);
+    }
+    return MAX(rest, 0);
+}
+
+/* While every outlet rests for a while, those that are due are claimed all the same, so many a second, to be told so.
+ */
+static int telling(struct outbox *o, enum channel c)
+{
+    double now = ev_now(o->service->loop);
+
+    if (outbox_rest(o, c) < TELL_FROM)
+        return 0;
+    o->tells[c] = MIN(TELL_MOST, o->tells[c] + (now - o->told_at[c]) * TELL_MOST);
+    o->told_at[c] = now;
+    return (int)o->tells[c];
+}
+
+void outbox_told(struct outbox *o, enum channel c)
+{
+    o->tells[c] -= 1;
+}
+
 int outbox_capacity(struct outbox *o, enum channel c)
 {
     double now = ev_now(o->service->loop);
@@ -278,12 +337,12 @@ int outbox_capacity(struct outbox *o, enum channel c)
         struct outlet *out = o->outlets->pdata[i];
         if (out->channel != c || out->paused_until > now)
             continue;
-        int room = out->faults ? 1 : 2 * out->places + 64;
+        int room = out->faults ? 1 : 2 * out->bears + 64;
         if (out->rate > 0)
             room = MIN(room, MAX(1, (int)(2 * out->rate)));
         capacity += room;
     }
-    return capacity;
+    return capacity ? capacity : telling(o, c);
 }
 
 void outbox_each(struct outbox *o, void (*fn)(void *, struct outlet *), void *arg)

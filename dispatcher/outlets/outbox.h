@@ -22,6 +22,10 @@ struct outlet {
     double rate, tokens, burst; /* per second; rate 0: no limit */
     double filled_at;           /* loop time */
     int places;                 /* how many it carries at a time */
+    int bears;                  /* how many connections the other side has shown to bear, at most places */
+    double grown_at;            /* loop time at which that was last changed */
+    double longest_rest;        /* seconds: what it asks for beyond is not obeyed */
+    unsigned bit;               /* its own among those of its channel */
     int taken;                  /* deliveries on their way to or in it */
     double paused_until;        /* loop time; 0: not */
     int faults;                 /* in a row */
@@ -37,6 +41,11 @@ int outbox_capacity(struct outbox *, enum channel);
 /* outbox_configured: whether a channel has any outlet. */
 bool outbox_configured(const struct outbox *, enum channel);
 
+/* outbox_rest: seconds until some outlet of a channel may be tried again, 0 for now.  outbox_told: a delivery that was
+ * claimed meanwhile has been told. */
+double outbox_rest(const struct outbox *, enum channel);
+void outbox_told(struct outbox *, enum channel);
+
 /* outlet_pause_ms: how long it still pauses, 0 for not at all. */
 int64_t outlet_pause_ms(const struct outbox *, const struct outlet *);
 /* outbox_alternative: another outlet of the channel is well. */
@@ -45,12 +54,16 @@ bool outbox_alternative(const struct outbox *, const struct outlet *);
 /* outbox_push, outbox_pop: the queue of a channel; high lanes leave first, but every eighth is taken from below. */
 void outbox_push(struct outbox *, enum channel, enum lane, struct delivery *);
 struct delivery *outbox_pop(struct outbox *, enum channel);
+/* outbox_unpop: the one just popped has found no outlet. */
+void outbox_unpop(struct outbox *, enum channel, enum lane, struct delivery *);
 int outbox_waiting(const struct outbox *, enum channel);
 
-/* outbox_take: an outlet that takes one more now (its token is spent, its place counted), or NULL; *again says in how
- * many seconds to ask again, 0 when a finished delivery will tell. */
-struct outlet *outbox_take(struct outbox *, enum channel, double *again);
-/* outlet_leave: a delivery has left it, with this outcome; NULL when it never got there. */
+/* outbox_take: an outlet, none of `unable` (bits), that takes one more now (its token is spent, its place counted), or
+ * NULL; *again says in how many seconds to ask again, 0 when a finished delivery will tell. */
+struct outlet *outbox_take(struct outbox *, enum channel, unsigned unable, double *again);
+/* outbox_able: some outlet of the channel is none of `unable`. */
+bool outbox_able(const struct outbox *, enum channel, unsigned unable);
+/* outlet_leave: a delivery has left it, with this outcome; NULL when it never got there, which costs no token. */
 void outlet_leave(struct outbox *, struct outlet *, const struct outcome *);
 
 /* outbox_each: all outlets. */

@@ -63,6 +63,7 @@ struct window_rule {
 struct retry {
     int max_attempts;
     int64_t first_ms, max_ms;
+    int64_t give_up_ms; /* since its time, though no attempt was burnt */
     double factor, jitter;
 };
 

@@ -206,9 +206,12 @@ struct policy *policy_new(const struct config *config, char **why)
     p->holds = 1;
     p->categories = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, policy_category_free);
     set_version(p, root);
-    p->retry = (struct retry){ (int)setting_int(root, "retry.max_attempts"), setting_ms(root, "retry.first"),
-                               setting_ms(root, "retry.max"), setting_real(root, "retry.factor"),
-                               setting_real(root, "retry.jitter") };
+    p->retry = (struct retry){ .max_attempts = (int)setting_int(root, "retry.max_attempts"),
+                               .first_ms = setting_ms(root, "retry.first"),
+                               .max_ms = setting_ms(root, "retry.max"),
+                               .factor = setting_real(root, "retry.factor"),
+                               .jitter = setting_real(root, "retry.jitter") };
+    p->retry.give_up_ms = setting_ms(root, "retry.give_up");
     p->retain_messages_ms = setting_ms(root, "retention.messages");
     p->retain_events_ms = setting_ms(root, "retention.events");
     p->inbox_keep_ms = setting_ms(root, "in_app.keep");

@@ -3,7 +3,7 @@
 -- [7] service ms after which one is late
 -- then for each channel: letter, how many, how many late ones of the lanes normal and low (-1: no limit)
 -- Returns fence, for e, s, i when the next one is due (-1: none waits), and for each "1" when late ones wait for their turn, {how many leases ran out, when the next one will},
---   {account reservations to be given back}, then for each delivery: mid..L, body, profile, attempts, send_at, expires, due, channels, kind, lane, reason, unknown since
+--   {account reservations to be given back}, then for each delivery: mid..L, body, profile, attempts, send_at, expires, due, channels, kind, lane, reason, unknown since, planned
 local ret, ret_events, reclaimed = tonumber(ARGV[4]), tonumber(ARGV[5]), 0
 
 for _, member in ipairs(call('ZRANGEBYSCORE', P..'lease', '-inf', real, 'LIMIT', 0, 128)) do
@@ -49,12 +49,12 @@ local function take(L, lane, count)
   call('ZREM', key, unpack(mids))
   local leases, ends, bodies, profiles, states = {}, int(real + tonumber(ARGV[3])), {}, {}, {}
   for j, mid in ipairs(mids) do
-    states[j] = call('HMGET', P..'s:'..mid, 'r', L..'a', 'a', 'x', L..'d', 'h', L..'s', 'k', 'l', L..'r', L..'w')
+    states[j] = call('HMGET', P..'s:'..mid, 'r', L..'a', 'a', 'x', L..'d', 'h', L..'s', 'k', 'l', L..'r', L..'w', L..'g')
     bodies[j], profiles[j] = P..'m:'..mid, P..'u:'..(states[j][1] or '')
   end
   bodies, profiles = call('MGET', unpack(bodies)), call('MGET', unpack(profiles))
   for j, mid in ipairs(mids) do
-    local rid, attempts, at, expires, due, h, st, kind, lane, reason, since = unpack(states[j])
+    local rid, attempts, at, expires, due, h, st, kind, lane, reason, since, planned = unpack(states[j])
     if rid and bodies[j] and st == 's' then
       call('HSET', P..'s:'..mid, L..'s', 'c', L..'f', fence)
       leases[#leases + 1] = ends
@@ -62,7 +62,7 @@ local function take(L, lane, count)
       local n = #out
       out[n + 1], out[n + 2], out[n + 3], out[n + 4] = mid..L, bodies[j], profiles[j] or '', attempts or '0'
       out[n + 5], out[n + 6], out[n + 7], out[n + 8], out[n + 9], out[n + 10] = at, expires, due, h, kind, lane
-      out[n + 11], out[n + 12] = reason or '', since or '0'
+      out[n + 11], out[n + 12], out[n + 13] = reason or '', since or '0', planned or '0'
     end
   end
   if #leases > 0 then call('ZADD', P..'lease', unpack(leases)) end

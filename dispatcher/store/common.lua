@@ -22,7 +22,7 @@
 --        v local time|ttl when its time follows the person's zone,
 --        n open deliveries, z accepted at, w source, erased: it is forgotten once what is in flight has ended; and for each channel letter L:
 --        Ls status, La attempts, Ld due, Lr reason, Lf fence, Lp provider, Lt sent at, Li provider's reference,
---        Lo resend ("r") or hold ("h") when the outcome is lost, Lm set once an outcome was lost, Lx admissions
+--        Lo resend ("r") or hold ("h") when the outcome is lost, Lm set once an outcome was lost, Lg when a gate let it go, Lx admissions
 --        without a settlement, Lw since when no worker knew its template, Ly role|account while the account may hold a reservation for it
 -- Status: s scheduled, c claimed, a admitted, k committing; T sent, D delivered, U unknown, P suppressed,
 --         F failed, B bounced, M complained, E expired, X cancelled.

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CLAIMED         12    /* elements of the answer for each delivery */
+#define CLAIMED         13    /* elements of the answer for each delivery */
 #define RESEND_AFTER_MS 10000 /* an agent of a frozen worker may still be sending */
 #define MIN_HISTORY_MS  (35 * INT64_C(86400000))
 
@@ -70,6 +70,7 @@ static void read_claim(const redisReply *reply, size_t i, int64_t fence, struct 
     c->lane = (enum lane)CLAMP(reply_int(reply, i + 9), LANE_HIGH, LANE_LOW);
     c->reason = reply_text(reply, i + 10);
     c->unknown_since = reply_int(reply, i + 11);
+    c->planned = reply_int(reply, i + 12);
     c->fence = fence;
 }
 

@@ -85,6 +85,7 @@ struct claimed {
     size_t body_len;
     int attempts;
     int64_t fence, send_at, expires_at, due;
+    int64_t planned;       /* when a gate let it go, 0 for none: what comes later than that, or than send_at, is late */
     int64_t unknown_since; /* no worker that had it knew its template or category; 0: not so */
 };
 struct claims {

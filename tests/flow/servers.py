@@ -1,15 +1,28 @@
-"""A scripted SMTP server and a scripted SMS gateway, small enough to read, shared by every flow test and by quickstart.
+r"""A scripted SMTP server and a scripted SMS gateway, small enough to read, shared by every flow test and by quickstart.
 
 A script is a function that sees what comes and says what to answer; None means the ordinary answer.
 
     SmtpServer(script=lambda verb, arg, session: '450 4.2.0 later' if verb == 'RCPT' else None)
 
-SMTP verbs: CONNECT EHLO STARTTLS AUTH MAIL RCPT DATA BODY (the reply to the dot) QUIT.  Besides a reply, a script may
-return DROP (close now), HANG (never answer), or a callable that gets the session and does as it likes.
+SMTP verbs: CONNECT EHLO STARTTLS AUTH MAIL RCPT DATA BDAT (each chunk; None: as it is) BODY (the reply to the dot) QUIT.
+Besides a reply, a script may return DROP (close now), HANG (never answer), or a callable that gets the session and does as
+it likes; closing('421 …') says it and closes.  A byte that is no UTF-8 is written '\udcff'.  max_connections refuses with 421.
 """
 import base64, hashlib, hmac, http.server, json, os, socket, socketserver, ssl, sys, threading, time
 
 DROP, HANG = object(), object()
+
+
+def closing(text):
+    """What a script returns to say this and close, so that the peer can read it even when it has said more meanwhile."""
+    def say(session):
+        session.reply(text)
+        session.connection.settimeout(2)
+        session.connection.shutdown(socket.SHUT_WR)
+        while session.rfile.read(4096):
+            pass
+        raise ConnectionAbortedError
+    return say
 
 
 class Mail:
@@ -23,11 +36,11 @@ class Mail:
 
 class _Session(socketserver.StreamRequestHandler):
     def reply(self, text):
-        self.wfile.write(text.replace('\n', '\r\n').encode() + b'\r\n')
+        self.wfile.write(text.replace('\n', '\r\n').encode('utf-8', 'surrogateescape') + b'\r\n')
         self.wfile.flush()
 
-    def answer(self, verb, arg, usual):
-        """Says what the script wants, else the usual; its class when that is 2 or 3."""
+    def said(self, verb, arg):
+        """What the script wants said; None when it has no wish."""
         script = self.server.owner.script
         said = script(verb, arg, self) if script else None
         if said is DROP:
@@ -35,8 +48,11 @@ class _Session(socketserver.StreamRequestHandler):
         if said is HANG:
             self.server.owner.stopping.wait(600)
             raise ConnectionAbortedError
-        if callable(said):
-            said = said(self)
+        return said(self) if callable(said) else said
+
+    def answer(self, verb, arg, usual):
+        """Says what the script wants, else the usual; its class when that is 2 or 3."""
+        said = self.said(verb, arg)
         said = usual if said is None else said
         self.reply(said)
         return said[0] in '23' and said[0]
@@ -47,15 +63,25 @@ class _Session(socketserver.StreamRequestHandler):
 
     def handle(self):
         self.count, self.sender, self.recipient, self.tls, self.authed = 0, None, None, False, None
-        with self.server.owner.lock:
-            self.server.owner.connections += 1
+        owner = self.server.owner
+        with owner.lock:
+            owner.connections += 1
+            full = owner.max_connections and owner.active >= owner.max_connections
+            owner.refused += bool(full)
+            owner.active += 1 - bool(full)
+            owner.peak = max(owner.peak, owner.active)
         try:
+            if full:
+                closing('421 4.7.0 too many connections')(self)
             if not self.answer('CONNECT', '', '220 catcher.example ESMTP'):
                 return
             while self.command():
                 pass
         except (ConnectionError, OSError, ValueError):
             pass
+        finally:
+            with owner.lock:
+                owner.active -= 1 - bool(full)
 
     def command(self):
         line = self.rfile.readline()
@@ -68,7 +94,7 @@ class _Session(socketserver.StreamRequestHandler):
         if verb in ('EHLO', 'HELO'):
             owner, extra = self.server.owner, ''
             extra += '\n250-STARTTLS' if owner.tls and not self.tls else ''
-            extra += '\n250-AUTH PLAIN LOGIN' if owner.users else ''
+            extra += '\n250-AUTH ' + owner.mechanisms if owner.users else ''
             extra += ''.join('\n250-' + e for e in owner.extensions)
             self.answer('EHLO', arg, '250-catcher.example' + extra + '\n250 ENHANCEDSTATUSCODES')
         elif verb == 'STARTTLS':
@@ -102,7 +128,16 @@ class _Session(socketserver.StreamRequestHandler):
 
     def auth(self, arg):
         mechanism, _, initial = arg.partition(' ')
-        if mechanism.upper() == 'LOGIN':
+        if mechanism.upper() not in self.server.owner.mechanisms.split():
+            return self.reply('504 5.5.4 not offered')
+        if mechanism.upper() == 'CRAM-MD5':
+            challenge = b'<1.2@catcher.example>'
+            self.reply('334 ' + base64.b64encode(challenge).decode())
+            user, _, proof = base64.b64decode(self.rfile.readline()).decode().rpartition(' ')
+            password = self.server.owner.users.get(user, '')
+            if hmac.new(password.encode(), challenge, hashlib.md5).hexdigest() != proof:
+                password = False
+        elif mechanism.upper() == 'LOGIN':
             self.reply('334 VXNlcm5hbWU6')
             user = base64.b64decode(self.rfile.readline()).decode()
             self.reply('334 UGFzc3dvcmQ6')
@@ -119,7 +154,11 @@ class _Session(socketserver.StreamRequestHandler):
     def bdat(self, arg):
         size, _, last = arg.partition(' ')
         self.chunks = getattr(self, 'chunks', b'') + self.rfile.read(int(size))
-        if not self.recipient:
+        said = self.said('BDAT', arg)
+        if said is not None:
+            self.chunks = b''
+            self.reply(said)
+        elif not self.recipient:
             self.reply('554 5.5.1 no valid recipients')
         elif last.upper() == 'LAST':
             data, self.chunks = self.chunks, b''
@@ -166,8 +205,10 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 class SmtpServer:
-    def __init__(self, script=None, port=0, directory=None, tls=None, users=None, extensions=('PIPELINING', '8BITMIME'), implicit=False):
+    def __init__(self, script=None, port=0, directory=None, tls=None, users=None, extensions=('PIPELINING', '8BITMIME'), implicit=False,
+                 max_connections=0, mechanisms='PLAIN LOGIN'):
         self.script, self.directory, self.tls, self.users, self.extensions = script, directory, tls, users or {}, extensions
+        self.max_connections, self.mechanisms, self.active, self.peak, self.refused = max_connections, mechanisms, 0, 0, 0
         self.received, self.accepted, self.log, self.unfinished, self.connections, self.slow_body = [], [], [], 0, 0, 0
         self.lock, self.stopping = threading.Lock(), threading.Event()
         self.server = _Server(('127.0.0.1', port), _Session)
@@ -212,7 +253,7 @@ class _Gateway(http.server.BaseHTTPRequestHandler):
             owner.stopping.wait(600)
             return
         status, headers, text = said or (202, {}, json.dumps({'id': 'sms-%d' % n}))
-        data = text.encode()
+        data = text.encode('utf-8', 'surrogateescape')
         self.send_response(status)
         for k, v in {'Content-Type': 'application/json', 'Content-Length': str(len(data)), **headers}.items():
             self.send_header(k, v)

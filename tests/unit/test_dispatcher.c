@@ -111,7 +111,7 @@ static void calendar_windows_begin_at_the_persons_midnight(void **state)
 
 static void waits_grow_to_their_limit_and_vary_by_the_jitter(void **state)
 {
-    struct retry r = { 8, 10000, 3600000, 3, 0.2 };
+    struct retry r = { .max_attempts = 8, .first_ms = 10000, .max_ms = 3600000, .factor = 3, .jitter = 0.2 };
 
     assert_int_equal(retry_wait(&r, 1, 0.5), 10000);
     assert_int_equal(retry_wait(&r, 3, 0.5), 90000);
