@@ -162,10 +162,54 @@ static void cut(GString *text, int segments)
     g_string_append(text, DOTS);
 }
 
+/* What a telephone cannot show, or what makes a text dear without being seen. */
+static bool sms_drops(gunichar c)
+{
+    return (c < ' ' && c != '\n') || (c >= 0x7f && c < 0xa0) || c == 0xad || c == 0x61c || c == 0x180e || c == 0x200b ||
+           c == 0x200e || c == 0x200f || (c >= 0x202a && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff;
+}
+
+static bool sms_blank(gunichar c)
+{
+    return c == '\t' || c == 0xb || c == 0xc || c == 0x85 || c == 0xa0 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 ||
+           c == 0x2029 || c == 0x202f || c == 0x205f;
+}
+
+static bool is_joiner(gunichar c)
+{
+    return c == 0x200c || c == 0x200d;
+}
+
+static void tidy(GString *text, bool joiners)
+{
+    g_autofree char *from = g_utf8_make_valid(text->str, (gssize)text->len);
+
+    g_string_truncate(text, 0);
+    for (const char *p = from; *p; p = g_utf8_next_char(p)) {
+        gunichar c = g_utf8_get_char(p);
+        if (c == '\r' && p[1] != '\n')
+            c = '\n';
+        if (sms_blank(c))
+            g_string_append_c(text, ' ');
+        else if (c == '`')
+            g_string_append_c(text, '\'');
+        else if (!sms_drops(c) && (joiners || !is_joiner(c)))
+            g_string_append_unichar(text, c);
+    }
+}
+
+void sms_clean(GString *text)
+{
+    tidy(text, true);
+    g_autoptr(GString) plain = g_string_new(text->str);
+    tidy(plain, false);
+    if (plain->len < text->len && strcmp(sms_measure(plain->str).encoding, "gsm7") == 0)
+        g_string_assign(text, plain->str); /* joiners belong to scripts that are no GSM 7 */
+}
+
 void sms_prepare(GString *text, bool transliterate, int cut_to)
 {
-    g_string_replace(text, "\xe2\x80\xaf", " ", 0);
-    g_string_replace(text, "\xc2\xa0", " ", 0);
+    sms_clean(text);
     g_strstrip(text->str);
     g_string_truncate(text, strlen(text->str));
     size_t most = (size_t)cut_to * SEGMENT_BYTES; /* what lies beyond is cut in any case */

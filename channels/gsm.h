@@ -32,4 +32,8 @@ struct sms_size sms_measure(const char *text);
  */
 void sms_prepare(GString *text, bool transliterate, int cut_to);
 
+/* sms_clean: blanks of every kind become one, a backtick an apostrophe; control characters, marks of direction and what
+ * nobody sees go, and joiners where the rest fits GSM 7.  sms_prepare() begins with it. */
+void sms_clean(GString *text);
+
 #endif

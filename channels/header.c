@@ -13,6 +13,38 @@ bool header_clean(const char *value)
     return g_utf8_validate(value, -1, NULL);
 }
 
+static bool is_blank(gunichar c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r') || c == 0x85 || c == 0x2028 || c == 0x2029;
+}
+
+static bool is_unseen(gunichar c)
+{
+    return c < ' ' || (c >= 0x7f && c < 0xa0) || c == 0xad || c == 0x61c || c == 0x180e || c == 0x200b || c == 0x200e ||
+           c == 0x200f || (c >= 0x202a && c <= 0x202e) || (c >= 0x2060 && c <= 0x2067) ||
+           (c >= 0x206a && c <= 0x206f) || c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb) ||
+           (c >= 0xe0000 && c <= 0xe007f);
+}
+
+void header_tidy(GString *value)
+{
+    g_autofree char *valid = g_utf8_make_valid(value->str, (gssize)value->len);
+    bool blank = false;
+
+    g_string_truncate(value, 0);
+    for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
+        gunichar c = g_utf8_get_char(p);
+        if (is_blank(c)) {
+            blank = value->len > 0;
+        } else if (!is_unseen(c)) {
+            if (blank)
+                g_string_append_c(value, ' ');
+            blank = false;
+            g_string_append_unichar(value, c);
+        }
+    }
+}
+
 static bool is_ascii(const char *text)
 {
     for (; *text; text++)

@@ -26,4 +26,9 @@ void header_date(GString *out, int64_t ms);
 /* header_parameter: "; filename=…" behind an open field, on a line of its own. */
 void header_parameter(GString *out, const char *name, const char *value);
 
+/* header_tidy: a value as a header can hold it: white space of every kind is one blank, and control characters, marks
+ * that turn the direction of what follows, and characters that nobody sees are gone (but the isolates of a
+ * right-to-left text). */
+void header_tidy(GString *value);
+
 #endif

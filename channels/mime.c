@@ -33,13 +33,48 @@ const char *mime_filename_check(const char *name)
                : NULL;
 }
 
+/* "; name=token" or "; name=\"quoted\"", RFC 2045, 5.1; name and filename are set from the file's. */
+static bool parameters_good(const char *p)
+{
+    while (*p == ';') {
+        g_autofree char *name = NULL;
+        size_t len;
+        p += 1 + strspn(p + 1, " \t");
+        len = strcspn(p, "=; \t");
+        name = g_strndup(p, len);
+        p += len;
+        if (*p++ != '=' || !all_of(name, "!#$&-^_.+*", 60) || g_ascii_strcasecmp(name, "name") == 0 ||
+            g_ascii_strcasecmp(name, "boundary") == 0)
+            return false;
+        if (*p == '"') {
+            len = strcspn(p + 1, "\"\\\r\n");
+            if (p[1 + len] != '"')
+                return false;
+            p += len + 2;
+        } else {
+            len = strcspn(p, "; \t");
+            g_autofree char *value = g_strndup(p, len);
+            if (!all_of(value, "!#$%&'*+-.^_`{|}~:/", 120))
+                return false;
+            p += len;
+        }
+        p += strspn(p, " \t");
+    }
+    return *p == '\0';
+}
+
 const char *mime_type_check(const char *type)
 {
-    const char *slash = strchr(type, '/');
+    const char *slash = strchr(type, '/'), *semicolon = strchr(type, ';');
     g_autofree char *main = g_strndup(type, slash ? (gsize)(slash - type) : 0);
+    g_autofree char *rest =
+        slash ? g_strndup(slash + 1, semicolon ? (gsize)(semicolon - slash - 1) : strlen(slash + 1)) : g_strdup("");
 
-    if (!slash || !all_of(main, "!#$&-^_.+", 60) || !all_of(slash + 1, "!#$&-^_.+", 60))
+    if (!slash || (semicolon && semicolon < slash) || !all_of(main, "!#$&-^_.+", 60) ||
+        !all_of(g_strchomp(rest), "!#$&-^_.+", 60))
         return "must be a media type such as application/pdf";
+    if (semicolon && !parameters_good(semicolon))
+        return "has parameters that are none; write them like text/calendar; method=REQUEST";
     return g_ascii_strcasecmp(main, "multipart") == 0 || g_ascii_strcasecmp(main, "message") == 0
                ? "must not be multipart/* or message/*"
                : NULL;
@@ -185,12 +220,17 @@ static void append_file(struct composer *c, const struct mime_attachment *a, boo
 {
     g_string_append(c->out, "Content-Type: ");
     g_string_append(c->out, a->content_type);
+    if (g_ascii_strncasecmp(a->content_type, "text/", 5) == 0 && !strcasestr(a->content_type, "charset=") &&
+        g_utf8_validate(a->bytes, (gssize)a->len, NULL))
+        g_string_append(c->out, "; charset=utf-8");
+    header_parameter(c->out, "name", a->filename); /* older clients look here alone */
     g_string_append(c->out, "\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: ");
     g_string_append(c->out, inside ? "inline" : "attachment");
     header_parameter(c->out, "filename", a->filename);
     g_string_append(c->out, "\r\n");
     if (a->cid)
-        g_string_append_printf(c->out, "Content-ID: <%s>\r\n", a->cid);
+        g_string_append_printf(c->out, strchr(a->cid, '@') ? "Content-ID: <%s>\r\n" : "Content-ID: <%s@%s>\r\n", a->cid,
+                               strrchr(c->mail->from, '@') + 1);
     g_string_append(c->out, "\r\n");
     transfer_base64(c->out, a->bytes, a->len);
 }

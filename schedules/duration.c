@@ -36,6 +36,8 @@ const char *duration_parse(int64_t *ms, const char *text)
             number = number * 10 + (*p++ - '0');
         if (p == digits)
             return "is not a duration; write a number and a unit, such as \"90s\" or \"2d\"";
+        if (isdigit((unsigned char)*p))
+            return "is longer than ten years";
         const char *name = p;
         while (isalpha((unsigned char)*p))
             p++;

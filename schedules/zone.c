@@ -25,7 +25,10 @@ static gboolean name_is_iana(const char *name)
 {
     if (strcmp(name, "UTC") == 0)
         return TRUE;
-    if (!isalpha((unsigned char)*name) || strlen(name) > 64 || strstr(name, ".."))
+    /* files of that folder that are names of no place */
+    static const char *const others[] = { "localtime", "posixrules", "Factory", NULL };
+    if (!isalpha((unsigned char)*name) || strlen(name) > 64 || strstr(name, "..") || g_strv_contains(others, name) ||
+        g_str_has_prefix(name, "posix/") || g_str_has_prefix(name, "right/"))
         return FALSE;
     for (const char *p = name; *p; p++)
         if (!isalnum((unsigned char)*p) && !strchr("_+-/", *p))
@@ -69,8 +72,33 @@ static int64_t floor_seconds(int64_t ms)
     return ms >= 0 ? ms / 1000 : (ms - 999) / 1000;
 }
 
+#define LAST_YEAR                                                                                                      \
+    2037 /* whose changes the files list (RFC 8536); GLib reads the rule behind them wrongly                           \
+            where the standard time is the summer's (Europe/Dublin) */
+#define FIRST_LIKE (LAST_YEAR - 10)    /* eleven years begin on every day of the week */
+#define AFTER_LAST INT64_C(2145916800) /* 2038-01-01T00:00:00Z */
+
+/* The same day of a year that the files list: the same weekday in the same week of the same month. */
+static int64_t like_earlier(int64_t seconds)
+{
+    struct civil c;
+    int64_t month, first;
+
+    civil_from_seconds(&c, seconds);
+    struct civil begin = { .year = c.year, .month = c.month, .day = 1 };
+    month = civil_to_seconds(&begin);
+    for (begin.year = LAST_YEAR; begin.year > FIRST_LIKE; begin.year--) {
+        first = civil_to_seconds(&begin);
+        if ((month - first) % (7 * 86400) == 0)
+            break;
+    }
+    return seconds - month + civil_to_seconds(&begin);
+}
+
 static int offset_at(const struct zone *z, int64_t seconds)
 {
+    if (seconds >= AFTER_LAST)
+        seconds = like_earlier(seconds);
     int interval = g_time_zone_find_interval(z->tz, G_TIME_TYPE_UNIVERSAL, seconds);
     return interval < 0 ? 0 : (int)g_time_zone_get_offset(z->tz, interval);
 }

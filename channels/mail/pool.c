@@ -55,7 +55,21 @@ struct mail_provider {
     ev_prepare turn; /* what was put in this turn of the loop leaves in one write */
 };
 
-extern char **environ;
+/* Of the environment only what a client of TLS and of names needs: the rest may hold secrets. */
+static char **agent_environment(void)
+{
+    static char *kept[16];
+    static const char *const names[] = { "PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "RES_OPTIONS",
+                                         "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS" };
+    size_t n = 0;
+
+    for (size_t i = 0; !kept[0] && i < G_N_ELEMENTS(names); i++)
+        if (getenv(names[i]))
+            kept[n++] = g_strdup_printf("%s=%s", names[i], getenv(names[i]));
+    if (!kept[0])
+        kept[0] = g_strdup("PATH=/usr/bin:/bin");
+    return kept;
+}
 
 /* ---------------------------------------------------------------- agents */
 
@@ -96,7 +110,7 @@ static bool slot_spawn(struct slot *s)
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
     int error = posix_spawn(&s->pid, "/proc/self/exe", &actions, &attr,
-                            (char *[]){ "tidings", "smtp-agent", parent, NULL }, environ);
+                            (char *[]){ "tidings", "smtp-agent", parent, NULL }, agent_environment());
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attr);
     close(pair[1]);

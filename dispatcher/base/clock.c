@@ -1,5 +1,7 @@
 #include "dispatcher/base/clock.h"
 
+#include <stdbool.h>
+#include <stdlib.h>
 #include <time.h>
 
 static int64_t real_minus_monotonic;
@@ -14,15 +16,23 @@ static int64_t read_clock(clockid_t id)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* The reply took a while to come, so the earliest reading is the best; the offset only moves when it is off by more
- * than the two clocks can have drifted apart. */
-void clock_follow(int64_t real_ms)
-{
-    int64_t offset = real_ms - read_clock(CLOCK_MONOTONIC);
-    int64_t drift = offset - real_minus_monotonic;
+#define DRIFT_PPM 100 /* an old sample loses this much of its precision: two clocks drift apart */
 
-    if (!following || drift > 5 || drift < -5)
+/* The reply was made within its round trip, so its middle is off by half of that at most.  Two samples that agree within their
+ * errors change nothing but the precision, and never set time back; where they cannot both be right, Redis's clock was set. */
+void clock_follow(int64_t real_ms, int64_t round_trip_us)
+{
+    static int64_t error_ms, at;
+    int64_t now = read_clock(CLOCK_MONOTONIC), half = round_trip_us / 2000 + 1, offset = real_ms + half - now;
+    int64_t drift = offset - real_minus_monotonic, held = error_ms + (now - at) * DRIFT_PPM / 1000000;
+    bool agree = following && llabs(drift) <= half + held;
+
+    if (agree && half >= held)
+        return;
+    if (!agree || drift > 0)
         real_minus_monotonic = offset;
+    error_ms = half;
+    at = now;
     following = 1;
 }
 

@@ -12,8 +12,8 @@
 
 #include <stdint.h>
 
-/* clock_follow: Redis said it is now `real_ms`; true time of that reading is the moment of this call. */
-void clock_follow(int64_t real_ms);
+/* clock_follow: Redis said it is now `real_ms`, in an answer that came just now, so long after it was asked. */
+void clock_follow(int64_t real_ms, int64_t round_trip_us);
 
 /* clock_scale: at real time base_real, service time was base_service; since then it runs `rate` times as fast. */
 void clock_scale(double rate, int64_t base_real, int64_t base_service);

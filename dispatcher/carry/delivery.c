@@ -691,8 +691,9 @@ static void count_settled(const struct delivery *d)
     g_autofree char *labels = NULL;
 
     if (d->settlement.final) {
-        labels =
-            g_strdup_printf("channel=\"%s\",status=\"%s\"", channel_name(d->letter), status_name(d->settlement.code));
+        labels = g_strdup_printf("channel=\"%s\",status=\"%s\"%s%s%s", channel_name(d->letter),
+                                 status_name(d->settlement.code), *d->reason ? ",reason=\"" : "", d->reason,
+                                 *d->reason ? "\"" : "");
         metrics_add(METRIC_MESSAGES, labels, 1);
     } else if (!d->unspoken) {
         labels = g_strdup_printf("reason=\"%s\"", d->reason);

@@ -97,6 +97,17 @@ static int print_help(FILE *to)
     return to == stdout ? 0 : 2;
 }
 
+void cli_hold_signals(bool hold)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
 static const struct command *find_command(const char *name)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(commands); i++)
@@ -170,6 +181,8 @@ int cli_main(int argc, char **argv)
     struct cli c = { 0 };
 
     signal(SIGPIPE, SIG_IGN);
+    if (argc > 1 && strcmp(argv[1], "serve") == 0)
+        cli_hold_signals(true); /* until there is who hears them */
     if (argc == 3 && strcmp(argv[1], "smtp-agent") == 0) /* ours alone: email.c starts it */
         return smtp_agent_main(atoi(argv[2]));
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)

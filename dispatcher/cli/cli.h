@@ -31,6 +31,9 @@ struct command {
 
 int cli_main(int argc, char **argv);
 
+/* cli_hold_signals: SIGTERM, SIGINT and SIGHUP wait from the first moment until serve watches them. */
+void cli_hold_signals(bool hold);
+
 /* cli_fail: prints "tidings: …" and returns 1.  cli_usage: likewise with a hint at --help, and 2. */
 int cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int cli_usage(struct cli *, const char *format, ...) __attribute__((format(printf, 2, 3)));

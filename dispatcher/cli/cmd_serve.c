@@ -160,6 +160,7 @@ int cmd_serve(struct cli *c)
     watch(&s, &s.term, on_stop, SIGTERM);
     watch(&s, &s.interrupt, on_stop, SIGINT);
     watch(&s, &s.hangup, on_hangup, SIGHUP);
+    cli_hold_signals(false);
     s.started = start(&s, &why);
     if (!s.started && !s.draining) {
         int status = cli_fail("%s", why);

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "channels/gsm.h"
+#include "channels/header.h"
 #include "dispatcher/base/clock.h"
 #include "dispatcher/cli/cli.h"
 #include "dispatcher/content/lint.h"
@@ -95,6 +97,11 @@ static void print_part(const char *name, const GString *part)
 static int print_rendered(const struct channel_parts *c, struct rendered *r)
 {
     bool any = false;
+
+    if (strcmp(c->channel, "email") == 0 && r->part[0])
+        header_tidy(r->part[0]); /* as it is sent */
+    if (strcmp(c->channel, "sms") == 0 && r->part[0])
+        sms_clean(r->part[0]);
 
     for (int i = 0; c->part[i].name; i++)
         if (r->part[i] && (!opt_part || strcmp(opt_part, c->part[i].name) == 0)) {

@@ -6,6 +6,7 @@
 
 #include "channels/gsm.h"
 #include "channels/in_app.h"
+#include "channels/header.h"
 #include "channels/mime.h"
 #include "dispatcher/base/vocab.h"
 #include "dispatcher/base/clock.h"
@@ -193,6 +194,26 @@ static size_t take_attachments(const json_t *list, struct mime_attachment *out, 
     return MIN(json_array_size(list), MIME_MAX_ATTACHMENTS);
 }
 
+/* A Content-ID has a domain (RFC 2045, 7), so what the HTML calls by a bare name gets one too. */
+static void complete_cids(struct making *m, const char *domain)
+{
+    GString *html = m->rendered.part[1];
+    json_t *file;
+    size_t i;
+    guint replaced = 0;
+
+    json_array_foreach (json_object_get(m->body, "attachments"), i, file) {
+        const char *cid = json_string_value(json_object_get(file, "cid"));
+        for (const char *end = "\"') "; html && cid && !strchr(cid, '@') && *end; end++) {
+            g_autofree char *bare = g_strdup_printf("cid:%s%c", cid, *end),
+                            *whole = g_strdup_printf("cid:%s@%s%c", cid, domain, *end);
+            replaced += g_string_replace(html, bare, whole, 0);
+        }
+    }
+    if (replaced && m->spans[1])
+        g_array_set_size(m->spans[1], 0); /* where they stood, others stand now */
+}
+
 static char *compose_email(struct making *m)
 {
     const struct service *s = m->service;
@@ -201,10 +222,15 @@ static char *compose_email(struct making *m)
                     *feedback = feedback_id(m);
     g_autoptr(GPtrArray) held = g_ptr_array_new_with_free_func(g_free);
     struct mime_attachment attachments[MIME_MAX_ATTACHMENTS];
+    const char *name = json_string_value(json_object_get(json_object_get(m->profile, "attributes"), "name"));
+    g_autoptr(GString) to_name = g_string_new(name);
+    complete_cids(m, domain);
+    header_tidy(m->rendered.part[0]);
+    header_tidy(to_name);
     struct mail mail = {
         .from_name = s->from_name,
         .from = s->from,
-        .to_name = json_string_value(json_object_get(json_object_get(m->profile, "attributes"), "name")),
+        .to_name = to_name->len ? to_name->str : NULL,
         .to = json_string_value(json_object_get(m->profile, "email")),
         .subject = m->rendered.part[0]->str,
         .html = mime_text_of(m, 1),

@@ -26,6 +26,7 @@ struct store_private {
     struct redis *subscriber;
     struct server *server;
     ev_timer clock;
+    int64_t asked_at; /* TIME, in monotonic µs */
     char *configured_secret;
     double rate;
     bool allow_volatile, aof, given_up;
@@ -202,12 +203,15 @@ static void on_info(void *arg, const redisReply *reply)
 
 static void on_time(void *arg, const redisReply *reply)
 {
+    struct store *s = arg;
+
     if (reply && reply->type == REDIS_REPLY_ARRAY)
-        clock_follow(reply_int(reply, 0) * 1000 + reply_int(reply, 1) / 1000);
+        clock_follow(reply_int(reply, 0) * 1000 + reply_int(reply, 1) / 1000, g_get_monotonic_time() - s->own->asked_at);
 }
 
 static void ask_time(struct store *s)
 {
+    s->own->asked_at = g_get_monotonic_time();
     store_command(s, on_time, s, 1, (const char *[]){ "TIME" });
 }
 

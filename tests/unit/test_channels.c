@@ -26,7 +26,6 @@ static void mail_addresses_come_to_one_form_or_are_refused(void **state)
                    "cher.example",
                    "a@xn--bcher-kva.example" },
                  { "a@fa\xc3\x9f.de", "a@xn--fa-hia.de" },
-                 { "\"a b\"@c.example", "\"a b\"@c.example" },
                  { "", NULL },
                  { "@", NULL },
                  { "a@", NULL },

@@ -230,7 +230,7 @@ static void names_and_types_of_attachments_are_safe(void **state)
                                "text",
                                "text/",
                                "/plain",
-                               "text/plain; charset=x",
+                               "text/plain; charset",
                                "multipart/mixed",
                                "Message/rfc822",
                                "a/b\r\nX: y" },

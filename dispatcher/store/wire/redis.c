@@ -13,6 +13,7 @@
 #define CONNECT_TIMEOUT 3.0
 #define FIRST_WAIT      0.05
 #define LONGEST_WAIT    2.0
+#define PING_EVERY      4.0 /* seconds */
 
 struct call {
     struct redis *redis;
@@ -34,12 +35,14 @@ struct redis {
     GQueue refused; /* answered with NULL from the loop */
     ev_timer again, watchdog, refusals, drop;
     int subscriptions;
+    double heard_at, pinged_at; /* loop time, of a subscriber */
     char **channels;
     void (*on_message)(void *arg, const char *channel, const char *message);
     void *message_arg;
 };
 
 static void connect_now(struct redis *);
+static void on_published(redisAsyncContext *, void *reply, void *arg);
 
 /* ---------------------------------------------------------------- answers */
 
@@ -145,9 +148,25 @@ void redis_drop(struct redis *r, const char *why)
     ev_timer_start(r->loop, &r->drop);
 }
 
+/* Nobody answers on a connection that only listens, so it is asked now and then; the silence of a dead one would last. */
+static void ask_subscriber(struct redis *r, double now)
+{
+    if (now - r->heard_at > 2 * PING_EVERY)
+        redis_drop(r, "the subscription is silent");
+    else if (now - r->pinged_at > PING_EVERY) {
+        r->pinged_at = now;
+        redisAsyncCommand(r->ac, on_published, r, "SUBSCRIBE %s", r->channels[0]); /* hiredis hides the answer to PING here */
+    }
+}
+
 static void on_watchdog(struct ev_loop *loop, ev_timer *w, int revents)
 {
     struct redis *r = w->data;
+
+    if (r->state == UP && r->subscriptions) {
+        ask_subscriber(r, ev_now(loop));
+        return;
+    }
     const struct call *oldest = g_queue_peek_head(&r->sent);
 
     if (r->state == CONNECTING)
@@ -321,6 +340,7 @@ static void on_published(redisAsyncContext *ac, void *data, void *arg)
     const redisReply *reply = data;
     struct redis *r = arg;
 
+    r->heard_at = ev_now(r->loop);
     if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
         reply->element[2]->type == REDIS_REPLY_STRING)
         r->on_message(r->message_arg, reply->element[1]->str, reply->element[2]->str);
@@ -330,6 +350,7 @@ static void send_subscription(struct redis *r)
 {
     g_autofree const char **argv = g_new0(const char *, r->subscriptions + 1);
 
+    r->heard_at = r->pinged_at = ev_now(r->loop);
     argv[0] = "SUBSCRIBE";
     for (int i = 0; i < r->subscriptions; i++)
         argv[i + 1] = r->channels[i];
