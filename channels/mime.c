@@ -24,7 +24,9 @@ const char *mime_filename_check(const char *name)
         return "must be UTF-8 without control characters";
     for (const char *p = name; *p; p = g_utf8_next_char(p))
         if (g_unichar_type(g_utf8_get_char(p)) == G_UNICODE_CONTROL ||
-            g_unichar_type(g_utf8_get_char(p)) == G_UNICODE_FORMAT)
+            g_unichar_type(g_utf8_get_char(p)) == G_UNICODE_FORMAT ||
+            g_unichar_type(g_utf8_get_char(p)) == G_UNICODE_LINE_SEPARATOR ||
+            g_unichar_type(g_utf8_get_char(p)) == G_UNICODE_PARAGRAPH_SEPARATOR)
             return "must have no characters that are not seen, or that turn others around";
     if (strpbrk(name, "/\\:*?\"<>|"))
         return "must be a plain file name, without any of / \\ : * ? \" < > |";
@@ -307,7 +309,8 @@ static void append_header(const struct mail *m, GString *out)
     header_raw(out, "Auto-Submitted", "auto-generated");
     if (m->list_unsubscribe) {
         append_id(out, "List-Unsubscribe", m->list_unsubscribe);
-        header_raw(out, "List-Unsubscribe-Post", "List-Unsubscribe=One-Click");
+        if (g_str_has_prefix(m->list_unsubscribe, "https:")) /* RFC 8058, 3.1 */
+            header_raw(out, "List-Unsubscribe-Post", "List-Unsubscribe=One-Click");
     }
     if (m->feedback_id)
         header_raw(out, "Feedback-ID", m->feedback_id);

@@ -59,8 +59,9 @@ struct mail_provider {
 static char **agent_environment(void)
 {
     static char *kept[16];
-    static const char *const names[] = { "PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "RES_OPTIONS",
-                                         "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS" };
+    static const char *const names[] = { "PATH",          "LANG",         "LC_ALL",      "TZ",
+                                         "SSL_CERT_FILE", "SSL_CERT_DIR", "RES_OPTIONS", "ASAN_OPTIONS",
+                                         "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS" };
     size_t n = 0;
 
     for (size_t i = 0; !kept[0] && i < G_N_ELEMENTS(names); i++)

@@ -93,7 +93,10 @@ static char *as_form(const json_t *object)
 
     json_object_foreach ((json_t *)object, key, value) {
         g_autofree char *name = g_uri_escape_string(key, NULL, FALSE);
-        g_autofree char *text = g_uri_escape_string(json_is_string(value) ? json_string_value(value) : "", NULL, FALSE);
+        char *plain = json_is_string(value) ? strdup(json_string_value(value))
+                                            : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        g_autofree char *text = g_uri_escape_string(plain, NULL, FALSE);
+        free(plain);
         g_string_append_printf(out, "%s%s=%s", out->len ? "&" : "", name, text);
     }
     return g_string_free(out, FALSE);

@@ -18,8 +18,9 @@ static int64_t read_clock(clockid_t id)
 
 #define DRIFT_PPM 100 /* an old sample loses this much of its precision: two clocks drift apart */
 
-/* The reply was made within its round trip, so its middle is off by half of that at most.  Two samples that agree within their
- * errors change nothing but the precision, and never set time back; where they cannot both be right, Redis's clock was set. */
+/* The reply was made within its round trip, so its middle is off by half of that at most.  Two samples that agree
+ * within their errors change nothing but the precision, and never set time back; where they cannot both be right,
+ * Redis's clock was set. */
 void clock_follow(int64_t real_ms, int64_t round_trip_us)
 {
     static int64_t error_ms, at;

@@ -182,7 +182,7 @@ int cli_main(int argc, char **argv)
 
     signal(SIGPIPE, SIG_IGN);
     if (argc > 1 && strcmp(argv[1], "serve") == 0)
-        cli_hold_signals(true); /* until there is who hears them */
+        cli_hold_signals(true);                          /* until there is who hears them */
     if (argc == 3 && strcmp(argv[1], "smtp-agent") == 0) /* ours alone: email.c starts it */
         return smtp_agent_main(atoi(argv[2]));
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)

@@ -5,6 +5,7 @@
 
 #include <ev.h>
 
+#include "dispatcher/base/clock.h"
 #include "dispatcher/config/settings.h"
 #include "dispatcher/outlets/drivers.h"
 #include "dispatcher/cli/cli.h"
@@ -191,6 +192,9 @@ static void check_redis(struct checking *k)
     const struct store *s = k->cli->service->store;
     say(k, "ok", "redis", "version %s, %d partitions, durability %s", s->version, s->partitions,
         durability_name(s->durability));
+    if (clock_rate() != 1)
+        say(k, "warning", "clock", "service time runs %g times as fast (--clock-rate): for demonstrations only",
+            clock_rate());
     if (s->warning)
         say(k, "warning", "redis", "%s", s->warning);
 }

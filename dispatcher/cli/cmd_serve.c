@@ -8,6 +8,7 @@
 
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/log.h"
+#include "dispatcher/config/settings.h"
 #include "dispatcher/cli/cli.h"
 #include "dispatcher/http/http.h"
 #include "dispatcher/carry/worker.h"
@@ -24,7 +25,7 @@ const GOptionEntry serve_options[] = {
 
 struct serving {
     struct cli *cli;
-    struct http_server *http;
+    struct http_server *http, *figures;
     struct worker *worker;
     bool started, draining;
     ev_signal term, interrupt, hangup;
@@ -113,7 +114,10 @@ static bool start(struct serving *s, char **why)
         return false;
     c->service->store->on_ready = on_ready;
     c->service->store->ready_arg = s;
-    if (api && !(s->http = http_start(c->service, not_ready, s, why)))
+    if (api && !(s->http = http_start(c->service, HTTP_API, not_ready, s, why)))
+        return false;
+    if (setting_text(c->service->config->root, "http.metrics_listen") &&
+        !(s->figures = http_start(c->service, HTTP_FIGURES, not_ready, s, why)))
         return false;
     if (worker && !(s->worker = worker_start(c->service, why)))
         return false;
@@ -128,6 +132,7 @@ static void stop(struct serving *s)
     if (s->worker)
         worker_close(s->worker);
     http_close(s->http);
+    http_close(s->figures);
     ev_signal_stop(s->cli->loop, &s->term);
     ev_signal_stop(s->cli->loop, &s->interrupt);
     ev_signal_stop(s->cli->loop, &s->hangup);

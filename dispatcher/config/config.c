@@ -69,6 +69,15 @@ char *config_complaint(const struct config *c, const char *path, const char *wha
     return g_strdup_printf("%s:%d: %s %s", c->file, line ? line : 1, path, what);
 }
 
+/* Links stand in headers, so an international name is written in ASCII (RFC 5890). */
+static char *ascii_host(const char *url)
+{
+    const char *begin = strstr(url, "://") ? strstr(url, "://") + 3 : url, *end = begin + strcspn(begin, ":/?#");
+    g_autofree char *host = g_strndup(begin, (gsize)(end - begin)), *ascii = g_hostname_to_ascii(host);
+
+    return g_strdup_printf("%.*s%s%s", (int)(begin - url), url, ascii ? ascii : host, end);
+}
+
 char *config_public_url(const struct config *c)
 {
     const char *url = setting_text(c->root, "http.public_url");
@@ -79,5 +88,6 @@ char *config_public_url(const struct config *c)
     size_t len = strlen(url);
     while (len && url[len - 1] == '/')
         len--;
-    return g_strndup(url, len);
+    g_autofree char *plain = g_strndup(url, len);
+    return ascii_host(plain);
 }

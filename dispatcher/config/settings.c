@@ -136,7 +136,8 @@ const char *setting_mailbox_parse(char **name, char **address, const char *text)
             (*name)[len - 2] = '\0';
         }
     }
-    if (strchr(*address, '@') && !strpbrk(*address, " <>\r\n,;"))
+    bool quoted = open && strchr(text, '"');
+    if (strchr(*address, '@') && !strpbrk(*address, " <>\r\n,;") && (!*name || quoted || !strpbrk(*name, "<>@,;")))
         return NULL;
     g_clear_pointer(name, g_free);
     g_clear_pointer(address, g_free);
@@ -217,6 +218,12 @@ static bool secret_good(const char *base64)
     return letters >= 2 && letters + strspn(base64 + letters, "=") == len && len % 4 == 0;
 }
 
+/* As Standard Webhooks has it: whsec_ and base64 of 16 bytes at least. */
+static bool signing_secret_good(const char *text)
+{
+    return g_str_has_prefix(text, "whsec_") && secret_good(text + 6) && strlen(text + 6) >= 22;
+}
+
 static const char *check_scalar(const struct setting *s, const char *text, char *why)
 {
     struct setting_window window;
@@ -251,7 +258,8 @@ static const char *check_scalar(const struct setting *s, const char *text, char 
     case SET_SECRET:
         if (!*text)
             return "is empty";
-        if (g_str_has_prefix(text, "whsec_") && !secret_good(text + 6))
+        if (g_str_has_suffix(s->path, "signing_secret") ? !signing_secret_good(text)
+                                                        : g_str_has_prefix(text, "whsec_") && !secret_good(text + 6))
             return "must be whsec_ and base64 behind it; make one with: echo whsec_$(openssl rand -base64 32)";
         return strpbrk(text, "\r\n") ? "must be one line" : NULL;
     case SET_TEXT:

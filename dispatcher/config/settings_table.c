@@ -22,6 +22,10 @@ const struct setting settings_table[] = {
     { "http.keys[].scopes", SET_CHOICES, "", "enqueue|read|manage", "what this key may do" },
     { "http.secret", SET_SECRET, NULL, NULL, "signs links and inbox tokens; absent: made once and kept in Redis" },
     { "http.max_body", SET_INT, "4194304", "1024..67108864", "largest request in bytes" },
+    { "http.max_streams", SET_INT, "10000", "1..100000", "inbox streams at a time, of all people" },
+    { "http.metrics_listen", SET_LISTEN, NULL, NULL,
+      "address and port for /healthz, /readyz and /metrics alone, of every role; absent: the API's, where there is "
+      "one" },
     { "templates", SET_PATH, "./templates", NULL, "folder of templates" },
     { "sequences", SET_PATH, "./schedules", NULL, "folder of sequences" },
     { "defaults", SET_SECTION, NULL, NULL, "what a recipient without it gets" },

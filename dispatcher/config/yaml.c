@@ -47,13 +47,19 @@ static json_t *scalar_typed(const char *text)
     return json_string(text);
 }
 
-static json_t *read_scalar(struct reader *r, const yaml_node_t *node)
+/* What a request for a gateway is made of goes on as JSON, so its numbers and truth values stay what they are. */
+static bool keeps_types(const char *path)
+{
+    return strstr(path, ".request.body") != NULL;
+}
+
+static json_t *read_scalar(struct reader *r, const yaml_node_t *node, const char *path)
 {
     const char *text = (const char *)node->data.scalar.value;
 
     if (strlen(text) != node->data.scalar.length)
         return complain(r, node, "holds a NUL character", "");
-    if (r->mode == YAML_TYPED && node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
+    if ((r->mode == YAML_TYPED || keeps_types(path)) && node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
         return scalar_typed(text);
     if (node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
         (!*text || strcmp(text, "~") == 0 || strcmp(text, "null") == 0))
@@ -118,7 +124,7 @@ static json_t *read_node(struct reader *r, int index, const char *path, int dept
         return complain(r, node, "aliases (*name) are not read; write the value out", "");
     g_hash_table_insert(r->lines, g_strdup(path), GINT_TO_POINTER((int)node->start_mark.line + 1));
     switch (node->type) {
-    case YAML_SCALAR_NODE: return read_scalar(r, node);
+    case YAML_SCALAR_NODE: return read_scalar(r, node, path);
     case YAML_SEQUENCE_NODE: return read_sequence(r, node, path, depth);
     case YAML_MAPPING_NODE: return read_mapping(r, node, path, depth);
     default: return complain(r, node, "is no value", "");
@@ -144,6 +150,8 @@ json_t *yaml_parse(const char *name, const char *text, size_t len, enum yaml_mod
 
     yaml_parser_initialize(&parser);
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
+    if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) /* a byte order mark is no part of it */
+        text += 3, len -= 3;
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
     if (load(&parser, &doc, name, why)) {
         struct reader r = { .doc = &doc, .name = name, .mode = mode, .lines = table };

@@ -38,11 +38,15 @@ struct route {
     int scope;
     handler_fn *fn;
     const char *summary;
+    const char *query; /* names of its parameters, separated by blanks; NULL: none, "*": whatever mail programs add */
 };
 extern const struct route routes[]; /* method NULL at the end */
 
 /* http_start: NULL with *why (to be freed).  alive and ready are asked by /healthz and /readyz. */
-struct http_server *http_start(struct service *, const char *(*not_ready)(void *arg), void *arg, char **why);
+enum http_face { HTTP_API, HTTP_FIGURES }; /* the second: /healthz, /readyz and /metrics at http.metrics_listen */
+struct http_server *http_start(struct service *, enum http_face, const char *(*not_ready)(void *arg), void *arg,
+                               char **why);
+bool http_has_figures_only(const struct http_server *);
 /* http_stop: takes no more connections.  http_close: ends all. */
 void http_stop(struct http_server *);
 void http_close(struct http_server *);
@@ -74,6 +78,8 @@ bool answer_unless_gone(struct request *, bool ok);
 
 /* inbox.c: a card came into a recipient's inbox. */
 void inbox_published(struct http_server *, const char *recipient);
+int http_stream_count(const struct http_server *);
+int http_stream_limit(const struct http_server *);
 GHashTable **http_streams(struct http_server *); /* recipient → list of parked requests; inbox.c's */
 
 #endif

@@ -124,8 +124,20 @@ void inbox_published(struct http_server *s, const char *recipient)
     store_inbox_list(http_service(s)->store, recipient, 1, "", "all", on_counts, n);
 }
 
+#define STREAMS_A_PERSON 16
+
 void get_inbox_stream(struct request *r)
 {
+    GHashTable *streams = *http_streams(r->server);
+    guint own = streams ? g_list_length(g_hash_table_lookup(streams, r->recipient)) : 0;
+
+    if (own >= STREAMS_A_PERSON || http_stream_count(r->server) >= http_stream_limit(r->server)) {
+        answer_header(r, "Retry-After", "30");
+        answer_problem(r, own >= STREAMS_A_PERSON ? 429 : 503,
+                       own >= STREAMS_A_PERSON ? "this person has 16 streams already; close one"
+                                               : "this service has as many streams as http.max_streams allows");
+        return;
+    }
     listener_add(r);
     answer_stream(r, listener_remove, r);
     stream_send(r, ": hello\n\n");

@@ -141,12 +141,19 @@ static int limit_of(struct request *r)
     return *end || limit < 1 || limit > 1000 ? 0 : (int)limit;
 }
 
+static struct message_filter filter_of(const struct request *r)
+{
+    return (struct message_filter){ request_query(r, "status", NULL), request_query(r, "category", NULL),
+                                    request_query(r, "template", NULL), request_query(r, "source", NULL),
+                                    request_query(r, "tag", NULL) };
+}
+
 /* The timeline of a recipient, as a list: newest first, cut to the page that the cursor names. */
 static void on_recipient_list(void *arg, bool ok, json_t *timeline)
 {
     struct request *r = arg;
     json_auto_t *all = json_array();
-    const char *status = request_query(r, "status", NULL);
+    struct message_filter filter = filter_of(r);
     size_t limit = (size_t)limit_of(r), skip = (size_t)atoi(request_query(r, "cursor", "0")), i;
     json_t *message;
 
@@ -157,7 +164,7 @@ static void on_recipient_list(void *arg, bool ok, json_t *timeline)
     json_auto_t *page = json_array();
     size_t seen = 0, fits = 0;
     json_array_foreach (all, i, message) {
-        if (status && strcmp(json_string_value(json_object_get(message, "status")), status) != 0)
+        if (!message_fits(&filter, message))
             continue;
         if (fits++ >= skip && json_array_size(page) < limit)
             json_array_append(page, message), seen = fits;
@@ -174,6 +181,7 @@ void get_messages(struct request *r)
                                          "failed",    "bounced", "complained", "expired",   "cancelled", NULL };
     const char *recipient = request_query(r, "recipient", NULL), *status = request_query(r, "status", NULL),
                *cursor = request_query(r, "cursor", NULL);
+    struct message_filter filter = filter_of(r);
 
     if (!limit_of(r))
         answer_problem(r, 400, "limit must lie between 1 and 1000");
@@ -184,7 +192,7 @@ void get_messages(struct request *r)
     else if (recipient)
         store_timeline(r->service->store, recipient, 10000, SHOW_BRIEF, on_recipient_list, r);
     else
-        store_list(r->service->store, status, limit_of(r), cursor, on_list, r);
+        store_list(r->service->store, &filter, limit_of(r), cursor, on_list, r);
 }
 
 /* ---------------------------------------------------------------- cancel */

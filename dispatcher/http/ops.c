@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher/base/clock.h"
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/http/handlers.h"
 
@@ -12,7 +13,9 @@ void get_healthz(struct request *r)
 void get_readyz(struct request *r)
 {
     const char *why = http_not_ready(r->server);
-    g_autofree char *text = g_strdup_printf("%s\n", why ? why : "ready");
+    g_autofree char *text = clock_rate() == 1 ? g_strdup_printf("%s\n", why ? why : "ready")
+                                              : g_strdup_printf("%s\nthe clock runs %g times as fast (--clock-rate)\n",
+                                                                why ? why : "ready", clock_rate());
 
     answer_text(r, why ? 503 : 200, "text/plain", text, strlen(text));
 }

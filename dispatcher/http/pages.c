@@ -150,6 +150,12 @@ static struct leaving *leaving_new(struct visit *v, const char *page)
     return l;
 }
 
+static bool transactional(const struct visit *v)
+{
+    const struct category *c = policy_category(v->request->service->policy, v->token.category);
+    return c && c->kind == KIND_TRANSACTIONAL;
+}
+
 static void leave(struct visit *v)
 {
     struct leaving *l = leaving_new(v, "unsubscribed");
@@ -157,7 +163,9 @@ static void leave(struct visit *v)
     if (change(v, l, *v->token.category ? v->token.category : "*", "withdrawn", "one-click"))
         return;
     g_free(l);
-    answer_problem(v->request, 400, "messages of this kind are needed for your account and cannot be unsubscribed");
+    answer_problem(v->request, 400,
+                   transactional(v) ? "messages of this kind are needed for your account and cannot be unsubscribed"
+                                    : "messages of this kind need no consent, so there is none to withdraw");
 }
 
 /* RFC 8058: the body is List-Unsubscribe=One-Click, as a form in whatever encoding is correct, or as multipart. */

@@ -8,47 +8,52 @@
 
 const struct route routes[] = {
     { "POST", "/v1/messages", SCOPE_ENQUEUE, post_messages,
-      "Enqueue one message (application/json) or many (application/x-ndjson)" },
-    { "GET", "/v1/messages", SCOPE_READ, get_messages, "List messages by recipient and status, page by page" },
-    { "GET", "/v1/messages/{id}", SCOPE_READ, get_message, "One message with its deliveries and its trace" },
-    { "DELETE", "/v1/messages/{id}", SCOPE_ENQUEUE, delete_message, "Cancel a message" },
-    { "PUT", "/v1/recipients/{id}", SCOPE_MANAGE, put_recipient, "Store a recipient" },
-    { "PATCH", "/v1/recipients/{id}", SCOPE_MANAGE, patch_recipient, "Change a recipient (RFC 7396)" },
-    { "GET", "/v1/recipients/{id}", SCOPE_READ, get_recipient, "One recipient" },
+      "Enqueue one message (application/json) or many (application/x-ndjson)", NULL },
+    { "GET", "/v1/messages", SCOPE_READ, get_messages, "List messages by recipient and status, page by page",
+      "recipient status category template source tag limit cursor" },
+    { "GET", "/v1/messages/{id}", SCOPE_READ, get_message, "One message with its deliveries and its trace", NULL },
+    { "DELETE", "/v1/messages/{id}", SCOPE_ENQUEUE, delete_message, "Cancel a message", NULL },
+    { "PUT", "/v1/recipients/{id}", SCOPE_MANAGE, put_recipient, "Store a recipient", NULL },
+    { "PATCH", "/v1/recipients/{id}", SCOPE_MANAGE, patch_recipient, "Change a recipient (RFC 7396)", NULL },
+    { "GET", "/v1/recipients/{id}", SCOPE_READ, get_recipient, "One recipient", NULL },
     { "DELETE", "/v1/recipients/{id}", SCOPE_MANAGE, delete_recipient,
-      "Erase a recipient and everything that hangs on it" },
-    { "GET", "/v1/recipients/{id}/timeline", SCOPE_READ, get_timeline, "Everything past and pending for a person" },
-    { "GET", "/v1/recipients/{id}/preferences", SCOPE_READ, get_choices, "What a person has chosen" },
+      "Erase a recipient and everything that hangs on it", NULL },
+    { "GET", "/v1/recipients/{id}/timeline", SCOPE_READ, get_timeline, "Everything past and pending for a person",
+      NULL },
+    { "GET", "/v1/recipients/{id}/preferences", SCOPE_READ, get_choices, "What a person has chosen", NULL },
     { "PATCH", "/v1/recipients/{id}/preferences", SCOPE_MANAGE, patch_choices,
-      "Choose for a person: channels, categories, pause_until, max_per_week" },
+      "Choose for a person: channels, categories, pause_until, max_per_week", NULL },
     { "GET", "/v1/recipients/{id}/next-window", SCOPE_READ, get_next_window,
-      "When this person could next be reached (?channel=&category=), and why not now" },
+      "When this person could next be reached (?channel=&category=), and why not now", "channel category" },
     { "POST", "/v1/recipients/{id}/consents", SCOPE_MANAGE, post_consent,
-      "Grant or withdraw consent; a withdrawal answers its receipt" },
-    { "GET", "/v1/recipients/{id}/consents", SCOPE_READ, get_consents, "The consent ledger, whole" },
+      "Grant or withdraw consent; a withdrawal answers its receipt", NULL },
+    { "GET", "/v1/recipients/{id}/consents", SCOPE_READ, get_consents, "The consent ledger, whole", NULL },
     { "POST", "/v1/recipients/{id}/inbox-token", SCOPE_MANAGE, post_inbox_token,
-      "A token with which this person reads the own inbox" },
-    { "GET", "/v1/suppressions", SCOPE_READ, get_suppressions, "All suppressed addresses" },
-    { "PUT", "/v1/suppressions/{address}", SCOPE_MANAGE, put_suppression, "Suppress an address" },
-    { "GET", "/v1/suppressions/{address}", SCOPE_READ, get_suppression, "Whether and why an address is suppressed" },
-    { "DELETE", "/v1/suppressions/{address}", SCOPE_MANAGE, delete_suppression, "Release an address" },
-    { "GET", "/v1/inbox", SCOPE_RECIPIENT, get_inbox, "The cards of the recipient whose token calls" },
-    { "GET", "/v1/inbox/stream", SCOPE_RECIPIENT, get_inbox_stream, "Unread counts as server-sent events" },
-    { "POST", "/v1/inbox/{id}/read", SCOPE_RECIPIENT, post_inbox_read, "Mark a card read" },
-    { "POST", "/v1/inbox/{id}/seen", SCOPE_RECIPIENT, post_inbox_seen, "Mark a card seen" },
-    { "POST", "/v1/inbox/{id}/archive", SCOPE_RECIPIENT, post_inbox_archive, "Archive a card" },
-    { "GET", "/v1/queue", SCOPE_READ, get_queue, "Depth and lag of the queue" },
-    { "GET", "/u/{token}", SCOPE_PUBLIC, get_unsubscribe, "The unsubscribe page; changes nothing" },
-    { "POST", "/u/{token}", SCOPE_PUBLIC, post_unsubscribe, "Unsubscribe (RFC 8058 one-click)" },
-    { "GET", "/p/{token}", SCOPE_PUBLIC, get_preferences, "The preference page; changes nothing" },
-    { "POST", "/p/{token}", SCOPE_PUBLIC, post_preferences, "Change preferences" },
-    { "GET", "/c/{token}", SCOPE_PUBLIC, get_confirm, "The page that asks to confirm a consent; changes nothing" },
-    { "POST", "/c/{token}", SCOPE_PUBLIC, post_confirm, "Confirm a consent (double opt-in)" },
-    { "GET", "/healthz", SCOPE_PUBLIC, get_healthz, "The process is alive" },
-    { "GET", "/readyz", SCOPE_PUBLIC, get_readyz, "The service can accept and send" },
-    { "GET", "/metrics", SCOPE_PUBLIC, get_metrics, "Prometheus metrics" },
-    { "GET", "/openapi.json", SCOPE_PUBLIC, get_openapi, "This interface, as OpenAPI" },
-    { NULL, NULL, 0, NULL, NULL },
+      "A token with which this person reads the own inbox", NULL },
+    { "GET", "/v1/suppressions", SCOPE_READ, get_suppressions, "All suppressed addresses", NULL },
+    { "PUT", "/v1/suppressions/{address}", SCOPE_MANAGE, put_suppression, "Suppress an address", NULL },
+    { "GET", "/v1/suppressions/{address}", SCOPE_READ, get_suppression, "Whether and why an address is suppressed",
+      NULL },
+    { "DELETE", "/v1/suppressions/{address}", SCOPE_MANAGE, delete_suppression, "Release an address", NULL },
+    { "GET", "/v1/inbox", SCOPE_RECIPIENT, get_inbox, "The cards of the recipient whose token calls",
+      "state before limit token ticket" },
+    { "GET", "/v1/inbox/stream", SCOPE_RECIPIENT, get_inbox_stream, "Unread counts as server-sent events",
+      "token ticket" },
+    { "POST", "/v1/inbox/{id}/read", SCOPE_RECIPIENT, post_inbox_read, "Mark a card read", "token" },
+    { "POST", "/v1/inbox/{id}/seen", SCOPE_RECIPIENT, post_inbox_seen, "Mark a card seen", "token" },
+    { "POST", "/v1/inbox/{id}/archive", SCOPE_RECIPIENT, post_inbox_archive, "Archive a card", "token" },
+    { "GET", "/v1/queue", SCOPE_READ, get_queue, "Depth and lag of the queue", NULL },
+    { "GET", "/u/{token}", SCOPE_PUBLIC, get_unsubscribe, "The unsubscribe page; changes nothing", "*" },
+    { "POST", "/u/{token}", SCOPE_PUBLIC, post_unsubscribe, "Unsubscribe (RFC 8058 one-click)", "*" },
+    { "GET", "/p/{token}", SCOPE_PUBLIC, get_preferences, "The preference page; changes nothing", "*" },
+    { "POST", "/p/{token}", SCOPE_PUBLIC, post_preferences, "Change preferences", "*" },
+    { "GET", "/c/{token}", SCOPE_PUBLIC, get_confirm, "The page that asks to confirm a consent; changes nothing", "*" },
+    { "POST", "/c/{token}", SCOPE_PUBLIC, post_confirm, "Confirm a consent (double opt-in)", "*" },
+    { "GET", "/healthz", SCOPE_PUBLIC, get_healthz, "The process is alive", "*" },
+    { "GET", "/readyz", SCOPE_PUBLIC, get_readyz, "The service can accept and send", "*" },
+    { "GET", "/metrics", SCOPE_PUBLIC, get_metrics, "Prometheus metrics", "*" },
+    { "GET", "/openapi.json", SCOPE_PUBLIC, get_openapi, "This interface, as OpenAPI", NULL },
+    { NULL, NULL, 0, NULL, NULL, NULL },
 };
 
 /* ---------------------------------------------------------------- matching */
@@ -146,12 +151,67 @@ static bool check_recipient(struct request *r)
     return false;
 }
 
+/* How many letters two words differ by, at most `most`. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t n = strlen(b), row[64], before, old;
+
+    if (n + 1 > G_N_ELEMENTS(row))
+        return n;
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (; *a; a++) {
+        before = row[0]++;
+        for (size_t j = 1; j <= n; j++) {
+            old = row[j];
+            row[j] = MIN(MIN(row[j], row[j - 1]) + 1, before + (*a != b[j - 1]));
+            before = old;
+        }
+    }
+    return row[n];
+}
+
+/* A parameter that nobody reads would be ignored in silence, and list everybody. */
+static bool check_query(struct request *r, const char *known)
+{
+    g_auto(GStrv) names = g_strsplit(known ? known : "", " ", 0);
+    GHashTableIter i;
+    const char *name;
+
+    if (known && strcmp(known, "*") == 0)
+        return true;
+    g_hash_table_iter_init(&i, r->query);
+    while (g_hash_table_iter_next(&i, (void **)&name, NULL)) {
+        const char *nearest = NULL;
+        if (g_strv_contains((const char *const *)names, name))
+            continue;
+        for (char **n = names; *n && **n; n++)
+            if (!nearest || distance(name, *n) < distance(name, nearest))
+                nearest = *n;
+        g_autofree char *list = known ? g_strjoinv(", ", names) : NULL;
+        g_autofree char *detail =
+            nearest ? g_strdup_printf("the parameter \"%s\" is unknown; did you mean \"%s\"? There are %s", name,
+                                      nearest, list)
+                    : g_strdup_printf("the parameter \"%s\" is unknown; this address takes none", name);
+        answer_problem(r, 400, detail);
+        return false;
+    }
+    return true;
+}
+
+static bool is_figure(const struct route *route)
+{
+    return route->fn == get_healthz || route->fn == get_readyz || route->fn == get_metrics;
+}
+
 void http_dispatch(struct request *r)
 {
     GString *allowed = g_string_new(NULL);
     const struct route *found = NULL;
 
     for (const struct route *route = routes; route->method && !found; route++) {
+        if (http_has_figures_only(r->server) && !is_figure(route))
+            continue;
         if (!path_matches(route->path, r->path, r->param))
             continue;
         if (strcmp(route->method, r->method) == 0 ||
@@ -170,7 +230,8 @@ void http_dispatch(struct request *r)
         answer_problem(r, 404, "there is nothing at this address; /openapi.json lists what there is");
     } else if (found->scope == SCOPE_PUBLIC ||
                (found->scope == SCOPE_RECIPIENT ? check_recipient(r) : check_key(r, found->scope))) {
-        found->fn(r);
+        if (check_query(r, found->query))
+            found->fn(r);
     }
     g_string_free(allowed, TRUE);
 }

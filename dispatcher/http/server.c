@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -20,7 +21,8 @@
 #include "dispatcher/intake/intake.h"
 
 #define CONNECTION_TIMEOUT_S 30
-#define CONNECTIONS          2048
+#define CONNECTIONS          1024 /* besides the streams */
+#define POOL_BYTES           (32 * 1024)
 #define URI_MAX              8192
 #define HEARTBEAT_S          15.0
 
@@ -31,7 +33,8 @@ struct http_server {
     ev_timer timer, heartbeat;
     ev_prepare turn;
     size_t max_body;
-    int port, socket;
+    int port, socket, streams_open, max_streams;
+    bool figures; /* /healthz, /readyz and /metrics alone */
     char *socket_path;
     const char *(*not_ready)(void *arg);
     void *arg;
@@ -66,6 +69,21 @@ GHashTable **http_streams(struct http_server *s)
 struct service *http_service(struct http_server *s)
 {
     return s->service;
+}
+
+int http_stream_count(const struct http_server *s)
+{
+    return s->streams_open;
+}
+
+int http_stream_limit(const struct http_server *s)
+{
+    return s->max_streams;
+}
+
+bool http_has_figures_only(const struct http_server *s)
+{
+    return s->figures;
 }
 
 int http_port(const struct http_server *s)
@@ -122,6 +140,8 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **sl
     if (!r)
         return;
     r->own->connection = NULL;
+    if (r->own->stream)
+        r->server->streams_open--;
     if (r->own->stream && r->own->on_closed)
         r->own->on_closed(r->own->closed_arg);
     if (r->own->state != HANDLED) /* else its handler will answer, and free it */
@@ -363,6 +383,7 @@ void answer_stream(struct request *r, void (*on_closed)(void *), void *arg)
     struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, on_stream_read, r, NULL);
 
     r->own->stream = true;
+    r->server->streams_open++;
     r->own->on_closed = on_closed;
     r->own->closed_arg = arg;
     MHD_add_response_header(response, "Content-Type", "text/event-stream");
@@ -450,7 +471,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
     }
 }
 
-static int open_socket(struct http_server *s, const char *listen_on, char **why)
+static int open_socket(struct http_server *s, const char *setting, const char *listen_on, char **why)
 {
     union {
         struct sockaddr any;
@@ -484,14 +505,14 @@ static int open_socket(struct http_server *s, const char *listen_on, char **why)
             len = sizeof at.in6;
         } else {
             *why =
-                g_strdup_printf("http.listen: \"%s\" is no address of this host; write it like 127.0.0.1:8080", host);
+                g_strdup_printf("%s: \"%s\" is no address of this host; write it like 127.0.0.1:8080", setting, host);
             return -1;
         }
     }
     fd = socket(at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
     if (fd < 0 || bind(fd, &at.any, len) < 0 || listen(fd, 1024) < 0) {
-        *why = g_strdup_printf("http.listen %s: %s", listen_on, g_strerror(errno));
+        *why = g_strdup_printf("%s %s: %s", setting, listen_on, g_strerror(errno));
         if (fd >= 0)
             close(fd);
         return -1;
@@ -525,27 +546,44 @@ static bool is_loopback(const char *listen_on)
            g_str_has_prefix(listen_on, "[::1]:") || g_str_has_prefix(listen_on, "unix:");
 }
 
-struct http_server *http_start(struct service *service, const char *(*not_ready)(void *), void *arg, char **why)
+/* Each stream is a descriptor. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = MIN(limit.rlim_max, 65536);
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+struct http_server *http_start(struct service *service, enum http_face face, const char *(*not_ready)(void *),
+                               void *arg, char **why)
 {
     struct http_server *s = g_new0(struct http_server, 1);
-    const char *listen_on = setting_text(service->config->root, "http.listen");
+    const char *setting = face == HTTP_FIGURES ? "http.metrics_listen" : "http.listen";
+    const char *listen_on = setting_text(service->config->root, setting);
 
+    raise_descriptors();
     *s = (struct http_server){ .service = service, .not_ready = not_ready, .arg = arg, .socket = -1 };
     s->max_body = (size_t)setting_int(service->config->root, "http.max_body");
-    if (!is_loopback(listen_on) && json_array_size(setting_json(service->config->root, "http.keys")) == 0)
+    s->figures = face == HTTP_FIGURES;
+    s->max_streams = (int)setting_int(service->config->root, "http.max_streams");
+    if (!s->figures && !is_loopback(listen_on) &&
+        json_array_size(setting_json(service->config->root, "http.keys")) == 0)
         *why = g_strdup("http.listen: without http.keys only 127.0.0.1 may be listened on; add a key, or listen there");
     else
-        s->socket = open_socket(s, listen_on, why);
+        s->socket = open_socket(s, setting, listen_on, why);
     if (s->socket < 0) {
         g_free(s);
         return NULL;
     }
-    s->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, s,
-                                 MHD_OPTION_LISTEN_SOCKET, s->socket, MHD_OPTION_URI_LOG_CALLBACK, on_uri, s,
-                                 MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_CONNECTION_TIMEOUT,
-                                 (unsigned)CONNECTION_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
-                                 MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(64 * 1024), MHD_OPTION_STRICT_FOR_CLIENT,
-                                 1, MHD_OPTION_END);
+    s->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, s, MHD_OPTION_LISTEN_SOCKET, s->socket,
+        MHD_OPTION_URI_LOG_CALLBACK, on_uri, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONNECTION_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)(s->figures ? CONNECTIONS : CONNECTIONS + s->max_streams), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)POOL_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (!s->daemon) {
         *why = g_strdup("the HTTP server cannot be started");
         close(s->socket);

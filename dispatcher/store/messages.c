@@ -222,8 +222,8 @@ static json_t *trace_json(const redisReply *state, const json_t *body, const red
 
 static json_t *message_json(const char *mid, const redisReply *reply, enum show show)
 {
-    static const char *const kept[] = { "template", "priority", "strategy", "channels", "supersede",
-                                        "source",   "tags",     "data",     "thread" };
+    static const char *const kept[] = { "template", "priority", "strategy",  "channels", "source",
+                                        "tags",     "data",     "supersede", "thread" };
     const redisReply *state = reply_at(reply, 0);
     json_auto_t *body = json_loads(reply_text(reply, 1), JSON_REJECT_DUPLICATES, NULL);
     json_t *message =
@@ -233,7 +233,7 @@ static json_t *message_json(const char *mid, const redisReply *reply, enum show 
     json_t *deliveries = json_array();
 
     for (size_t i = 0; i < G_N_ELEMENTS(kept); i++)
-        if (json_object_get(body, kept[i]) && (show == SHOW_TRACE || i < 4))
+        if (json_object_get(body, kept[i]) && (show == SHOW_TRACE || i < 6))
             json_object_set(message, kept[i], json_object_get(body, kept[i]));
     for (const char *l = field(state, "h"); *l; l++)
         if (*letter_field(state, *l, 's'))
@@ -419,28 +419,64 @@ void store_timeline(struct store *s, const char *recipient, int limit, enum show
  * A cursor is "SCAN.SKIP": Redis's own, and how many of that page were given out
  * already.  A page that holds more than there is room for is asked for again.
  */
+#define LOOK_MOST 400 /* messages that one request looks at beyond what it gives out */
+
 struct listing {
     struct store *store;
     char scan[24], next[24];
-    int skip, next_skip, limit, open;
-    bool lost;
-    char *status;
+    int64_t skip, at,
+        full_at; /* within the page of SCAN: where to begin, what is being told, where the limit was reached */
+    int limit, open, looked;
+    bool lost, page_left;
+    char *wanted[5];
+    struct message_filter filter;
     json_t *found;
     json_fn *fn;
     void *arg;
 };
+
+static const char *text_at(const json_t *message, const char *key)
+{
+    const char *text = json_string_value(json_object_get(message, key));
+    return text ? text : "";
+}
+
+static bool tag_fits(const char *tag, const json_t *tags)
+{
+    const char *colon = strpbrk(tag, ":=");
+    g_autofree char *key = colon ? g_strndup(tag, (gsize)(colon - tag)) : g_strdup(tag);
+    const json_t *value = json_object_get(tags, key);
+
+    if (!colon || !value)
+        return value != NULL;
+    char *text =
+        json_is_string(value) ? strdup(json_string_value(value)) : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    bool fits = strcmp(text, colon + 1) == 0;
+    free(text);
+    return fits;
+}
+
+bool message_fits(const struct message_filter *f, const json_t *message)
+{
+    return (!f->status || strcmp(f->status, text_at(message, "status")) == 0) &&
+           (!f->category || strcmp(f->category, text_at(message, "category")) == 0) &&
+           (!f->template || strcmp(f->template, text_at(message, "template")) == 0) &&
+           (!f->source || strcmp(f->source, text_at(message, "source")) == 0) &&
+           (!f->tag || tag_fits(f->tag, json_object_get(message, "tags")));
+}
 
 static void scan_page(struct listing *l);
 
 static void listing_finish(struct listing *l)
 {
     bool more = l->skip > 0 || strcmp(l->scan, "0") != 0;
-    g_autofree char *cursor = g_strdup_printf("%s.%d", l->scan, l->skip);
+    g_autofree char *cursor = g_strdup_printf("%s.%" G_GINT64_FORMAT, l->scan, l->skip);
     json_auto_t *result =
         json_pack("{s:o, s:o}", "messages", l->found, "cursor", more ? json_string(cursor) : json_null());
 
     l->fn(l->arg, !l->lost, l->lost ? NULL : result);
-    g_free(l->status);
+    for (size_t i = 0; i < G_N_ELEMENTS(l->wanted); i++)
+        g_free(l->wanted[i]);
     g_free(l);
 }
 
@@ -448,22 +484,32 @@ static void listing_page_done(struct listing *l)
 {
     if (--l->open > 0)
         return;
-    g_strlcpy(l->scan, l->next, sizeof l->scan);
-    l->skip = l->next_skip;
+    bool full = (int)json_array_size(l->found) >= l->limit;
+    if (full && l->full_at > 0)
+        l->skip = l->full_at;
+    else
+        l->skip = l->page_left ? l->at : 0;
+    if (l->skip == 0)
+        g_strlcpy(l->scan, l->next, sizeof l->scan);
     bool at_end = l->skip == 0 && strcmp(l->scan, "0") == 0;
-    if (l->lost || at_end || (int)json_array_size(l->found) >= l->limit)
+    if (l->lost || at_end || full || l->looked >= LOOK_MOST)
         listing_finish(l);
     else
         scan_page(l);
 }
 
+/* The answers come in the order of the page; what comes behind the limit is for the next one. */
 static void on_listed(void *arg, bool ok, json_t *message)
 {
     struct listing *l = arg;
 
     l->lost |= !ok;
-    if (message && (!l->status || strcmp(json_string_value(json_object_get(message, "status")), l->status) == 0))
+    l->at++;
+    if ((int)json_array_size(l->found) < l->limit && message && message_fits(&l->filter, message)) {
         json_array_append(l->found, message);
+        if ((int)json_array_size(l->found) == l->limit)
+            l->full_at = l->at;
+    }
     listing_page_done(l);
 }
 
@@ -471,14 +517,17 @@ static void on_scanned(void *arg, const redisReply *reply)
 {
     struct listing *l = arg;
     const redisReply *keys = reply_at(reply, 1);
-    int room = l->limit - (int)json_array_size(l->found), all = keys ? (int)keys->elements : 0;
-    int until = MIN(all, l->skip + room); /* with a filter some of them will not count, and the next page follows */
+    int64_t all = keys ? (int64_t)keys->elements : 0, from = MIN(l->skip, all);
+    int64_t room = MAX(l->limit - (int)json_array_size(l->found), 50), until = MIN(all, from + room);
 
     l->lost |= !keys;
-    g_strlcpy(l->next, until < all ? l->scan : keys ? reply_text(reply, 0) : "0", sizeof l->next);
-    l->next_skip = until < all ? until : 0;
+    g_strlcpy(l->next, keys ? reply_text(reply, 0) : "0", sizeof l->next);
+    l->at = from;
+    l->full_at = 0;
+    l->page_left = until < all;
     l->open = 1;
-    for (int i = l->skip; i < until; i++) {
+    l->looked += 10 + (int)(until - from); /* a page without messages costs too */
+    for (int64_t i = from; i < until; i++) {
         const char *id = strrchr(reply_text(keys, (size_t)i), ':');
         l->open++;
         store_show(l->store, id ? id + 1 : "", SHOW_BRIEF, on_listed, l);
@@ -492,18 +541,20 @@ static void scan_page(struct listing *l)
     store_command(l->store, on_scanned, l, 6, (const char *[]){ "SCAN", l->scan, "MATCH", match, "COUNT", "500" });
 }
 
-void store_list(struct store *s, const char *status, int limit, const char *cursor, json_fn *fn, void *arg)
+void store_list(struct store *s, const struct message_filter *f, int limit, const char *cursor, json_fn *fn, void *arg)
 {
     struct listing *l = g_new0(struct listing, 1);
-    const char *dot = cursor ? strchr(cursor, '.') : NULL;
+    const char *dot = cursor ? strchr(cursor, '.') : NULL, *const given[] = { f->status, f->category, f->template,
+                                                                              f->source, f->tag };
 
-    *l = (struct listing){
-        .store = s, .limit = limit, .status = g_strdup(status), .found = json_array(), .fn = fn, .arg = arg
-    };
+    *l = (struct listing){ .store = s, .limit = limit, .found = json_array(), .fn = fn, .arg = arg };
+    for (size_t i = 0; i < G_N_ELEMENTS(given); i++)
+        l->wanted[i] = g_strdup(given[i]);
+    l->filter = (struct message_filter){ l->wanted[0], l->wanted[1], l->wanted[2], l->wanted[3], l->wanted[4] };
     g_strlcpy(l->scan, "0", sizeof l->scan);
     if (dot) {
         g_strlcpy(l->scan, cursor, MIN(sizeof l->scan, (size_t)(dot - cursor) + 1));
-        l->skip = MAX(0, atoi(dot + 1));
+        l->skip = CLAMP(g_ascii_strtoll(dot + 1, NULL, 10), 0, 1000000);
     }
     scan_page(l);
 }

@@ -140,6 +140,55 @@ static void say_hello(struct store *s)
     store_script(s, 0, "hello", a, on_hello, s);
 }
 
+/* A clock that runs fast would send next week's mail now: only where nothing real waits. */
+static void look_for_messages(struct store *s, const char *cursor);
+
+static void on_rate_known(void *arg, const redisReply *reply)
+{
+    struct store *s = arg;
+
+    if (!reply)
+        greeting_refused(s);
+    else if (reply->type == REDIS_REPLY_STRING)
+        say_hello(s); /* this prefix was made with a rate */
+    else
+        look_for_messages(s, "0");
+}
+
+static void on_messages_scanned(void *arg, const redisReply *reply)
+{
+    struct store *s = arg;
+    const redisReply *keys = reply_at(reply, 1);
+
+    if (!keys)
+        greeting_refused(s);
+    else if (keys->elements)
+        refuse(s, g_strdup_printf(
+                      "the prefix \"%s\" holds real messages, which --clock-rate would send before their time; "
+                      "use another redis.prefix or data_dir for a demonstration",
+                      s->prefix));
+    else if (strcmp(reply_text(reply, 0), "0") != 0)
+        look_for_messages(s, reply_text(reply, 0));
+    else
+        say_hello(s);
+}
+
+static void look_for_messages(struct store *s, const char *cursor)
+{
+    g_autofree char *match = g_strdup_printf("%s:{*}:s:*", s->prefix);
+    store_command(s, on_messages_scanned, s, 6, (const char *[]){ "SCAN", cursor, "MATCH", match, "COUNT", "1000" });
+}
+
+static void greet_prefix(struct store *s)
+{
+    g_autofree char *meta = g_strdup_printf("%s:{0}:meta", s->prefix);
+
+    if (s->own->rate > 0 && s->own->rate != 1)
+        store_command(s, on_rate_known, s, 3, (const char *[]){ "HGET", meta, "rate" });
+    else
+        say_hello(s);
+}
+
 static void on_fsync(void *arg, const redisReply *reply)
 {
     struct store *s = arg;
@@ -153,7 +202,7 @@ static void on_fsync(void *arg, const redisReply *reply)
                               "\"appendonly yes\" in its configuration");
         log_warn("redis.volatile", "{s:s}", "why", s->warning);
     }
-    say_hello(s);
+    greet_prefix(s);
 }
 
 static char *info_value(const char *info, const char *name)
@@ -206,7 +255,8 @@ static void on_time(void *arg, const redisReply *reply)
     struct store *s = arg;
 
     if (reply && reply->type == REDIS_REPLY_ARRAY)
-        clock_follow(reply_int(reply, 0) * 1000 + reply_int(reply, 1) / 1000, g_get_monotonic_time() - s->own->asked_at);
+        clock_follow(reply_int(reply, 0) * 1000 + reply_int(reply, 1) / 1000,
+                     g_get_monotonic_time() - s->own->asked_at);
 }
 
 static void ask_time(struct store *s)

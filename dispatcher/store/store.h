@@ -234,8 +234,14 @@ void store_cancel_recipient(struct store *, const char *recipient, const char *c
 
 /* {"pending":[messages],"past":[messages]} */
 void store_timeline(struct store *, const char *recipient, int limit, enum show, json_fn *, void *arg);
-/* One page over all messages: {"messages":[…],"cursor":"…" or null}; status NULL for all. */
-void store_list(struct store *, const char *status, int limit, const char *cursor, json_fn *, void *arg);
+/* Which messages are meant; each NULL for all.  tag is "key:value". */
+struct message_filter {
+    const char *status, *category, *template, *source, *tag;
+};
+bool message_fits(const struct message_filter *, const json_t *message);
+/* One page over all messages: {"messages":[…],"cursor":"…" or null}.  Its cost is bounded: a page may have less than it
+ * could, even nothing, and a cursor all the same. */
+void store_list(struct store *, const struct message_filter *, int limit, const char *cursor, json_fn *, void *arg);
 /* {"channels":{"email":{…}},"leases":n,"dead":n,"lag_seconds":x} */
 void store_queue(struct store *, json_fn *, void *arg);
 

@@ -148,14 +148,16 @@ void redis_drop(struct redis *r, const char *why)
     ev_timer_start(r->loop, &r->drop);
 }
 
-/* Nobody answers on a connection that only listens, so it is asked now and then; the silence of a dead one would last. */
+/* Nobody answers on a connection that only listens, so it is asked now and then; the silence of a dead one would last.
+ */
 static void ask_subscriber(struct redis *r, double now)
 {
     if (now - r->heard_at > 2 * PING_EVERY)
         redis_drop(r, "the subscription is silent");
     else if (now - r->pinged_at > PING_EVERY) {
         r->pinged_at = now;
-        redisAsyncCommand(r->ac, on_published, r, "SUBSCRIBE %s", r->channels[0]); /* hiredis hides the answer to PING here */
+        redisAsyncCommand(r->ac, on_published, r, "SUBSCRIBE %s",
+                          r->channels[0]); /* hiredis hides the answer to PING here */
     }
 }
 
