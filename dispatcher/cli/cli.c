@@ -17,7 +17,7 @@
 
 static const struct command commands[] = {
     { "serve", "", "run the service: HTTP, intake and worker", cmd_serve, serve_options, false },
-    { "enqueue", "[FILE|-]", "read messages as NDJSON, answer one JSON line each", cmd_enqueue, NULL, true },
+    { "enqueue", "[FILE|-]", "read messages as NDJSON, answer one JSON line each", cmd_enqueue, enqueue_options, true },
     { "show", "ID", "one message with its deliveries and trace, as JSON", cmd_show, NULL, true },
     { "why", "ID", "the decisions about a message, gate by gate, for a person", cmd_why, NULL, true },
     { "replay", "ID", "the gates again, offline, on what was recorded; exit status 1 when they disagree", cmd_replay,
@@ -29,6 +29,8 @@ static const struct command commands[] = {
     { "suppress", "add|remove ADDRESS | list", "addresses that are left alone", cmd_suppress, suppress_options, true },
     { "template", "check [NAME] | render NAME | preview", "lint templates and catalogs, render one, or show all",
       cmd_template, template_options, false },
+    { "report", "--template NAME | --tag KEY=VALUE | --category NAME", "how many messages ended how, and why",
+      cmd_report, report_options, true },
     { "queue", "", "depth, lag and rates, per channel and provider", cmd_queue, queue_options, true },
     { "dead", "list | show ID | redrive [ID…]", "what could not be accepted or delivered", cmd_dead, NULL, true },
     { "check", "", "read the configuration, try Redis and every provider", cmd_check, check_options, false },

@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "dispatcher/content/render.h"
+#include "dispatcher/base/text.h"
 #include "dispatcher/cli/cli.h"
+#include "schedules/instant.h"
 #include "dispatcher/carry/replay.h"
 #include "dispatcher/cli/stream.h"
 #include "dispatcher/intake/intake.h"
@@ -19,17 +21,48 @@ static void on_enqueued(void *arg, const struct intake_answer *a)
     stream_answer(arg, answer, a->status == 202);
 }
 
+static char *opt_send_at;
+static gboolean opt_quiet;
+const GOptionEntry enqueue_options[] = {
+    { "send-at", 0, 0, G_OPTION_ARG_STRING, &opt_send_at, "when those go that do not say it themselves, RFC 3339",
+      "T" },
+    { "quiet", 'q', 0, G_OPTION_ARG_NONE, &opt_quiet, "one line at the end instead of an answer to each", NULL },
+    { 0 },
+};
+
+/* The line with the time of --send-at, unless it has one, or is none; free() it. */
+static char *with_time(const char *text, size_t len)
+{
+    json_auto_t *message =
+        opt_send_at && !text_too_deep(text, len) ? json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL) : NULL;
+
+    if (!json_is_object(message) || json_object_get(message, "send_at") || json_object_get(message, "send_at_local") ||
+        json_object_get(message, "delay"))
+        return NULL;
+    json_object_set_new(message, "send_at", json_string(opt_send_at));
+    return json_dumps(message, JSON_COMPACT);
+}
+
 static void enqueue_line(struct cli *c, const char *text, size_t len, struct stream_line *line, void *arg)
 {
-    intake_text(c->service, text, len, &(struct intake_origin){ .door = "cli", .source = "" }, on_enqueued, line);
+    char *timed = with_time(text, len);
+
+    intake_text(c->service, timed ? timed : text, timed ? strlen(timed) : len,
+                &(struct intake_origin){ .door = "cli", .source = "" }, on_enqueued, line);
+    free(timed);
 }
 
 int cmd_enqueue(struct cli *c)
 {
     char *why = NULL;
 
+    int64_t at;
+    const char *wrong = opt_send_at ? instant_parse(&at, opt_send_at) : NULL;
+
     if (c->argc > 1)
         return cli_usage(c, "one file at a time");
+    if (wrong)
+        return cli_usage(c, "--send-at %s", wrong);
     if (!c->service->library) {
         struct service *again = service_open(c->loop, c->config, &render_hooks, true, &why); /* for its words */
         service_close(again);
@@ -37,7 +70,8 @@ int cmd_enqueue(struct cli *c)
         g_free(why);
         return status;
     }
-    return stream_run(c, c->argc ? c->argv[0] : "-", enqueue_line, NULL);
+    return stream_run(c, c->argc ? c->argv[0] : "-", &(struct stream_options){ .quiet = opt_quiet }, enqueue_line,
+                      NULL);
 }
 
 /* ---------------------------------------------------------------- show and why */

@@ -7,10 +7,14 @@
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/vocab.h"
 #include "dispatcher/cli/cli.h"
+#include "schedules/duration.h"
 
-static gboolean opt_watch;
+static gboolean opt_watch, opt_wait;
+static char *opt_timeout;
 const GOptionEntry queue_options[] = {
     { "watch", 'w', 0, G_OPTION_ARG_NONE, &opt_watch, "again each second", NULL },
+    { "wait", 0, 0, G_OPTION_ARG_NONE, &opt_wait, "return when nothing is due or under way any more", NULL },
+    { "timeout", 0, 0, G_OPTION_ARG_STRING, &opt_timeout, "longest --wait, like 90s; then the exit status is 1", "D" },
     { 0 },
 };
 
@@ -133,23 +137,56 @@ static void print_picture(const json_t *p)
            (int)json_array_size(json_object_get(p, "workers")));
 }
 
-static void on_second(struct ev_loop *loop, ev_timer *w, int revents)
+static void on_pause_over(struct ev_loop *loop, ev_timer *w, int revents)
 {
     *(bool *)w->data = true;
     ev_timer_stop(loop, w);
 }
 
-static void wait_second(struct cli *c)
+static void pause_for(struct cli *c, double seconds)
 {
     bool over = false;
     ev_timer timer;
 
-    ev_timer_init(&timer, on_second, 1., 0.);
+    ev_timer_init(&timer, on_pause_over, seconds, 0.);
     timer.data = &over;
     ev_now_update(c->loop);
     ev_timer_start(c->loop, &timer);
     while (!over)
         ev_run(c->loop, EVRUN_ONCE);
+}
+
+static int64_t left_of(const json_t *picture)
+{
+    int64_t left = json_integer_value(json_object_get(picture, "in_flight"));
+    const char *channel;
+    json_t *row;
+
+    json_object_foreach (json_object_get(picture, "channels"), channel, row)
+        left += json_integer_value(json_object_get(row, "due"));
+    return left;
+}
+
+static int wait_until_drained(struct cli *c)
+{
+    int64_t longest = INT64_MAX, left, begun = g_get_monotonic_time() / 1000;
+    const char *why = opt_timeout ? duration_parse(&longest, opt_timeout) : NULL;
+
+    if (why)
+        return cli_usage(c, "--timeout %s", why);
+    for (;;) {
+        struct cli_answer a = { 0 };
+        store_queue(c->service->store, on_cli_answer, &a);
+        cli_wait(c, &a);
+        json_auto_t *picture = a.result;
+        if (!a.ok)
+            return cli_answer_failed();
+        if ((left = left_of(picture)) == 0)
+            return 0;
+        if (g_get_monotonic_time() / 1000 - begun > longest)
+            return cli_fail("after %s %" G_GINT64_FORMAT " messages are still due or under way", opt_timeout, left);
+        pause_for(c, 0.2);
+    }
 }
 
 int cmd_queue(struct cli *c)
@@ -158,6 +195,8 @@ int cmd_queue(struct cli *c)
 
     if (c->argc)
         return cli_usage(c, "takes no further words");
+    if (opt_wait)
+        return wait_until_drained(c);
     for (;;) {
         json_auto_t *picture = take_picture(c, &last);
         if (!picture)
@@ -174,6 +213,6 @@ int cmd_queue(struct cli *c)
         fflush(stdout);
         if (!opt_watch)
             return 0;
-        wait_second(c);
+        pause_for(c, 1);
     }
 }

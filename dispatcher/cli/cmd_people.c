@@ -5,7 +5,7 @@
 #include "channels/address.h"
 #include "dispatcher/cli/cli.h"
 #include "dispatcher/base/problem.h"
-#include "dispatcher/cli/stream.h"
+#include "dispatcher/cli/import.h"
 #include "dispatcher/journeys/double_opt_in.h"
 #include "dispatcher/people/suppression.h"
 #include "dispatcher/intake/intake.h"
@@ -13,8 +13,6 @@
 #include "dispatcher/people/erasure.h"
 #include "dispatcher/people/profile.h"
 #include "dispatcher/people/recipient.h"
-
-const GOptionEntry recipient_options[] = { { 0 } };
 
 static int print_answer(struct cli *c, struct cli_answer *a)
 {
@@ -24,140 +22,6 @@ static int print_answer(struct cli *c, struct cli_answer *a)
         return cli_answer_failed();
     cli_print(result);
     return 0;
-}
-
-/* ---------------------------------------------------------------- import */
-
-struct import {
-    struct stream_line *line;
-    char id[129];
-};
-
-static void on_imported(void *arg, enum profile_result result, const char *profile)
-{
-    static const char *const words[] = {
-        [PROFILE_CREATED] = "created", [PROFILE_UPDATED] = "updated", [PROFILE_UNCHANGED] = "unchanged"
-    };
-    struct import *i = arg;
-
-    if (result == PROFILE_CONFLICT)
-        stream_answer(i->line, problem_make(409, "other processes change this person all the time; try again", NULL),
-                      false);
-    else if (result == PROFILE_GONE)
-        stream_answer(i->line, problem_make(503, "the store does not answer; try again", NULL), false);
-    else
-        stream_answer(i->line, json_pack("{s:s, s:s}", "id", i->id, "result", words[result]), true);
-    g_free(i);
-}
-
-static void import_object(struct cli *c, const json_t *object, struct stream_line *line)
-{
-    json_auto_t *errors = json_array();
-    json_t *patch = recipient_check(object, "", errors);
-    struct import *i;
-
-    if (!json_object_get(object, "id"))
-        problem_add(errors, "/id", "is required");
-    if (json_array_size(errors)) {
-        stream_answer(line, problem_make(422, "the recipient was not taken", json_incref(errors)), false);
-        json_decref(patch);
-        return;
-    }
-    i = g_new0(struct import, 1);
-    i->line = line;
-    g_strlcpy(i->id, json_string_value(json_object_get(patch, "id")), sizeof i->id);
-    profile_change(c->service, i->id, patch, PROFILE_MERGE, on_imported, i);
-}
-
-/* CSV (RFC 4180) with a header line; columns that are no field of a recipient become attributes. */
-struct csv {
-    char **header;
-    int columns;
-};
-
-/* One record's fields; a quoted field may hold commas and doubled quotes. */
-static char **csv_fields(const char *text)
-{
-    GPtrArray *fields = g_ptr_array_new();
-    GString *field = g_string_new(NULL);
-    bool quoted = false;
-
-    for (const char *p = text;; p++) {
-        if (quoted && *p == '"' && p[1] == '"')
-            g_string_append_c(field, *p++);
-        else if (*p == '"' && (quoted || field->len == 0))
-            quoted = !quoted;
-        else if (!*p || (*p == ',' && !quoted)) {
-            g_ptr_array_add(fields, g_strdup(field->str));
-            g_string_truncate(field, 0);
-            if (!*p)
-                break;
-        } else
-            g_string_append_c(field, *p);
-    }
-    g_string_free(field, TRUE);
-    g_ptr_array_add(fields, NULL);
-    return (char **)g_ptr_array_free(fields, FALSE);
-}
-
-static json_t *csv_object(const struct csv *csv, char **fields)
-{
-    static const char *const known[] = { "id",      "email", "phone",   "locale", "timezone",
-                                         "account", "role",  "persona", NULL };
-    json_t *object = json_object(), *attributes = json_object();
-
-    for (int i = 0; fields[i] && i < csv->columns; i++) {
-        if (!*fields[i])
-            continue;
-        if (strcmp(csv->header[i], "channels") == 0) {
-            g_auto(GStrv) words = g_strsplit_set(fields[i], " ;|", 0);
-            json_t *list = json_array();
-            for (char **w = words; *w; w++)
-                if (**w)
-                    json_array_append_new(list, json_string(*w));
-            json_object_set_new(object, "channels", list);
-        } else {
-            json_object_set_new(g_strv_contains(known, csv->header[i]) ? object : attributes, csv->header[i],
-                                json_string(fields[i]));
-        }
-    }
-    if (json_object_size(attributes))
-        json_object_set(object, "attributes", attributes);
-    json_decref(attributes);
-    return object;
-}
-
-static void refuse_line(struct stream_line *line, const char *detail)
-{
-    stream_answer(line, problem_make(400, detail, NULL), false);
-}
-
-static void import_line(struct cli *c, const char *text, size_t len, struct stream_line *line, void *arg)
-{
-    struct csv *csv = arg;
-    json_auto_t *errors = json_array();
-
-    if (*text == '{' || !(csv->header || strchr(text, ','))) {
-        json_auto_t *object = message_parse(text, len, errors);
-        if (object)
-            import_object(c, object, line);
-        else
-            stream_answer(line, problem_make(400, "the recipient cannot be read", json_incref(errors)), false);
-        return;
-    }
-    char **fields = csv_fields(g_str_has_prefix(text, "\xef\xbb\xbf") ? text + 3 : text);
-    if (!csv->header) {
-        csv->header = fields;
-        csv->columns = (int)g_strv_length(fields);
-        stream_answer(line, json_pack("{s:s, s:i}", "result", "header", "columns", csv->columns), true);
-        return;
-    }
-    json_auto_t *object = csv_object(csv, fields);
-    if ((int)g_strv_length(fields) != csv->columns)
-        refuse_line(line, "has not as many fields as the header");
-    else
-        import_object(c, object, line);
-    g_strfreev(fields);
 }
 
 /* ---------------------------------------------------------------- recipient */
@@ -221,13 +85,9 @@ int cmd_recipient(struct cli *c)
 {
     const char *what = c->argc ? c->argv[0] : "", *id = c->argc == 2 ? c->argv[1] : NULL;
     struct cli_answer a = { 0 };
-    struct csv csv = { 0 };
 
-    if (strcmp(what, "import") == 0 && c->argc <= 2) {
-        int status = stream_run(c, c->argc == 2 ? c->argv[1] : "-", import_line, &csv);
-        g_strfreev(csv.header);
-        return status;
-    }
+    if (strcmp(what, "import") == 0 && c->argc <= 2)
+        return import_run(c, c->argc == 2 ? c->argv[1] : "-");
     if (!id || !ident_good(id))
         return cli_usage(c, "needs import [FILE], or show, export or erase with a recipient's id");
     if (strcmp(what, "show") == 0)

@@ -13,12 +13,15 @@
 
 struct stream {
     struct cli *cli;
+    struct stream_options options;
+    struct progress progress;
     GQueue lines; /* in order; the answered ones at the head are printed and leave */
-    int64_t printed, bad;
+    int64_t printed, bad, first_bad;
 };
 
 struct stream_line {
     struct stream *stream;
+    int64_t number;
     json_t *answer;
     bool answered;
 };
@@ -28,8 +31,11 @@ static void print_answered(struct stream *s)
     struct stream_line *line;
 
     while ((line = g_queue_peek_head(&s->lines)) && line->answered) {
-        char *text = json_dumps(line->answer, JSON_COMPACT);
-        puts(text);
+        if (s->options.numbered)
+            json_object_set_new(line->answer, "line", json_integer(line->number));
+        char *text = s->options.quiet ? NULL : json_dumps(line->answer, JSON_COMPACT);
+        if (text)
+            puts(text);
         free(text);
         json_decref(line->answer);
         g_free(line);
@@ -40,9 +46,13 @@ static void print_answered(struct stream *s)
 
 void stream_answer(struct stream_line *line, json_t *answer, bool good)
 {
+    struct stream *s = line->stream;
+
     line->answer = answer;
     line->answered = true;
-    line->stream->bad += !good;
+    s->bad += !good;
+    if (!good && (!s->first_bad || line->number < s->first_bad))
+        s->first_bad = line->number;
 }
 
 static void wait_until(struct stream *s, unsigned most)
@@ -51,6 +61,55 @@ static void wait_until(struct stream *s, unsigned most)
         ev_run(s->cli->loop, EVRUN_ONCE);
         print_answered(s);
     }
+}
+
+struct stream *stream_open(struct cli *c, const struct stream_options *options, int64_t size)
+{
+    struct stream *s = g_new0(struct stream, 1);
+
+    s->cli = c;
+    if (options)
+        s->options = *options;
+    progress_begin(&s->progress, size);
+    return s;
+}
+
+struct stream_line *stream_row(struct stream *s, int64_t number, int64_t done)
+{
+    struct stream_line *line = g_new0(struct stream_line, 1);
+
+    print_answered(s);
+    wait_until(s, WINDOW);
+    line->stream = s;
+    line->number = number;
+    g_queue_push_tail(&s->lines, line);
+    progress_step(&s->progress, done, s->printed);
+    return line;
+}
+
+static void print_summary(const struct stream *s)
+{
+    if (s->cli->json)
+        printf("{\"accepted\":%" G_GINT64_FORMAT ",\"refused\":%" G_GINT64_FORMAT "}\n", s->printed - s->bad, s->bad);
+    else
+        printf("accepted %" G_GINT64_FORMAT ", refused %" G_GINT64_FORMAT "\n", s->printed - s->bad, s->bad);
+}
+
+int stream_close(struct stream *s)
+{
+    int status = 0;
+
+    wait_until(s, 0);
+    progress_end(&s->progress);
+    if (s->options.quiet)
+        print_summary(s);
+    if (s->bad)
+        status = cli_fail("%" G_GINT64_FORMAT " of %" G_GINT64_FORMAT
+                          " lines were refused, the first at line %" G_GINT64_FORMAT "%s",
+                          s->bad, s->printed, s->first_bad,
+                          s->options.quiet ? "; without --quiet their answers say why" : "; their answers say why");
+    g_free(s);
+    return status;
 }
 
 static FILE *open_input(const char *file, int64_t *size)
@@ -62,44 +121,34 @@ static FILE *open_input(const char *file, int64_t *size)
     return in;
 }
 
-int stream_run(struct cli *c, const char *file, stream_fn *fn, void *arg)
+int stream_run(struct cli *c, const char *file, const struct stream_options *options, stream_fn *fn, void *arg)
 {
-    struct stream s = { .cli = c };
-    struct progress progress;
-    int64_t size, done = 0;
+    int64_t size, done = 0, number = 0;
     FILE *in = open_input(file, &size);
+    struct stream *s;
     char *text = NULL;
     size_t room = 0;
     ssize_t len;
 
     if (!in)
         return cli_fail("%s: %s", file, strerror(errno));
-    progress_begin(&progress, size);
+    s = stream_open(c, options, size);
     while ((len = getline(&text, &room, in)) > 0) {
         done += len;
+        number++;
         while (len && memchr(" \t\r\n", text[len - 1], 4))
             len--;
         if (!len)
             continue;
-        struct stream_line *line = g_new0(struct stream_line, 1);
-        line->stream = &s;
-        g_queue_push_tail(&s.lines, line);
         text[len] = '\0';
-        fn(c, text, (size_t)len, line, arg);
-        wait_until(&s, WINDOW);
-        progress_step(&progress, done, s.printed);
+        fn(c, text, (size_t)len, stream_row(s, number, done), arg);
     }
-    wait_until(&s, 0);
-    progress_end(&progress);
     int broken = ferror(in) ? errno : 0;
     free(text);
     if (in != stdin)
         fclose(in);
-    if (broken)
-        return cli_fail("%s: reading ended with an error after %" G_GINT64_FORMAT " lines: %s", file ? file : "-",
-                        s.printed, strerror(broken));
-    if (s.bad)
-        return cli_fail("%" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " lines were refused; their answers say why", s.bad,
-                        s.printed);
-    return 0;
+    int status = stream_close(s);
+    return broken ? cli_fail("%s: reading ended with an error at line %" G_GINT64_FORMAT ": %s", file ? file : "-",
+                             number, strerror(broken))
+                  : status;
 }

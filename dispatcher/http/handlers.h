@@ -7,8 +7,8 @@
 /* messages.c */
 handler_fn post_messages, get_messages, get_message, delete_message;
 /* people.c */
-handler_fn put_recipient, patch_recipient, get_recipient, delete_recipient, get_timeline, post_consent, get_consents,
-    put_suppression, get_suppression, delete_suppression, get_suppressions, post_inbox_token, get_choices,
+handler_fn put_recipient, patch_recipient, get_recipient, delete_recipient, get_timeline, post_consent, post_consents,
+    get_consents, put_suppression, get_suppression, delete_suppression, get_suppressions, post_inbox_token, get_choices,
     patch_choices;
 /* reach.c */
 handler_fn get_next_window;

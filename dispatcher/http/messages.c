@@ -2,9 +2,8 @@
 #include <string.h>
 
 #include "dispatcher/http/handlers.h"
+#include "dispatcher/http/lines.h"
 #include "dispatcher/intake/intake.h"
-
-#define NDJSON_MAX 10000
 
 /* ---------------------------------------------------------------- enqueue */
 
@@ -19,76 +18,19 @@ static void on_accepted(void *arg, const struct intake_answer *a)
     answer_json(r, a->status, a->body);
 }
 
-/* Many at once: one answer line for each, in their order. */
-struct lines {
-    struct request *request;
-    json_t *answers;
-    int open;
-};
-
-struct line {
-    struct lines *lines;
-    size_t index;
-};
-
-static void lines_done(struct lines *l)
-{
-    g_autoptr(GString) text = g_string_new(NULL);
-    json_t *answer;
-    size_t i;
-
-    if (--l->open > 0)
-        return;
-    json_array_foreach (l->answers, i, answer) {
-        char *line = json_dumps(answer, JSON_COMPACT);
-        g_string_append_printf(text, "%s\n", line);
-        free(line);
-    }
-    answer_text(l->request, 200, "application/x-ndjson", text->str, text->len);
-    json_decref(l->answers);
-    g_free(l);
-}
-
 static void on_line(void *arg, const struct intake_answer *a)
 {
-    struct line *line = arg;
     json_t *answer = json_copy((json_t *)a->body);
 
     json_object_set_new(answer, "http_status", json_integer(a->status));
     if (a->replayed)
         json_object_set_new(answer, "replayed", json_true());
-    json_array_set_new(line->lines->answers, line->index, answer);
-    lines_done(line->lines);
-    g_free(line);
+    line_answer(arg, answer);
 }
 
-static void post_lines(struct request *r)
+static void take_line(struct request *r, const char *text, size_t len, struct line *line)
 {
-    struct lines *l = g_new0(struct lines, 1);
-    const char *p = r->body->str, *end = p + r->body->len;
-    int count = 0;
-
-    for (const char *c = p; c < end; c++)
-        count += *c == '\n';
-    if (count > NDJSON_MAX) {
-        g_free(l);
-        answer_problem(r, 413, "at most 10000 lines at a time");
-        return;
-    }
-    *l = (struct lines){ r, json_array(), 1 };
-    for (const char *eol; p < end; p = eol + 1) {
-        eol = memchr(p, '\n', (size_t)(end - p));
-        eol = eol ? eol : end;
-        if ((size_t)(eol - p) == strspn(p, " \t\r")) /* an empty line; a NUL is none */
-            continue;
-        struct line *line = g_new0(struct line, 1);
-        *line = (struct line){ l, json_array_size(l->answers) };
-        json_array_append_new(l->answers, json_null());
-        l->open++;
-        intake_text(r->service, p, (size_t)(eol - p), &(struct intake_origin){ .door = "http", .source = r->caller },
-                    on_line, line);
-    }
-    lines_done(l);
+    intake_text(r->service, text, len, &(struct intake_origin){ .door = "http", .source = r->caller }, on_line, line);
 }
 
 void post_messages(struct request *r)
@@ -98,7 +40,7 @@ void post_messages(struct request *r)
     if (request_is(r, "application/x-ndjson") && key)
         answer_problem(r, 400, "a header cannot be the key of many messages; write idempotency_key into each line");
     else if (request_is(r, "application/x-ndjson"))
-        post_lines(r);
+        answer_lines(r, take_line);
     else if (!request_is(r, "application/json"))
         answer_problem(r, 415, "send application/json in UTF-8, or application/x-ndjson for many");
     else

@@ -9,6 +9,8 @@
 #include "dispatcher/people/suppression.h"
 #include "dispatcher/people/erasure.h"
 #include "dispatcher/http/handlers.h"
+#include "dispatcher/http/lines.h"
+#include "dispatcher/intake/message.h"
 #include "dispatcher/intake/intake.h"
 #include "dispatcher/people/preferences.h"
 #include "dispatcher/people/profile.h"
@@ -171,6 +173,33 @@ void post_consent(struct request *r)
         return;
     if (!opt_in_change(r->service, r->param[0], body, *r->caller ? r->caller : "api", errors, on_result, r))
         answer_errors(r, json_incref(errors));
+}
+
+static void on_consent_line(void *arg, bool ok, json_t *receipt)
+{
+    line_answer(arg, ok ? json_incref(receipt) : problem_make(503, "the store does not answer; try again", NULL));
+}
+
+static void consent_line(struct request *r, const char *text, size_t len, struct line *line)
+{
+    json_auto_t *errors = json_array(), *entry = message_parse(text, len, errors);
+    g_autofree char *recipient = g_strdup(json_string_value(json_object_get(entry, "recipient")));
+
+    if (entry && (!recipient || !ident_good(recipient)))
+        problem_add(errors, "/recipient",
+                    recipient ? "must be 1 to 128 letters, digits and . _ ~ @ + -" : "is required");
+    json_object_del(entry, "recipient");
+    if (json_array_size(errors) ||
+        !opt_in_change(r->service, recipient, entry, *r->caller ? r->caller : "api", errors, on_consent_line, line))
+        line_answer(line, problem_make(422, "the consent was not recorded", json_incref(errors)));
+}
+
+void post_consents(struct request *r)
+{
+    if (request_is(r, "application/x-ndjson"))
+        answer_lines(r, consent_line);
+    else
+        answer_problem(r, 415, "send application/x-ndjson, a consent with its recipient on each line");
 }
 
 void get_consents(struct request *r)

@@ -28,6 +28,7 @@ const struct route routes[] = {
     { "POST", "/v1/recipients/{id}/consents", SCOPE_MANAGE, post_consent,
       "Grant or withdraw consent; a withdrawal answers its receipt", NULL },
     { "GET", "/v1/recipients/{id}/consents", SCOPE_READ, get_consents, "The consent ledger, whole", NULL },
+    { "POST", "/v1/consents", SCOPE_MANAGE, post_consents, "Consents of many people (application/x-ndjson)", NULL },
     { "POST", "/v1/recipients/{id}/inbox-token", SCOPE_MANAGE, post_inbox_token,
       "A token with which this person reads the own inbox", NULL },
     { "GET", "/v1/suppressions", SCOPE_READ, get_suppressions, "All suppressed addresses", NULL },

@@ -85,12 +85,18 @@ static char *reason_of(const json_t *problem)
     return g_strstrip(g_string_free(text, FALSE));
 }
 
+static void take_in(struct entry *e);
+
 static void on_try(void *arg, const redisReply *reply)
 {
     struct entry *e = arg;
 
-    if (!reply || reply->type != REDIS_REPLY_INTEGER || reply->integer < TRIES_MOST) {
+    if (!reply || reply->type != REDIS_REPLY_INTEGER) {
         entry_done(e, false);
+        return;
+    }
+    if (reply->integer < TRIES_MOST) {
+        take_in(e);
         return;
     }
     store_bury(e->ingest->service->store, "stream",
@@ -123,11 +129,18 @@ static void on_answer(void *arg, const struct intake_answer *a)
     store_bury(e->ingest->service->store, "stream", reason, e->bytes, e->len, on_buried, e);
 }
 
+static void take_in(struct entry *e)
+{
+    g_autofree char *seed = g_strdup_printf("ingest:%s:%s", e->ingest->key, e->id);
+
+    intake_text(e->ingest->service, e->bytes, e->len,
+                &(struct intake_origin){ .door = "stream", .source = "", .seed = seed }, on_answer, e);
+}
+
 static void take_entry(struct ingest *in, const redisReply *reply)
 {
     const redisReply *fields = reply_at(reply, 1), *message = NULL;
     struct entry *e = g_new0(struct entry, 1);
-    g_autofree char *seed = g_strdup_printf("ingest:%s:%s", in->key, reply_text(reply, 0));
 
     for (size_t i = 0; fields && i + 1 < fields->elements; i += 2)
         if (strcmp(reply_text(fields, i), "message") == 0)
@@ -138,8 +151,7 @@ static void take_entry(struct ingest *in, const redisReply *reply)
     e->bytes = g_memdup2(message ? message->str : "", e->len + 1);
     in->busy++;
     if (message)
-        intake_text(in->service, e->bytes, e->len,
-                    &(struct intake_origin){ .door = "stream", .source = "", .seed = seed }, on_answer, e);
+        take_in(e);
     else
         store_bury(in->service->store, "stream",
                    "the entry has no field \"message\"; write XADD <prefix>:ingest * message '<json>'", "", 0,

@@ -23,7 +23,7 @@ static char *exempt_categories(const struct policy *p)
     return g_string_free(list, FALSE);
 }
 
-static void check_category(struct service *s, const char *name, bool withdrawn, json_t *errors)
+static void check_category(const struct service *s, const char *name, bool withdrawn, json_t *errors)
 {
     const struct category *c = name && strcmp(name, "*") != 0 ? policy_category(s->policy, name) : NULL;
 
@@ -66,31 +66,42 @@ static bool is_unknown(const struct policy *p, const char *category)
     return strcmp(category, "*") != 0 && !policy_category(p, category);
 }
 
+bool consent_check(const struct service *s, const json_t *in, const char *actor, json_t *errors)
+{
+    static const char *const known[] = { "category", "channel", "state", "source", "evidence", "at", NULL };
+    const char *category = entry_text(in, "category", errors), *channel = entry_text(in, "channel", errors),
+               *state = entry_text(in, "state", errors);
+    const json_t *evidence = json_object_get(in, "evidence");
+
+    entry_instant(in, "at", -1, errors);
+    entry_text(in, "source", errors);
+    entry_check_known(in, known, errors);
+    if (!state || (strcmp(state, "granted") != 0 && strcmp(state, "withdrawn") != 0))
+        problem_add(errors, "/state", "must be granted or withdrawn");
+    check_category(s, category, state && strcmp(state, "withdrawn") == 0, errors);
+    if (channel && strcmp(channel, "*") != 0 && !channel_letter(channel))
+        problem_add(errors, "/channel", "must be email, sms, in_app or \"*\" for all");
+    if (evidence && !json_is_object(evidence))
+        problem_add(errors, "/evidence", "must be an object");
+    to_confirm(s->policy, category, state && strcmp(state, "granted") == 0, actor, errors);
+    return json_array_size(errors) == 0;
+}
+
 bool consent_change(struct service *s, const char *recipient, const json_t *in, const char *actor, json_t *errors,
                     json_fn *fn, void *arg)
 {
     bool history = strcmp(actor, "import") == 0;
-    static const char *const known[] = { "category", "channel", "state", "source", "evidence", "at", NULL };
     const char *category = entry_text(in, "category", errors), *channel = entry_text(in, "channel", errors),
                *state = entry_text(in, "state", errors);
     const json_t *evidence = json_object_get(in, "evidence");
     int64_t now = clock_now(), given = entry_instant(in, "at", -1, errors), at = given < 0 || given > now ? now : given;
     char at_text[32], recorded[32];
 
-    entry_check_known(in, known, errors);
-    if (!state || (strcmp(state, "granted") != 0 && strcmp(state, "withdrawn") != 0))
-        problem_add(errors, "/state", "must be granted or withdrawn");
-    check_category(s, category, state && strcmp(state, "withdrawn") == 0, errors);
+    if (json_array_size(errors) || !consent_check(s, in, actor, errors))
+        return false;
     if (!channel)
         channel = "*";
-    if (strcmp(channel, "*") != 0 && !channel_letter(channel))
-        problem_add(errors, "/channel", "must be email, sms, in_app or \"*\" for all");
-    if (evidence && !json_is_object(evidence))
-        problem_add(errors, "/evidence", "must be an object");
-    const struct category *confirm =
-        to_confirm(s->policy, category, state && strcmp(state, "granted") == 0, actor, errors);
-    if (json_array_size(errors))
-        return false;
+    const struct category *confirm = to_confirm(s->policy, category, strcmp(state, "granted") == 0, actor, errors);
     json_auto_t *entry = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "category", category, "channel", channel, "state",
                                    confirm ? "pending" : state, "at", instant_format(at_text, at), "recorded_at",
                                    instant_format(recorded, now), "actor", actor);

@@ -14,4 +14,7 @@
 bool consent_change(struct service *, const char *recipient, const json_t *entry, const char *actor, json_t *errors,
                     json_fn *, void *arg);
 
+/* consent_check: what consent_change() would complain of. */
+bool consent_check(const struct service *, const json_t *entry, const char *actor, json_t *errors);
+
 #endif
