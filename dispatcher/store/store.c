@@ -118,6 +118,7 @@ static void on_hello(void *arg, const redisReply *reply)
     s->secret = g_strdup(s->own->configured_secret ? s->own->configured_secret : reply_text(reply, 2));
     clock_scale(g_ascii_strtod(reply_text(reply, 3), NULL), reply_int(reply, 4), reply_int(reply, 5));
     g_clear_pointer(&s->fatal, g_free);
+    scripts_load(s->redis);
     set_ready(s, true);
 }
 

@@ -164,6 +164,14 @@ void script_run(struct redis *redis, const char *key, const char *name, struct a
     send_run(run);
 }
 
+void scripts_load(struct redis *redis)
+{
+    for (const struct script_source *s = script_sources; s->name; s++) {
+        const char *words[] = { "SCRIPT", "LOAD", s->text };
+        redis_call(redis, NULL, NULL, 3, words, (size_t[]){ 6, 4, s->len });
+    }
+}
+
 /* ---------------------------------------------------------------- answers */
 
 const redisReply *reply_at(const redisReply *reply, size_t i)
