@@ -80,9 +80,7 @@ void reload(struct service *s)
         config_free(config);
     }
     reload_templates(s);
-    if (s->store) { /* what the old ones held back may go now */
-        store_rules(s->store, s->policy->version);
-        store_templates_anew(s->store);
-    }
+    if (s->store)
+        store_rules(s->store, s->policy->version); /* what the old ones held back may go now */
     log_info("reload.done", "{s:s}", "what", "templates");
 }

@@ -55,7 +55,7 @@ struct worker {
     ev_prepare turn;
     bool places_free, draining, journal_broken;
     double drain_timeout;
-    void (*on_drained)(void *arg);
+    void (*on_drained)(void *arg), (*all_written)(void *arg);
     void *drained_arg;
     char *name;
 };
@@ -668,7 +668,6 @@ void worker_store_ready(struct worker *w, bool ready)
         memset(w->partitions[i].next_due, 0, sizeof w->partitions[i].next_due);
     journal_replay(w->journal, w->service->store, w->service->policy);
     store_rules(w->service->store, w->service->policy->version); /* they may have changed while nobody worked */
-    store_templates_anew(w->service->store);
     ingest_wake(w->ingest);
     worker_place_free(w);
     ev_timer_again(w->service->loop, &w->due);
@@ -676,13 +675,25 @@ void worker_store_ready(struct worker *w, bool ready)
 
 /* ---------------------------------------------------------------- the end */
 
+static void on_all_written(void *arg, const redisReply *reply)
+{
+    struct worker *w = arg;
+    w->all_written(w->drained_arg);
+}
+
+/* Answers come in order: when this one has come, what was given back is written. */
 static void drained(struct worker *w)
 {
-    void (*fn)(void *) = w->on_drained;
-
+    w->all_written = w->on_drained;
     w->on_drained = NULL;
     ev_timer_stop(w->service->loop, &w->deadline);
-    fn(w->drained_arg);
+    store_command(w->service->store, on_all_written, w, 1, (const char *[]){ "PING" });
+}
+
+static void return_ready(void *arg, struct outlet *outlet)
+{
+    while (outlet->ready.length)
+        delivery_return(g_queue_pop_head(&outlet->ready));
 }
 
 static bool not_begun(const struct delivery *d)
@@ -694,6 +705,7 @@ static bool not_begun(const struct delivery *d)
 static void give_back(struct worker *w)
 {
     each_lease(w, false, not_begun);
+    outbox_each(w->outbox, return_ready, w);
     for (int c = 0; c < CHANNEL_COUNT; c++)
         for (struct delivery *d; (d = outbox_pop(w->outbox, (enum channel)c));)
             delivery_free(d);

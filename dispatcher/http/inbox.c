@@ -132,7 +132,9 @@ void get_inbox_stream(struct request *r)
     guint own = streams ? g_list_length(g_hash_table_lookup(streams, r->recipient)) : 0;
 
     if (own >= STREAMS_A_PERSON || http_stream_count(r->server) >= http_stream_limit(r->server)) {
-        answer_header(r, "Retry-After", "30");
+        for (GList *l = streams ? g_hash_table_lookup(streams, r->recipient) : NULL; l; l = l->next)
+            stream_send(l->data, ": ping\n\n"); /* who has gone is only noticed by writing to it */
+        answer_header(r, "Retry-After", "2");
         answer_problem(r, own >= STREAMS_A_PERSON ? 429 : 503,
                        own >= STREAMS_A_PERSON ? "this person has 16 streams already; close one"
                                                : "this service has as many streams as http.max_streams allows");

@@ -85,44 +85,16 @@ static int limit_of(struct request *r)
 
 static struct message_filter filter_of(const struct request *r)
 {
-    return (struct message_filter){ request_query(r, "status", NULL), request_query(r, "category", NULL),
+    return (struct message_filter){ request_query(r, "status", NULL),   request_query(r, "category", NULL),
                                     request_query(r, "template", NULL), request_query(r, "source", NULL),
-                                    request_query(r, "tag", NULL) };
-}
-
-/* The timeline of a recipient, as a list: newest first, cut to the page that the cursor names. */
-static void on_recipient_list(void *arg, bool ok, json_t *timeline)
-{
-    struct request *r = arg;
-    json_auto_t *all = json_array();
-    struct message_filter filter = filter_of(r);
-    size_t limit = (size_t)limit_of(r), skip = (size_t)atoi(request_query(r, "cursor", "0")), i;
-    json_t *message;
-
-    if (!answer_unless_gone(r, ok))
-        return;
-    json_array_extend(all, json_object_get(timeline, "pending"));
-    json_array_extend(all, json_object_get(timeline, "past"));
-    json_auto_t *page = json_array();
-    size_t seen = 0, fits = 0;
-    json_array_foreach (all, i, message) {
-        if (!message_fits(&filter, message))
-            continue;
-        if (fits++ >= skip && json_array_size(page) < limit)
-            json_array_append(page, message), seen = fits;
-    }
-    g_autofree char *cursor = g_strdup_printf("%zu", seen);
-    json_auto_t *result =
-        json_pack("{s:O, s:o}", "messages", page, "cursor", fits > seen && seen ? json_string(cursor) : json_null());
-    answer_json(r, 200, result);
+                                    request_query(r, "tag", NULL),      request_query(r, "recipient", NULL) };
 }
 
 void get_messages(struct request *r)
 {
     static const char *const known[] = { "scheduled", "sending", "sent",       "delivered", "unknown",   "suppressed",
                                          "failed",    "bounced", "complained", "expired",   "cancelled", NULL };
-    const char *recipient = request_query(r, "recipient", NULL), *status = request_query(r, "status", NULL),
-               *cursor = request_query(r, "cursor", NULL);
+    const char *status = request_query(r, "status", NULL), *cursor = request_query(r, "cursor", NULL);
     struct message_filter filter = filter_of(r);
 
     if (!limit_of(r))
@@ -131,8 +103,6 @@ void get_messages(struct request *r)
         answer_problem(r, 400, "status names no status of a message");
     else if (cursor && cursor[strspn(cursor, "0123456789.")])
         answer_problem(r, 400, "cursor is none of ours; take the one of the page before");
-    else if (recipient)
-        store_timeline(r->service->store, recipient, 10000, SHOW_BRIEF, on_recipient_list, r);
     else
         store_list(r->service->store, &filter, limit_of(r), cursor, on_list, r);
 }

@@ -148,11 +148,18 @@ static void refuse_unless_known(struct intake *in)
 static void accept_now(struct intake *in);
 static void read_profile(struct intake *in);
 
+static void on_replanned(void *arg)
+{
+    finish_accepted(arg);
+}
+
 static void accepted(struct intake *in)
 {
     if (in->profile_new && *in->profile_new)
-        profile_replan(in->service, in->draft.recipient, in->profile_was ? in->profile_was : "", in->profile_new);
-    finish_accepted(in);
+        profile_replan(in->service, in->draft.recipient, in->profile_was ? in->profile_was : "", in->profile_new,
+                       on_replanned, in);
+    else
+        finish_accepted(in);
 }
 
 static void on_accepted(void *arg, const char *answer)

@@ -38,7 +38,20 @@ struct replanning {
     struct service *service;
     const struct zone *zone;
     char recipient[129];
+    turn_fn *fn;
+    void *arg;
 };
+
+static void replanned(struct replanning *r)
+{
+    r->fn(r->arg);
+    g_free(r);
+}
+
+static void on_replanned(void *arg, bool ok, json_t *result)
+{
+    replanned(arg);
+}
 
 static void on_civil(void *arg, bool ok, json_t *planned)
 {
@@ -57,20 +70,23 @@ static void on_civil(void *arg, bool ok, json_t *planned)
                                                    json_object_get(one, "at"), "at", (json_int_t)at));
     }
     if (json_array_size(moves))
-        store_replan(r->service->store, r->recipient, moves);
-    g_free(r);
+        store_replan(r->service->store, r->recipient, moves, on_replanned, r);
+    else
+        replanned(r);
 }
 
-void profile_replan(struct service *s, const char *recipient, const char *was, const char *now)
+void profile_replan(struct service *s, const char *recipient, const char *was, const char *now, turn_fn *fn, void *arg)
 {
     json_auto_t *before = *was ? json_loads(was, 0, NULL) : NULL, *after = json_loads(now, 0, NULL);
     const struct zone *zone = service_zone(s, after);
     struct replanning *r;
 
-    if (zone == service_zone(s, before))
+    if (zone == service_zone(s, before)) {
+        fn(arg);
         return;
+    }
     r = g_new0(struct replanning, 1);
-    *r = (struct replanning){ .service = s, .zone = zone };
+    *r = (struct replanning){ .service = s, .zone = zone, .fn = fn, .arg = arg };
     g_strlcpy(r->recipient, recipient, sizeof r->recipient);
     store_civil(s->store, recipient, on_civil, r);
 }
@@ -103,6 +119,12 @@ static void done(struct change *c, enum profile_result result, const char *profi
 
 static void on_stored(void *arg, const char *profile);
 
+static void on_all_done(void *arg)
+{
+    struct change *c = arg;
+    done(c, *c->was ? PROFILE_UPDATED : PROFILE_CREATED, c->now);
+}
+
 static void on_put(void *arg, const char *answer)
 {
     struct change *c = arg;
@@ -110,8 +132,7 @@ static void on_put(void *arg, const char *answer)
     if (answer && strcmp(answer, "race") == 0 && c->races++ < RACES_MAX)
         store_profile(c->service->store, c->recipient, on_stored, c);
     else if (answer && strcmp(answer, "ok") == 0) {
-        profile_replan(c->service, c->recipient, c->was, c->now);
-        done(c, *c->was ? PROFILE_UPDATED : PROFILE_CREATED, c->now);
+        profile_replan(c->service, c->recipient, c->was, c->now, on_all_done, c);
     } else
         done(c, answer ? PROFILE_CONFLICT : PROFILE_GONE, NULL);
 }

@@ -5,6 +5,7 @@
 #ifndef DISPATCHER_PEOPLE_PROFILE_H
 #define DISPATCHER_PEOPLE_PROFILE_H
 
+#include "dispatcher/people/turn.h"
 #include "dispatcher/service.h"
 
 enum profile_mode {
@@ -32,7 +33,8 @@ void profile_change(struct service *, const char *recipient, json_t *patch, enum
 /* profile_claim_addresses: notes whose addresses these are, before the profile is stored; `was` may be "". */
 void profile_claim_addresses(struct service *, const char *recipient, const char *was, const char *now);
 
-/* profile_replan: messages whose time was given in the person's local time follow a zone that has changed. */
-void profile_replan(struct service *, const char *recipient, const char *was, const char *now);
+/* profile_replan: messages whose time was given in the person's local time follow a zone that has changed; then fn is
+ * called, at once when there is nothing to do. */
+void profile_replan(struct service *, const char *recipient, const char *was, const char *now, turn_fn *, void *arg);
 
 #endif

@@ -29,8 +29,8 @@ end
 local function older_first(rid, mid, L, lane, at)
   for _, other in ipairs(call('ZRANGE', P..'p:'..rid, 0, 63)) do
     if other ~= mid then
-      local st, due, reason, its_lane, its_at = unpack(call('HMGET', P..'s:'..other, L..'s', L..'d', L..'r', 'l', 'a'))
-      local open = by_gate(reason) and (st == 'c' or st == 'a' or st == 'k' or (st == 's' and tonumber(due) <= now))
+      local st, planned, reason, its_lane, its_at = unpack(call('HMGET', P..'s:'..other, L..'s', L..'g', L..'r', 'l', 'a'))
+      local open = by_gate(reason) and (st == 'c' or st == 'a' or st == 'k' or (st == 's' and tonumber(planned or '0') <= now))
       if open and (its_lane < lane or (its_lane == lane and (tonumber(its_at) < at or (tonumber(its_at) == at and other < mid)))) then
         return true
       end

@@ -108,8 +108,8 @@ local function let_go(mid, L, d)
   end
 end
 
--- Reasons of the gates that depend on person, policy and templates: when those change, what waits is looked at again.  The set
--- "held" has all such deliveries.
+-- Reasons of the gates that depend on person, policy and templates: when those change, what waits is looked at again.  The sorted
+-- set "held" has all such deliveries, by when they were put off.
 local function by_gate(reason)
   return reason == 'quiet_hours' or reason == 'preference' or reason == 'template_unknown' or (reason and sub(reason, 1, 4) == 'cap:')
 end
@@ -126,7 +126,7 @@ local function finish(mid, L, code, reason, keep, next, ret, ret_events, known, 
   if st == 's' then call('ZREM', P..'due:'..L..lane, mid)
   elseif leases then leases[#leases + 1] = mid..L
   else call('ZREM', P..'lease', mid..L) end
-  if by_gate(d.reason) then call('SREM', P..'held', mid..L) end
+  if by_gate(d.reason) then call('ZREM', P..'held', mid..L) end
   -- what may have arrived keeps its place, whatever becomes of the next try
   if not keep and not d.maybe then let_go(mid, L, d) end
   local N = ''
@@ -230,7 +230,9 @@ local function look_again(rid)
     local h, lane, at = unpack(call('HMGET', s, 'h', 'l', 'a'))
     for L in string.gmatch(h or '', '.') do
       local d = state(mid, L)
-      if d.st == 's' and by_gate(d.reason) then schedule(mid, L, lane, int(math.max(now, tonumber(at))))
+      if d.st == 's' and by_gate(d.reason) then
+        schedule(mid, L, lane, int(math.max(now, tonumber(at))))
+        call('HSET', s, L..'g', int(now))
       elseif d.st == 'a' or d.st == 'c' then
         if not d.maybe then let_go(mid, L, d) end
         call('ZREM', P..'lease', mid..L)

@@ -431,6 +431,7 @@ struct listing {
     char *wanted[5];
     struct message_filter filter;
     json_t *found;
+    json_t *ids; /* of one person, instead of pages of SCAN */
     json_fn *fn;
     void *arg;
 };
@@ -477,6 +478,7 @@ static void listing_finish(struct listing *l)
     l->fn(l->arg, !l->lost, l->lost ? NULL : result);
     for (size_t i = 0; i < G_N_ELEMENTS(l->wanted); i++)
         g_free(l->wanted[i]);
+    json_decref(l->ids);
     g_free(l);
 }
 
@@ -513,6 +515,36 @@ static void on_listed(void *arg, bool ok, json_t *message)
     listing_page_done(l);
 }
 
+/* The messages of one person: the whole list is one page. */
+static void show_ids(struct listing *l)
+{
+    int64_t all = (int64_t)json_array_size(l->ids), from = MIN(l->skip, all);
+    int64_t until = MIN(all, from + MAX(l->limit - (int)json_array_size(l->found), 50));
+
+    g_strlcpy(l->next, "0", sizeof l->next);
+    l->at = from;
+    l->full_at = 0;
+    l->page_left = until < all;
+    l->open = 1;
+    l->looked += 1 + (int)(until - from);
+    for (int64_t i = from; i < until; i++) {
+        l->open++;
+        store_show(l->store, json_string_value(json_array_get(l->ids, (size_t)i)), SHOW_BRIEF, on_listed, l);
+    }
+    listing_page_done(l);
+}
+
+static void on_person_mids(void *arg, const redisReply *reply)
+{
+    struct listing *l = arg;
+
+    l->lost |= !reply;
+    for (size_t list = 0; reply && list < 2; list++)
+        for (size_t i = 0; i < reply_at(reply, list)->elements; i++)
+            json_array_append_new(l->ids, json_string(reply_text(reply_at(reply, list), i)));
+    show_ids(l);
+}
+
 static void on_scanned(void *arg, const redisReply *reply)
 {
     struct listing *l = arg;
@@ -537,6 +569,10 @@ static void on_scanned(void *arg, const redisReply *reply)
 
 static void scan_page(struct listing *l)
 {
+    if (l->ids) {
+        show_ids(l);
+        return;
+    }
     g_autofree char *match = g_strdup_printf("%s:{*}:s:*", l->store->prefix);
     store_command(l->store, on_scanned, l, 6, (const char *[]){ "SCAN", l->scan, "MATCH", match, "COUNT", "500" });
 }
@@ -550,11 +586,24 @@ void store_list(struct store *s, const struct message_filter *f, int limit, cons
     *l = (struct listing){ .store = s, .limit = limit, .found = json_array(), .fn = fn, .arg = arg };
     for (size_t i = 0; i < G_N_ELEMENTS(given); i++)
         l->wanted[i] = g_strdup(given[i]);
-    l->filter = (struct message_filter){ l->wanted[0], l->wanted[1], l->wanted[2], l->wanted[3], l->wanted[4] };
+    l->filter = (struct message_filter){ .status = l->wanted[0],
+                                         .category = l->wanted[1],
+                                         .template = l->wanted[2],
+                                         .source = l->wanted[3],
+                                         .tag = l->wanted[4] };
     g_strlcpy(l->scan, "0", sizeof l->scan);
     if (dot) {
         g_strlcpy(l->scan, cursor, MIN(sizeof l->scan, (size_t)(dot - cursor) + 1));
         l->skip = CLAMP(g_ascii_strtoll(dot + 1, NULL, 10), 0, 1000000);
+    }
+    if (f->recipient) {
+        struct args *a = args_new();
+        args_text(a, "mids");
+        args_text(a, f->recipient);
+        args_int(a, 10000);
+        l->ids = json_array();
+        store_script(s, store_partition(s, f->recipient), "person", a, on_person_mids, l);
+        return;
     }
     scan_page(l);
 }

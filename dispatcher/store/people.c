@@ -88,19 +88,91 @@ void store_profile_put(struct store *s, const char *recipient, const char *was, 
     store_script(s, store_partition(s, recipient), "person", a, on_profile_put, job);
 }
 
-static json_t *read_erased(const redisReply *reply, struct asking *a)
+#define ERASE_PORTION 100
+
+struct erasing {
+    struct store *store;
+    char recipient[129];
+    json_t *mids;
+    size_t next;
+    int64_t messages, in_flight;
+    json_fn *fn;
+    void *arg;
+};
+
+static void erase_on(struct erasing *e);
+
+static void erasing_end(struct erasing *e, bool ok)
 {
-    return json_pack("{s:b, s:I, s:I}", "erased", 1, "messages", (json_int_t)reply_int(reply, 0), "in_flight",
-                     (json_int_t)reply_int(reply, 1));
+    json_auto_t *result = json_pack("{s:b, s:I, s:I}", "erased", 1, "messages", (json_int_t)e->messages, "in_flight",
+                                    (json_int_t)e->in_flight);
+
+    e->fn(e->arg, ok, ok ? result : NULL);
+    json_decref(e->mids);
+    g_free(e);
+}
+
+static void count_erased(struct erasing *e, const redisReply *reply)
+{
+    e->messages += reply_int(reply, 0);
+    e->in_flight += reply_int(reply, 1);
+}
+
+static void on_whole_erased(void *arg, const redisReply *reply)
+{
+    struct erasing *e = arg;
+
+    count_erased(e, reply);
+    erasing_end(e, reply != NULL);
+}
+
+static void on_some_erased(void *arg, const redisReply *reply)
+{
+    struct erasing *e = arg;
+
+    count_erased(e, reply);
+    if (reply)
+        erase_on(e);
+    else
+        erasing_end(e, false);
+}
+
+/* The messages in portions, then the person. */
+static void erase_on(struct erasing *e)
+{
+    bool whole = e->next >= json_array_size(e->mids);
+    struct args *a = person_args(whole ? "erase" : "erase_some", e->recipient);
+
+    args_int(a, e->store->retain_messages_ms);
+    args_int(a, e->store->retain_events_ms);
+    for (int i = 0; i < ERASE_PORTION && e->next < json_array_size(e->mids); i++)
+        args_text(a, json_string_value(json_array_get(e->mids, e->next++)));
+    store_script(e->store, store_partition(e->store, e->recipient), "person", a,
+                 whole ? on_whole_erased : on_some_erased, e);
+}
+
+static void on_erase_mids(void *arg, const redisReply *reply)
+{
+    struct erasing *e = arg;
+
+    for (size_t list = 0; reply && list < 2; list++)
+        for (size_t i = 0; i < reply_at(reply, list)->elements; i++)
+            json_array_append_new(e->mids, json_string(reply_text(reply_at(reply, list), i)));
+    if (reply)
+        erase_on(e);
+    else
+        erasing_end(e, false);
 }
 
 void store_erase(struct store *s, const char *recipient, json_fn *fn, void *arg)
 {
-    struct args *a = person_args("erase", recipient);
+    struct erasing *e = g_new0(struct erasing, 1);
+    struct args *a = person_args("mids", recipient);
 
-    args_int(a, s->retain_messages_ms);
-    args_int(a, s->retain_events_ms);
-    store_script(s, store_partition(s, recipient), "person", a, on_asked, asking_new(read_erased, fn, arg));
+    *e = (struct erasing){ .store = s, .mids = json_array(), .fn = fn, .arg = arg };
+    g_strlcpy(e->recipient, recipient, sizeof e->recipient);
+    args_int(a, 1000000);
+    store_script(s, store_partition(s, recipient), "person", a, on_erase_mids, e);
 }
 
 /* ---------------------------------------------------------------- addresses */
@@ -162,7 +234,12 @@ void store_civil(struct store *s, const char *recipient, json_fn *fn, void *arg)
                  asking_new(read_civil, fn, arg));
 }
 
-void store_replan(struct store *s, const char *recipient, const json_t *moves)
+static json_t *read_replanned(const redisReply *reply, struct asking *a)
+{
+    return json_true();
+}
+
+void store_replan(struct store *s, const char *recipient, const json_t *moves, json_fn *fn, void *arg)
 {
     struct args *a = person_args("replan", recipient);
     json_t *one;
@@ -173,7 +250,7 @@ void store_replan(struct store *s, const char *recipient, const json_t *moves)
         args_int(a, json_integer_value(json_object_get(one, "was")));
         args_int(a, json_integer_value(json_object_get(one, "at")));
     }
-    store_script(s, store_partition(s, recipient), "person", a, NULL, NULL);
+    store_script(s, store_partition(s, recipient), "person", a, on_asked, asking_new(read_replanned, fn, arg));
 }
 
 /* ---------------------------------------------------------------- consent */

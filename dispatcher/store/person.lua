@@ -3,6 +3,7 @@
 -- ARGV[3] "get" rid          -> profile, consent entries of the ledger
 -- ARGV[3] "mids" rid limit   -> pending mids, finished mids (newest first)
 -- ARGV[3] "erase" rid ret ret_events -> erased messages, in flight
+-- ARGV[3] "erase_some" rid ret ret_events mid…: a portion of them, before the whole
 -- ARGV[3] "civil" rid        -> mid, local time|ttl, send at, of each pending message whose time follows the person's zone
 -- ARGV[3] "replan" rid mid was at …  moves those that still wait for `was`
 local op, rid = ARGV[3], ARGV[4]
@@ -29,10 +30,10 @@ elseif op == 'replan' then
   wake()
   return 1
 end
-local erased, flying, mids = 0, 0, call('ZRANGE', P..'p:'..rid, 0, -1)
-for _, mid in ipairs(call('ZRANGE', P..'r:'..rid, 0, -1)) do mids[#mids + 1] = mid end
-for _, mid in ipairs(mids) do
+local erased, flying = 0, 0
+local function erase(mid)
   local s = P..'s:'..mid
+  if call('HGET', s, 'r') ~= rid then return end
   local _, open = stop(mid, 'esi', 'X', 'cancelled', tonumber(ARGV[5]), tonumber(ARGV[6]))
   flying = flying + open
   for L in string.gmatch('esi', '.') do call('ZREM', P..'dead', mid..L) end
@@ -41,5 +42,16 @@ for _, mid in ipairs(mids) do
   if open > 0 then call('HSET', s, 'erased', 1) else call('DEL', s) end
   erased = erased + 1
 end
+if op == 'erase_some' then
+  for i = 7, #ARGV do
+    erase(ARGV[i])
+    call('ZREM', P..'p:'..rid, ARGV[i])
+    call('ZREM', P..'r:'..rid, ARGV[i])
+  end
+  return { erased, flying }
+end
+local mids = call('ZRANGE', P..'p:'..rid, 0, -1)
+for _, mid in ipairs(call('ZRANGE', P..'r:'..rid, 0, -1)) do mids[#mids + 1] = mid end
+for _, mid in ipairs(mids) do erase(mid) end
 call('DEL', u, P..'p:'..rid, P..'r:'..rid, P..'h:'..rid, P..'c:'..rid, P..'cl:'..rid, P..'x:'..rid, P..'i:'..rid, P..'io:'..rid)
 return { erased, flying }

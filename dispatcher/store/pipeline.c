@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher/base/clock.h"
+
 #define CLAIMED         13    /* elements of the answer for each delivery */
 #define RESEND_AFTER_MS 10000 /* an agent of a frozen worker may still be sending */
 #define MIN_HISTORY_MS  (35 * INT64_C(86400000))
@@ -288,7 +290,7 @@ void store_account_give(struct store *s, int partition, const char *entry)
 struct looking {
     struct store *store;
     int partition;
-    char cursor[24];
+    int64_t since;
     const char *what;
     char version[16];
 };
@@ -299,8 +301,7 @@ static void on_looked(void *arg, const redisReply *reply)
 {
     struct looking *l = arg;
 
-    g_strlcpy(l->cursor, reply && reply->type == REDIS_REPLY_STRING ? reply->str : "0", sizeof l->cursor);
-    if (strcmp(l->cursor, "0") == 0)
+    if (reply && reply->type == REDIS_REPLY_STRING && strcmp(reply->str, "0") == 0)
         l->partition++;
     if (reply && l->partition < l->store->partitions)
         look_on(l);
@@ -312,7 +313,7 @@ static void look_on(struct looking *l)
 {
     struct args *a = args_new();
 
-    args_text(a, l->cursor);
+    args_int(a, l->since);
     args_text(a, l->what);
     store_script(l->store, l->partition, "again", a, on_looked, l);
 }
@@ -321,24 +322,21 @@ static struct looking *looking_new(struct store *s, const char *what)
 {
     struct looking *l = g_new0(struct looking, 1);
 
-    *l = (struct looking){ .store = s, .cursor = "0", .what = what };
+    *l = (struct looking){ .store = s, .since = clock_now(), .what = what };
     return l;
-}
-
-void store_templates_anew(struct store *s)
-{
-    look_on(looking_new(s, "templates"));
 }
 
 static void on_version(void *arg, const redisReply *reply)
 {
     struct looking *l = arg;
 
-    if (!reply || reply->type == REDIS_REPLY_ERROR ||
-        (reply->type == REDIS_REPLY_STRING && strcmp(reply->str, l->version) == 0))
+    if (!reply || reply->type == REDIS_REPLY_ERROR) {
         g_free(l);
-    else
-        look_on(l);
+        return;
+    }
+    if (reply->type == REDIS_REPLY_STRING && strcmp(reply->str, l->version) == 0)
+        l->what = "templates"; /* which may have changed, though the rules have not */
+    look_on(l);
 }
 
 void store_rules(struct store *s, const char *version)

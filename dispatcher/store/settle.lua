@@ -60,8 +60,8 @@ for i = 9, #ARGV, 15 do
       if st == 'U' then reopen(mid, rid) end
       call('HSET', s, L..'r', reason, L..'x', 0, unpack(more))
       if reason == 'template_unknown' then call('HSETNX', s, L..'w', int(now)) elseif was == 'template_unknown' then call('HDEL', s, L..'w') end
-      if by_gate(reason) and reason ~= 'template_unknown' then call('HSET', s, L..'g', due) end
-      if by_gate(reason) then call('SADD', P..'held', member) elseif by_gate(was) then call('SREM', P..'held', member) end
+      if by_gate(reason) and reason ~= 'template_unknown' and entry ~= '' then call('HSET', s, L..'g', due) end
+      if by_gate(reason) then call('ZADD', P..'held', int(now), member) elseif by_gate(was) then call('ZREM', P..'held', member) end
       if keep == '1' then call('HSET', s, L..'m', 1)
       elseif not d.maybe then
         let_go(mid, L, d)

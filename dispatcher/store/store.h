@@ -191,10 +191,9 @@ void store_soft_bounce(struct store *, const char *address, const json_t *entry,
 void store_arrived(struct store *, const char *address);
 void store_forget_soft(struct store *, const char *address);
 
-/* store_rules: the version of the rules this worker goes by.  Where it is another one than before, what waits because
- * of a gate is due again in all partitions, in portions.  store_templates_anew: likewise what waits for a template. */
+/* store_rules: the version of the rules that this worker goes by from now on.  Where it is another one than before,
+ * what waits because of a gate is due again in all partitions, in portions; else what waits for a template. */
 void store_rules(struct store *, const char *version);
-void store_templates_anew(struct store *);
 
 /* ---- messages.c ---- */
 
@@ -237,6 +236,7 @@ void store_timeline(struct store *, const char *recipient, int limit, enum show,
 /* Which messages are meant; each NULL for all.  tag is "key:value". */
 struct message_filter {
     const char *status, *category, *template, *source, *tag;
+    const char *recipient;
 };
 bool message_fits(const struct message_filter *, const json_t *message);
 /* One page over all messages: {"messages":[…],"cursor":"…" or null}.  Its cost is bounded: a page may have less than it
@@ -282,7 +282,7 @@ void store_address_holders(struct store *, const char *address, json_fn *, void 
 /* store_civil: a person's pending messages whose time was given in local time: [{"id","local","at"}]. */
 void store_civil(struct store *, const char *recipient, json_fn *, void *arg);
 /* store_replan: [{"id","was","at"}]: what still waits for `was` goes at `at` instead. */
-void store_replan(struct store *, const char *recipient, const json_t *moves);
+void store_replan(struct store *, const char *recipient, const json_t *moves, json_fn *, void *arg);
 
 /* ---- inbox.c ---- */
 

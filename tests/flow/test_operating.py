@@ -164,7 +164,7 @@ class Bulk(FlowTest):
 
     def test_a_file_is_enqueued_for_one_instant(self):
         h = self.start()
-        at = time.strftime('%Y-%m-%dT%H:%M:%S.000Z', time.gmtime(time.time() + 86400))
+        at = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(time.time() + 86400))
         out = h.cli('enqueue', self.file(h, self.lines(5)), '--send-at', at)
         self.assertEqual([json.loads(line)['send_at'] for line in out.splitlines()], [at] * 5)
         self.assertEqual(len(h.smtp.received), 0)

@@ -29,8 +29,8 @@ void args_char(struct args *, char);
  * is sent again, whole, once. */
 void script_run(struct redis *, const char *key, const char *name, struct args *, redis_answer_fn *, void *arg);
 
-/* scripts_load: hands all scripts to a server that may not have them, so that a burst does not send each call twice, the
- * second time with the whole text. */
+/* scripts_load: hands all scripts to a server that may not have them, so that a burst does not send each call twice,
+ * the second time with the whole text. */
 void scripts_load(struct redis *);
 
 /* Reading answers: text is "" and numbers are 0 where something else stands. */
