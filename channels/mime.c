@@ -295,6 +295,13 @@ static void append_id(GString *out, const char *name, const char *id)
     g_string_append(out, ">\r\n");
 }
 
+/* RFC 8058, 3.1 wants HTTPS; this host itself is where one tries things out. */
+static bool one_click_holds(const char *url)
+{
+    return g_str_has_prefix(url, "https:") || g_str_has_prefix(url, "http://127.0.0.1") ||
+           g_str_has_prefix(url, "http://localhost");
+}
+
 static void append_header(const struct mail *m, GString *out)
 {
     header_date(out, m->date_ms);
@@ -309,7 +316,7 @@ static void append_header(const struct mail *m, GString *out)
     header_raw(out, "Auto-Submitted", "auto-generated");
     if (m->list_unsubscribe) {
         append_id(out, "List-Unsubscribe", m->list_unsubscribe);
-        if (g_str_has_prefix(m->list_unsubscribe, "https:")) /* RFC 8058, 3.1 */
+        if (one_click_holds(m->list_unsubscribe))
             header_raw(out, "List-Unsubscribe-Post", "List-Unsubscribe=One-Click");
     }
     if (m->feedback_id)

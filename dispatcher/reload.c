@@ -63,6 +63,7 @@ static char *needs_restart(const json_t *old, const json_t *new)
 void reload(struct service *s)
 {
     char *why = NULL;
+    g_autofree char *before = g_strdup(s->policy->version);
     struct config *config = config_load(strcmp(s->config->file, "(built-in)") == 0 ? NULL : s->config->file, &why);
     struct policy *policy = config ? policy_new(config, &why) : NULL;
 
@@ -81,6 +82,7 @@ void reload(struct service *s)
     }
     reload_templates(s);
     if (s->store)
-        store_rules(s->store, s->policy->version); /* what the old ones held back may go now */
+        store_rules(s->store, s->policy->version,
+                    strcmp(before, s->policy->version) != 0); /* what the old ones held back may go now */
     log_info("reload.done", "{s:s}", "what", "templates");
 }

@@ -142,6 +142,14 @@ struct icu_message {
     ~icu_message();
 };
 
+/* CLDR's minimumGroupingDigits: 1234 in Spanish, but 12.345. */
+static NumberFormat *group_as_usual(NumberFormat *format)
+{
+    if (auto *decimal = dynamic_cast<icu::DecimalFormat *>(format))
+        decimal->setMinimumGroupingDigits(UNUM_MINIMUM_GROUPING_DIGITS_AUTO);
+    return format;
+}
+
 /* All messages there are: what they keep for locales is bounded together, at some 50 kB for a styled one. */
 static std::set<icu_message *> all_messages;
 static size_t all_faces;
@@ -356,9 +364,9 @@ void style_number(Styled &s, const Node &node, const Locale &locale, UErrorCode 
         UParseError place;
         s.skeleton = NumberFormatter::forSkeleton(node.style.tempSubString(2).trim(), place, status).locale(locale);
     } else if (node.style == UnicodeString("percent")) {
-        s.number.reset(NumberFormat::createPercentInstance(locale, status));
+        s.number.reset(group_as_usual(NumberFormat::createPercentInstance(locale, status)));
     } else {
-        s.number.reset(NumberFormat::createInstance(locale, status));
+        s.number.reset(group_as_usual(NumberFormat::createInstance(locale, status)));
         auto decimal = dynamic_cast<icu::DecimalFormat *>(s.number.get());
         if (node.style == UnicodeString("integer"))
             s.number->setMaximumFractionDigits(0);

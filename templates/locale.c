@@ -26,6 +26,36 @@ static bool add_script(char plain[static LOCALE_SIZE], const char *script)
            g_strlcat(plain, rest, LOCALE_SIZE) < LOCALE_SIZE;
 }
 
+/* CLDR's languageAlias, from ICU's data: tl is fil now, sh is sr_Latn, cmn is zh.  Norwegian keeps its own name: see
+ * the chain. */
+static void replace_old_language(char base[static LOCALE_SIZE], const char *language)
+{
+    UErrorCode status = U_ZERO_ERROR;
+    char now[LOCALE_SIZE];
+    int32_t len = sizeof now;
+
+    if (strcmp(language, "no") == 0)
+        return;
+    UResourceBundle *data = ures_openDirect(NULL, "metadata", &status),
+                    *alias = ures_getByKey(data, "alias", NULL, &status);
+    UResourceBundle *languages = ures_getByKey(alias, "language", NULL, &status),
+                    *entry = ures_getByKey(languages, language, NULL, &status);
+    ures_getUTF8StringByKey(entry, "replacement", now, &len, true, &status);
+    if (U_SUCCESS(status)) {
+        char given[LOCALE_SIZE];
+        const char *rest = base + strlen(language);
+        bool has_script = strlen(rest) >= 5 && (rest[5] == '_' || rest[5] == '\0');
+        if (has_script || strchr(now, '_') == NULL || (*rest && strlen(strchr(now, '_')) != 5))
+            now[strcspn(now, "_")] = '\0'; /* what was said besides the language holds */
+        g_snprintf(given, sizeof given, "%s%s", now, rest);
+        g_strlcpy(base, given, LOCALE_SIZE);
+    }
+    ures_close(entry);
+    ures_close(languages);
+    ures_close(alias);
+    ures_close(data);
+}
+
 bool locale_canonical(char tag[static LOCALE_SIZE], const char *text)
 {
     UErrorCode status = U_ZERO_ERROR;
@@ -51,6 +81,7 @@ bool locale_canonical(char tag[static LOCALE_SIZE], const char *text)
     uloc_getLanguage(base, language, sizeof language, &status);
     if (U_FAILURE(status) || !language_usable(language))
         return false;
+    replace_old_language(base, language);
     uloc_toLanguageTag(base, tag, LOCALE_SIZE, true, &status);
     return U_SUCCESS(status) && status != U_STRING_NOT_TERMINATED_WARNING;
 }
@@ -192,7 +223,7 @@ static void chain_add_all(struct locale_chain *chain, const char *tag)
     }
     if (!chain_add_parents(chain, tag, own))
         chain_add_parents(chain, full, own);
-    if (strcmp(tag, "no") == 0) /* what says no more than Norwegian is Bokmal */
+    if (strcmp(tag, "no") == 0 || g_str_has_prefix(tag, "no-")) /* what says no more than Norwegian is Bokmal */
         chain_add(chain, "nb");
 }
 

@@ -667,7 +667,7 @@ void worker_store_ready(struct worker *w, bool ready)
     for (int i = 0; i < w->service->store->partitions; i++)
         memset(w->partitions[i].next_due, 0, sizeof w->partitions[i].next_due);
     journal_replay(w->journal, w->service->store, w->service->policy);
-    store_rules(w->service->store, w->service->policy->version); /* they may have changed while nobody worked */
+    store_rules(w->service->store, w->service->policy->version, false); /* they may have changed while nobody worked */
     ingest_wake(w->ingest);
     worker_place_free(w);
     ev_timer_again(w->service->loop, &w->due);

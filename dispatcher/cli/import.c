@@ -176,6 +176,9 @@ static void take_header(struct csv *csv)
     }
     if (!csv->fault && !g_strv_contains((const char *const *)csv->header, "id"))
         csv->fault = g_strdup("the header has no column \"id\"; the separator may be another one: see --separator");
+    if (!csv->fault)
+        stream_answer(stream_row(csv->stream, csv->begins, csv->done),
+                      json_pack("{s:s, s:i}", "result", "header", "columns", (int)csv->fields->len), true);
 }
 
 static void set_consent(json_t *consent, const char *name, const char *value)

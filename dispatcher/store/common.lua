@@ -255,8 +255,8 @@ local function recall_sends(rid)
   for _, mid in ipairs(mids) do
     local kind, lane, cat, source = unpack(call('HMGET', P..'s:'..mid, 'k', 'l', 'c', 'w'))
     for L in string.gmatch(kind and 'esi' or '', '.') do
-      local st, at = unpack(call('HMGET', P..'s:'..mid, L..'s', L..'t'))
-      at = tonumber(at or now)
+      local st, at, due = unpack(call('HMGET', P..'s:'..mid, L..'s', L..'t', L..'d'))
+      at = tonumber(at or due or now)
       if st and has('TDUk', st) and at > week then call('ZADD', P..'h:'..rid, 'NX', int(at), send(mid, L, kind, lane, cat, source)) end
     end
   end

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "dispatcher/base/clock.h"
+#include "dispatcher/base/log.h"
 
 #define CLAIMED         13    /* elements of the answer for each delivery */
 #define RESEND_AFTER_MS 10000 /* an agent of a frozen worker may still be sending */
@@ -293,6 +294,7 @@ struct looking {
     int64_t since;
     const char *what;
     char version[16];
+    bool changed;
 };
 
 static void look_on(struct looking *l);
@@ -303,10 +305,12 @@ static void on_looked(void *arg, const redisReply *reply)
 
     if (reply && reply->type == REDIS_REPLY_STRING && strcmp(reply->str, "0") == 0)
         l->partition++;
-    if (reply && l->partition < l->store->partitions)
+    if (reply && l->partition < l->store->partitions) {
         look_on(l);
-    else
-        g_free(l);
+        return;
+    }
+    log_info("gates.asked_again", "{s:s, s:b}", "what", l->what, "whole", reply != NULL);
+    g_free(l);
 }
 
 static void look_on(struct looking *l)
@@ -334,16 +338,17 @@ static void on_version(void *arg, const redisReply *reply)
         g_free(l);
         return;
     }
-    if (reply->type == REDIS_REPLY_STRING && strcmp(reply->str, l->version) == 0)
+    if (!l->changed && reply->type == REDIS_REPLY_STRING && strcmp(reply->str, l->version) == 0)
         l->what = "templates"; /* which may have changed, though the rules have not */
     look_on(l);
 }
 
-void store_rules(struct store *s, const char *version)
+void store_rules(struct store *s, const char *version, bool changed)
 {
     g_autofree char *key = store_key(s, "rules");
     struct looking *l = looking_new(s, "rules");
 
+    l->changed = changed;
     g_strlcpy(l->version, version, sizeof l->version);
     store_command(s, on_version, l, 4, (const char *[]){ "SET", key, version, "GET" });
 }

@@ -192,8 +192,9 @@ void store_arrived(struct store *, const char *address);
 void store_forget_soft(struct store *, const char *address);
 
 /* store_rules: the version of the rules that this worker goes by from now on.  Where it is another one than before,
- * what waits because of a gate is due again in all partitions, in portions; else what waits for a template. */
-void store_rules(struct store *, const char *version);
+ * what waits because of a gate is due again in all partitions, in portions; else what waits for a template.  changed:
+ * this worker has gone by other rules until now, and may have put things off by them after somebody else looked. */
+void store_rules(struct store *, const char *version, bool changed);
 
 /* ---- messages.c ---- */
 

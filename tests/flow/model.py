@@ -93,15 +93,38 @@ class Model:
 
     def set_profile(self, who, at, **changes):
         person = self.people[who]
-        before = person.profile.get('channels')
+        before, own = person.profile.get('channels'), self.own_limit(who)
+        chosen = before, dict(person.profile.get('preferences', {}))
         for key, value in changes.items():
             if value is None:
                 person.profile.pop(key, None)
             else:
                 person.profile[key] = value
+        if own is None and self.own_limit(who) is not None:
+            self.recall(who, at)
+        if chosen != (person.profile.get('channels'), person.profile.get('preferences', {})):
+            self.look_again(self.pending(who), at)
         if changes.get('channels') and changes['channels'] != before:
             for m in self.pending(who):
                 self.follow(m, changes['channels'], at)
+
+    def own_limit(self, who):
+        return self.people[who].profile.get('preferences', {}).get('max_per_week')
+
+    def recall(self, who, at):
+        """The person's own limit counts what was sent in the week before it was set, too."""
+        person = self.people[who]
+        for m in self.messages.values():
+            for d in m.deliveries.values() if m.who == who else []:
+                if d.status == 'sent' and d.sent_at > at - 7 * DAY and not any((s.id, s.channel) == (m.id, d.channel) for s in person.sends):
+                    person.sends.append(self.send_of(m, d, d.sent_at))
+
+    def look_again(self, messages, at):
+        """The basis of what a gate said has changed: it is asked again."""
+        for m in messages:
+            for d in m.open():
+                if d.reason in ('preference', 'quiet_hours') or (d.reason or '').startswith('cap:'):
+                    d.due = d.next = max(at, m.send_at)
 
     def follow(self, m, order, at):
         if not m.first:
@@ -131,6 +154,9 @@ class Model:
         person, key = self.people[who], (category, channel)
         person.seq += 1
         held = person.consents.get(key)
+        if state == 'withdrawn':  # holds from its arrival on against everything that arrived before it
+            at = max([now] + [entry[1] for entry in person.consents.values()])
+        at = min(at, now) if state == 'granted' else at
         if not held or at > held[1] or (at == held[1] and (state == 'withdrawn' or held[0] != 'withdrawn')):
             person.consents[key] = (state, at, person.seq)
         cancelled = []
@@ -155,7 +181,7 @@ class Model:
         d.status, d.reason, d.next = status, reason, None
         left = [c for c in m.channels[m.channels.index(d.channel) + 1:] if c not in m.deliveries]
         if m.first and goes_on and left:
-            m.deliveries[left[0]] = Delivery(left[0], at)
+            m.deliveries[left[0]] = Delivery(left[0], max(at, m.send_at))  # at its own time
 
     # ------------------------------------------------------------ time
 
@@ -324,7 +350,10 @@ class Model:
             d.status, d.reason, d.next = 'sent', None, None
             send = self.send_of(m, d, at)
             shared = account and any(r.get('scope') == 'account' and self.selects(r, send, True) for r in self.config.get('caps', []))  # what no rule counts is not kept
-            for sends in [person.sends] + ([self.accounts.setdefault(account, [])] if shared else []):
+            d.sent_at = at
+            anybody = [{k: v for k, v in r.items() if k != 'roles'} for r in self.config.get('caps', [])]
+            counted = self.own_limit(m.who) is not None or any(self.selects(r, send, True) for r in anybody)
+            for sends in ([person.sends] if counted and m.kind != 'transactional' else []) + ([self.accounts.setdefault(account, [])] if shared else []):
                 sends[:] = [s for s in sends if (s.id, s.channel) != (m.id, d.channel)] + [send]
 
     def refuse(self, m, d, at):

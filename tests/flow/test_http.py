@@ -61,7 +61,7 @@ class Http(FlowTest):
         self.assertEqual(len(h.http('GET', '/v1/messages?status=scheduled')[1]['messages']), 1)
         self.assertEqual([len(h.http('GET', '/v1/recipients/ada/timeline')[1][k]) for k in ('pending', 'past')], [1, 3])
         self.assertEqual(len(json.loads(h.cli('recipient', 'export', 'ada'))['messages']['past']), 3)
-        self.assertEqual(h.http('DELETE', '/v1/recipients/ada')[1], {'erased': True, 'messages': 4, 'in_flight': 0})
+        self.assertEqual(h.http('DELETE', '/v1/recipients/ada')[1], {'erased': True, 'messages': 4, 'in_flight': 0, 'addresses': {'email': 'suppressed', 'phone': 'suppressed'}})
         self.assertEqual(h.http('GET', '/v1/recipients/ada')[0], 404)
         self.assertEqual(h.http('GET', '/v1/messages/' + ids[0])[0], 404)
         self.assertEqual(h.redis('--scan', '--pattern', '*ada*'), '')

@@ -226,16 +226,20 @@ class ModelTest(FlowTest):
 
     def change_rules(self):
         processes, done = [self.h.processes[0]] + self.workers, self.reloads()
+        before = {k: self.h.settings[k] for k in ('categories', 'caps', 'quiet_hours', 'windows')}
         self.h.settings.update(self.rules())
         self.model.reached.clear()
         self.h.write()
         for p in processes:
             p.send_signal(1)
         self.h.until(lambda: self.reloads() >= done + len(processes), what='all have read the rules')
+        if before != {k: self.h.settings[k] for k in before}:
+            self.model.look_again(self.model.messages.values(), self.now())
+        self.settle()
         self.count('rules')
 
     def reloads(self):
-        return self.h.log().count('"what":"policy"')
+        return self.h.log().count('"gates.asked_again"')
 
     def advance(self):
         """All connections are cut, and whoever comes back is told another time."""
