@@ -555,12 +555,10 @@ static void run_utf8(void)
                               .ca_file = a.ca_file,
                               .port = a.port,
                               .tls = a.tls };
-    struct utf8_mail mail = { a.job.from, a.job.to, a.job.mail, a.job.len, on_utf8_mail, ask };
-    struct outcome outcome;
+    struct utf8_mail mail = { a.job.from, a.job.to, a.job.mail, a.job.len, on_utf8_mail, ask, put_whole_result };
 
     put_stage(STAGE_CONNECT);
-    smtp_utf8_send(&at, &mail, &outcome);
-    put_whole_result(&outcome);
+    smtp_utf8_send(&at, &mail);
 }
 
 /* No SNI is sent otherwise. */

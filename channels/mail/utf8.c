@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "channels/mail/replies.h"
 
@@ -140,23 +141,35 @@ static void conclude(const struct sending *s, CURLcode result, struct outcome *o
     out->crowded = out->kind == OUTCOME_FAULT && first->code && first->step <= REPLY_EHLO;
 }
 
-void smtp_utf8_send(const struct utf8_server *at, const struct utf8_mail *mail, struct outcome *out)
+/* libcurl would say QUIT and wait for the answer as long as for any other. */
+static void hang_up(CURL *curl)
+{
+    curl_socket_t fd = CURL_SOCKET_BAD;
+
+    if (curl_easy_getinfo(curl, CURLINFO_ACTIVESOCKET, &fd) == CURLE_OK && fd != CURL_SOCKET_BAD)
+        shutdown(fd, SHUT_RDWR);
+}
+
+void smtp_utf8_send(const struct utf8_server *at, const struct utf8_mail *mail)
 {
     struct sending s = { .mail = mail };
     bool needed = smtp_utf8_needed(mail->from) || smtp_utf8_needed(mail->to);
     CURL *curl = curl_easy_init();
+    struct outcome out;
 
     replies_begin(&s.replies);
     set_server(curl, at);
     CURLcode result = greet(curl, &s);
     if (result == CURLE_OK && needed && !s.replies.utf8) {
-        say(out, OUTCOME_UNABLE, 0, "the server does not offer SMTPUTF8, which this address needs");
+        say(&out, OUTCOME_UNABLE, 0, "the server does not offer SMTPUTF8, which this address needs");
     } else if (result == CURLE_OK && mail->len == 0) {
-        say(out, OUTCOME_STOPPED, 250, "answers");
+        say(&out, OUTCOME_STOPPED, 250, "answers");
     } else {
         if (result == CURLE_OK)
             result = perform(curl, &s);
-        conclude(&s, result, out);
+        conclude(&s, result, &out);
     }
+    mail->done(&out);
+    hang_up(curl);
     curl_easy_cleanup(curl);
 }

@@ -18,14 +18,15 @@ struct utf8_server {
 struct utf8_mail {
     const char *from, *to, *mail;
     size_t len;
-    void (*on_mail)(void); /* MAIL FROM is on its way */
-    bool (*ask)(void);     /* all but the final dot is out: go on? */
+    void (*on_mail)(void);                /* MAIL FROM is on its way */
+    bool (*ask)(void);                    /* all but the final dot is out: go on? */
+    void (*done)(const struct outcome *); /* before QUIT, whose answer may not come */
 };
 
 /* smtp_utf8_needed: an envelope address is not ASCII. */
 bool smtp_utf8_needed(const char *address);
 
-/* smtp_utf8_send: blocks; whoever is afraid of that kills the process.  Fills kind, code and detail. */
-void smtp_utf8_send(const struct utf8_server *, const struct utf8_mail *, struct outcome *);
+/* smtp_utf8_send: blocks; whoever is afraid of that kills the process. */
+void smtp_utf8_send(const struct utf8_server *, const struct utf8_mail *);
 
 #endif

@@ -352,8 +352,8 @@ class Model:
             shared = account and any(r.get('scope') == 'account' and self.selects(r, send, True) for r in self.config.get('caps', []))  # what no rule counts is not kept
             d.sent_at = at
             anybody = [{k: v for k, v in r.items() if k != 'roles'} for r in self.config.get('caps', [])]
-            counted = self.own_limit(m.who) is not None or any(self.selects(r, send, True) for r in anybody)
-            for sends in ([person.sends] if counted and m.kind != 'transactional' else []) + ([self.accounts.setdefault(account, [])] if shared else []):
+            counted = (self.own_limit(m.who) is not None and m.kind != 'transactional') or any(self.selects(r, send, True) for r in anybody)
+            for sends in ([person.sends] if counted else []) + ([self.accounts.setdefault(account, [])] if shared else []):
                 sends[:] = [s for s in sends if (s.id, s.channel) != (m.id, d.channel)] + [send]
 
     def refuse(self, m, d, at):
