@@ -9,7 +9,7 @@
 #ifndef DISPATCHER_CARRY_GATES_H
 #define DISPATCHER_CARRY_GATES_H
 
-#include "dispatcher/carry/worker.h"
+#include "dispatcher/carry/delivery.h"
 
 bool gate_expired(const struct delivery *);
 /* gate_late: later than its category allows, after an outage say. */

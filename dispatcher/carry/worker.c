@@ -12,7 +12,9 @@
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/config/settings.h"
+#include "dispatcher/carry/delivery.h"
 #include "dispatcher/carry/gates.h"
+#include "dispatcher/carry/steps.h"
 #include "dispatcher/intake/ingest.h"
 
 #define SAFETY_NET_S   5.0   /* a partition nobody told us about is looked at this often */

@@ -1,17 +1,13 @@
 /*
- * The worker: claims what is due, carries each delivery through its steps, and
- * keeps its leases.  delivery.c has the steps; this is what they share.
+ * The worker: claims what is due, carries each delivery through its steps
+ * (steps.h), and keeps its leases.
  */
 #ifndef DISPATCHER_CARRY_WORKER_H
 #define DISPATCHER_CARRY_WORKER_H
 
-#include "dispatcher/outlets/outbox.h"
-#include "dispatcher/content/render.h"
-#include "dispatcher/carry/report.h"
 #include "dispatcher/service.h"
 
 struct worker;
-struct delivery;
 
 struct worker *worker_start(struct service *, char **why);
 /* worker_drain: claims nothing more, gives back what has not begun, and calls on_drained once the rest has ended or the
@@ -22,85 +18,5 @@ void worker_close(struct worker *);
 void worker_woken(struct worker *, const char *message);
 /* worker_store_ready: the store came or went. */
 void worker_store_ready(struct worker *, bool ready);
-
-/* ---- between worker.c and delivery.c ---- */
-
-/* The last two are no batches: a look at the list of suppressed addresses, which live in partitions of their own, and
- * the time before anything was asked. */
-enum batch_kind {
-    BATCH_ADMIT,
-    BATCH_ACCOUNT,
-    BATCH_COMMIT,
-    BATCH_SETTLE,
-    BATCH_KINDS,
-    LOOK_UP = BATCH_KINDS,
-    NOT_BEGUN
-};
-
-/* A delivery waits for exactly one thing at a time: its answers (`answers` of them), a place, an outcome. */
-struct delivery {
-    struct worker *worker;
-    char message[MESSAGE_ID_SIZE], letter;
-    enum channel channel;
-    enum lane lane, accepted_lane; /* what the store calls it by: the policy may have changed since */
-    char accepted_kind;
-    int partition, attempts;
-    int64_t fence, send_at, expires_at, due;
-    int64_t planned; /* when a gate let it go, 0 for none */
-    int64_t now;     /* of its gates, and of what the trace says of them */
-    json_t *body, *profile;
-    char held_reason[64];  /* why it has waited, "" if it has not */
-    int64_t unknown_since; /* since when nobody has known its template or category, 0: not so */
-    bool category_known;
-    const char *recipient;         /* in body */
-    struct category category;      /* a copy: the policy may be reloaded meanwhile; name borrowed from body */
-    struct rendered_delivery made; /* what is carried */
-    struct report report;
-    struct outlet *outlet;
-    unsigned unable; /* bits of outlets that cannot carry it */
-    struct ticket *ticket;
-    /* what the answers of a step said */
-    enum batch_kind phase;
-    int answers;
-    bool lost, suppressed, poison;
-    char suppressed_why[64];
-    int soft_bounces;
-    struct policy *policy; /* held: what verdict is about */
-    const char *account;   /* in profile; whose caps are asked behind the person's, "" for none */
-    struct admitted verdict;
-    GString *counted; /* what caps had counted, as JSON; may be NULL */
-    int commit;       /* 1 go, 0 stop, -1 expired */
-    struct outcome outcome;
-    /* what is being settled */
-    struct settlement settlement;
-    char reason[64], ref[200];
-    bool has_next;   /* strategy first, and further channels */
-    bool denied;     /* by the account: it holds no place for it */
-    bool unspoken;   /* nothing has been decided: the trace says nothing */
-    bool ended;      /* the provider is done with it */
-    bool from_world; /* what is being settled is an outcome, not a verdict of ours */
-    GList link;      /* among all of the worker's */
-};
-
-void delivery_start(struct delivery *); /* claimed: ends at once, or waits in the outbox */
-void delivery_admit(struct delivery *); /* has an outlet: asks the last gates */
-void delivery_send(struct delivery *);  /* admitted, and the outlet has a place */
-void delivery_answered(struct delivery *, enum batch_kind, bool ok, const redisReply *, size_t index);
-/* delivery_wait: no outlet that could carry it takes it now. */
-void delivery_wait(struct delivery *);
-/* delivery_return: admitted, but its outlet pauses: it gives back its place and waits. */
-void delivery_return(struct delivery *);
-void delivery_free(struct delivery *);
-
-struct service *worker_service(struct worker *);
-struct outbox *worker_outbox(struct worker *);
-/* worker_batch: joins the batch of its kind and partition, which is run at the end of this turn of the loop. */
-void worker_batch(struct worker *, enum batch_kind, struct delivery *);
-/* worker_queue: it waits in the outbox for its outlet, or is given back when the worker drains. */
-void worker_queue(struct worker *, struct delivery *);
-/* worker_place_free: an outlet can take another one. */
-void worker_place_free(struct worker *);
-/* worker_journal: keeps a settlement that Redis did not take. */
-void worker_journal(struct worker *, const struct settlement *);
 
 #endif

@@ -299,7 +299,7 @@ local function consent(rid, cat, L)
 end
 
 -- Rules of caps: R of them from ARGV[i], each: over (0 drop, 1 defer, 2 next channel); what it counts: kinds, channels, lanes,
--- categories, sources, roles (",a,b,", or "" for all); what it counts besides, and what it leaves out, each: kinds, categories,
+-- categories, sources, roles (each name between unit separators, or "" for all); what it counts besides, and what it leaves out, each: kinds, categories,
 -- sources ("" for none).  Returns them, and where they end.
 local function read_rules(i, R)
   local rules = {}
@@ -313,15 +313,15 @@ local function read_rules(i, R)
 end
 
 local function singled_out(few, one)
-  return has(few[1], one.kind) or has(few[2], ','..one.cat..',') or has(few[3], ','..one.source..',')
+  return has(few[1], one.kind) or has(few[2], '\31'..one.cat..'\31') or has(few[3], '\31'..one.source..'\31')
 end
 
 -- one.role: of the person at that time, nil in a person's own history, where all of it is theirs.
 local function selects(rule, one)
   if singled_out(rule.free, one) then return false end
-  if one.role and rule.roles ~= '' and not has(rule.roles, ','..one.role..',') then return false end
+  if one.role and rule.roles ~= '' and not has(rule.roles, '\31'..one.role..'\31') then return false end
   return (singled_out(rule.also, one) or (has(rule.kinds, one.kind) and has(rule.channels, one.L) and has(rule.lanes, one.lane) and
-    (rule.cats == '' or has(rule.cats, ','..one.cat..',')) and (rule.sources == '' or has(rule.sources, ','..one.source..',')))) and true or false
+    (rule.cats == '' or has(rule.cats, '\31'..one.cat..'\31')) and (rule.sources == '' or has(rule.sources, '\31'..one.source..'\31')))) and true or false
 end
 
 -- What a delivery asks of the rules: "rule since next window max;…", rule from 1, next the start of the next calendar window or 0,

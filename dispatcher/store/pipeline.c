@@ -137,13 +137,13 @@ static void add_letters(struct args *a, unsigned bits, const char *letters)
     args_text(a, list);
 }
 
-/* ",a,b," or "" for none */
+/* Each between unit separators, for a name may have a comma; "" for none. */
 static void add_names(struct args *a, char *const *names)
 {
     g_autoptr(GString) list = g_string_new(NULL);
 
     for (; names && *names; names++)
-        g_string_append_printf(list, "%s%s,", list->len ? "" : ",", *names);
+        g_string_append_printf(list, "%s%s\x1f", list->len ? "" : "\x1f", *names);
     args_text(a, list->str);
 }
 

@@ -27,7 +27,7 @@
 #include "dispatcher/people/suppression.h"
 #include "dispatcher/people/erasure.h"
 #include "dispatcher/carry/gates.h"
-#include "dispatcher/carry/worker.h"
+#include "dispatcher/carry/steps.h"
 #include "schedules/instant.h"
 
 #define ASK_AGAIN_MS 100

@@ -1,0 +1,18 @@
+/*
+ * The steps of a delivery; steps.c draws how they follow each other.
+ */
+#ifndef DISPATCHER_CARRY_STEPS_H
+#define DISPATCHER_CARRY_STEPS_H
+
+#include "dispatcher/carry/delivery.h"
+
+void delivery_start(struct delivery *); /* claimed: ends at once, or waits in the outbox */
+void delivery_admit(struct delivery *); /* has an outlet: asks the last gates */
+void delivery_send(struct delivery *);  /* admitted, and the outlet has a place */
+void delivery_answered(struct delivery *, enum batch_kind, bool ok, const redisReply *, size_t index);
+/* delivery_wait: no outlet that could carry it takes it now. */
+void delivery_wait(struct delivery *);
+/* delivery_return: admitted, but its outlet pauses: it gives back its place and waits. */
+void delivery_return(struct delivery *);
+
+#endif
