@@ -680,7 +680,6 @@ int smtp_agent_main(int parent)
     signal(SIGTERM, SIG_DFL);
     setenv("XDG_CONFIG_DIR", "/nonexistent", 1); /* libesmtp looks for client certificates there */
     setenv("HOME", "/nonexistent", 1);
-    closefrom(SMTP_AGENT_FD + 1); /* libraries open without close-on-exec */
     take_settings();
     for (;;) {
         if (!a.carried)

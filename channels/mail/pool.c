@@ -104,6 +104,7 @@ static bool slot_spawn(struct slot *s)
     snprintf(parent, sizeof parent, "%d", getpid());
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, pair[1], SMTP_AGENT_FD);
+    posix_spawn_file_actions_addclosefrom_np(&actions, SMTP_AGENT_FD + 1); /* libraries open without close-on-exec */
     if (pair[1] == SMTP_AGENT_FD) /* dup2 onto itself would keep close-on-exec */
         fcntl(pair[1], F_SETFD, 0);
     posix_spawnattr_init(&attr);

@@ -1,6 +1,6 @@
--- cancel: by ids, or all pending messages of a recipient.
+-- cancel: by ids, or a portion of the pending messages of a recipient.
 -- ARGV[3] retention ms  [4] of events  [5] "ids" or "recipient"
--- then mids; or the recipient and a category ("" for all)
+-- then mids; or the recipient, a category ("" for all) and mids
 -- Returns for each message: mid, "cancelled" | "in_flight" | "sent" | "final" | "unknown"
 local ret, ret_events, out = tonumber(ARGV[3]), tonumber(ARGV[4]), {}
 
@@ -22,8 +22,9 @@ end
 if ARGV[5] == 'ids' then
   for i = 6, #ARGV do cancel(ARGV[i]) end
 else
-  for _, mid in ipairs(call('ZRANGE', P..'p:'..ARGV[6], 0, -1)) do
-    if ARGV[7] == '' or call('HGET', P..'s:'..mid, 'c') == ARGV[7] then cancel(mid) end
+  for i = 8, #ARGV do
+    local rid, cat = unpack(call('HMGET', P..'s:'..ARGV[i], 'r', 'c'))
+    if rid == ARGV[6] and (ARGV[7] == '' or cat == ARGV[7]) then cancel(ARGV[i]) end
   end
 end
 return out

@@ -356,13 +356,75 @@ void store_cancel_ids(struct store *s, const json_t *ids, json_fn *fn, void *arg
     gather_done(g);
 }
 
+#define CANCEL_PORTION 100
+
+/* All pending messages of a person, in portions, so that nobody waits for Redis long. */
+struct cancelling {
+    struct store *store;
+    struct gather *gather;
+    char recipient[129], category[65];
+    json_t *mids;
+    size_t next;
+};
+
+static void cancel_on(struct cancelling *c);
+
+static void cancelling_end(struct cancelling *c, bool lost)
+{
+    c->gather->lost |= lost;
+    gather_done(c->gather);
+    json_decref(c->mids);
+    g_free(c);
+}
+
+static void on_some_cancelled(void *arg, const redisReply *reply)
+{
+    struct cancelling *c = arg;
+
+    for (size_t i = 0; reply && i + 1 < reply->elements; i += 2)
+        add_cancelled(c->gather->result, reply_text(reply, i), reply_text(reply, i + 1));
+    if (reply && c->next < json_array_size(c->mids))
+        cancel_on(c);
+    else
+        cancelling_end(c, !reply);
+}
+
+static void cancel_on(struct cancelling *c)
+{
+    struct args *a = cancel_args(c->store, "recipient");
+
+    args_text(a, c->recipient);
+    args_text(a, c->category);
+    for (int i = 0; i < CANCEL_PORTION && c->next < json_array_size(c->mids); i++)
+        args_text(a, json_string_value(json_array_get(c->mids, c->next++)));
+    store_script(c->store, store_partition(c->store, c->recipient), "cancel", a, on_some_cancelled, c);
+}
+
+static void on_pending_mids(void *arg, const redisReply *reply)
+{
+    struct cancelling *c = arg;
+    const redisReply *pending = reply_at(reply, 0);
+
+    for (size_t i = 0; pending && i < pending->elements; i++)
+        json_array_append_new(c->mids, json_string(reply_text(pending, i)));
+    if (reply)
+        cancel_on(c);
+    else
+        cancelling_end(c, true);
+}
+
 void store_cancel_recipient(struct store *s, const char *recipient, const char *category, json_fn *fn, void *arg)
 {
-    struct args *a = cancel_args(s, "recipient");
+    struct cancelling *c = g_new0(struct cancelling, 1);
+    struct args *a = args_new();
 
+    *c = (struct cancelling){ .store = s, .gather = cancel_gather(fn, arg), .mids = json_array() };
+    g_strlcpy(c->recipient, recipient, sizeof c->recipient);
+    g_strlcpy(c->category, category ? category : "", sizeof c->category);
+    args_text(a, "mids");
     args_text(a, recipient);
-    args_text(a, category ? category : "");
-    store_script(s, store_partition(s, recipient), "cancel", a, on_cancelled, cancel_gather(fn, arg));
+    args_int(a, 1000000);
+    store_script(s, store_partition(s, recipient), "person", a, on_pending_mids, c);
 }
 
 static void on_timeline_message(void *arg, bool ok, json_t *message)

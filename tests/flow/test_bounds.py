@@ -466,7 +466,6 @@ class Bounds(FlowTest):
             found |= {target} if target.startswith('socket:') else set()
         return found
 
-    @unittest.skip('the sockets of agents are being looked into')
     def test_a_mail_agent_holds_no_secret_of_the_environment_and_no_socket_but_its_own(self):
         os.environ['TIDINGS_TEST_KEY'] = 'top-secret-key-of-a-gateway'
         self.addCleanup(os.environ.pop, 'TIDINGS_TEST_KEY')
