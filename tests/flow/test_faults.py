@@ -73,7 +73,7 @@ class Faults(FlowTest):
 
     def test_ten_thousand_due_at_one_instant_all_go_out(self):
         h = self.start()
-        due = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(time.time() + 6))
+        due = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(time.time() + 15))
         out = h.cli('enqueue', stdin=lines(10000, 'order-update', ('in_app',), 1000, send_at=due))
         self.assertEqual(len(out.splitlines()), 10000)
         watch = subprocess.Popen([os.environ.get('TIDINGS', __import__('house').BINARY), 'queue', '--watch', '--json', '--config', h.config], stdout=subprocess.PIPE)

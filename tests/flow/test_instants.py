@@ -321,11 +321,11 @@ class Order(InstantTest):
 
     def test_what_a_daily_cap_put_off_comes_in_the_order_of_its_own_time_and_priority_first(self):
         h = self.one_connection(caps=[{'name': 'slow', 'max': 1, 'per': '1 calendar day', 'over': 'defer'}])
-        h.start('--clock-rate', '86400')
+        h.start('--clock-rate', '30000')
         h.settled(h.send(person('o'), channels=['email'], data={'name': 'first', 'count': 1}))
         ids = [h.send('o', channels=['email'], data={'name': 'm%d' % i, 'count': 1}, priority='high' if i == 3 else 'normal') for i in range(5)]
         for id in ids:
-            self.assertEqual(h.settled(id, 30)['status'], 'sent')
+            self.assertEqual(h.settled(id, 60)['status'], 'sent')
         self.assertEqual(self.names(h), ['first', 'm3', 'm0', 'm1', 'm2', 'm4'])
 
     def test_what_a_pause_put_off_comes_in_the_order_of_its_own_time(self):
