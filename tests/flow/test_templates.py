@@ -93,11 +93,10 @@ class Templates(FlowTest):
         id = h.send(person('k'), channels=['email'], delay='2s')
         shutil.move(os.path.join(h.folder, 'welcome'), os.path.join(h.dir, 'away'))
         self.reload(h)
-        self.assertEqual(h.settled(id)['deliveries'][0]['reason'], 'render_error')
+        h.reason(id, 'template_unknown')  # other workers may know it: contract 11
         self.assertEqual(h.smtp.received, [])
         shutil.move(os.path.join(h.dir, 'away'), os.path.join(h.folder, 'welcome'))
         self.reload(h)
-        h.cli('dead', 'redrive', id + '-e')
         self.assertEqual(h.settled(id)['status'], 'sent')
 
     def test_a_category_says_what_becomes_of_a_long_or_dear_sms(self):
