@@ -375,7 +375,7 @@ static void settle_sent(struct delivery *d, const struct outcome *o)
 {
     d->settlement =
         (struct settlement){ .final = true, .code = 'T', .burn = true, .keep_cap = true, .sent_at = clock_now() };
-    text_cut(d->ref, sizeof d->ref, o->ref, 60); /* what a server says may be anything */
+    g_strlcpy(d->ref, o->ref, sizeof d->ref); /* cut and made valid when it came in: on_done() */
     d->reason[0] = '\0';
     if (d->channel == CHANNEL_IN_APP)
         d->settlement.card = d->made.bytes->str;
