@@ -1,6 +1,6 @@
 /*
- * ICU MessageFormat with named arguments (ICU's C interface has none; this is
- * the one C++ file of the house).
+ * ICU MessageFormat with named arguments (ICU's C interface has none; these are
+ * the C++ files of the house).
  *
  * A message is parsed when it is loaded, which is cheap, and turned into a
  * formatter for a locale when it is first used there, which is not (about
