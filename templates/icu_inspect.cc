@@ -1,4 +1,4 @@
-#include "templates/icu_own.h"
+#include "templates/icu_message_own.h"
 
 #include <unicode/strenum.h>
 

@@ -14,8 +14,8 @@
  * What belongs to a language (plural rules, plain numbers) is shared by all
  * messages; a style such as ::currency/EUR belongs to a message and a language.
  */
-#ifndef TEMPLATES_ICU_OWN_H
-#define TEMPLATES_ICU_OWN_H
+#ifndef TEMPLATES_ICU_MESSAGE_OWN_H
+#define TEMPLATES_ICU_MESSAGE_OWN_H
 
 #include "templates/icu_message.h"
 
