@@ -3,6 +3,9 @@
 #include <string.h>
 #include <time.h>
 
+#define FIRST_STRONG_ISOLATE    0x2068
+#define POP_DIRECTIONAL_ISOLATE 0x2069
+
 #define FOLD 76
 
 bool header_clean(const char *value)
@@ -25,17 +28,26 @@ static bool is_unseen(gunichar c)
            (c >= 0xfff9 && c <= 0xfffb) || (c >= 0xe0000 && c <= 0xe007f);
 }
 
+/* An isolate that is closed again turns nothing outside itself. */
+static bool keeps_isolate(gunichar c, const char *rest, bool *open)
+{
+    bool was_open = *open;
+
+    *open = c == FIRST_STRONG_ISOLATE ? strstr(rest, "\u2069") != NULL : *open && c != POP_DIRECTIONAL_ISOLATE;
+    return (c == FIRST_STRONG_ISOLATE && !was_open && *open) || (c == POP_DIRECTIONAL_ISOLATE && was_open);
+}
+
 void header_tidy(GString *value)
 {
     g_autofree char *valid = g_utf8_make_valid(value->str, (gssize)value->len);
-    bool blank = false;
+    bool blank = false, open = false;
 
     g_string_truncate(value, 0);
     for (const char *p = valid; *p; p = g_utf8_next_char(p)) {
         gunichar c = g_utf8_get_char(p);
         if (is_blank(c)) {
             blank = value->len > 0;
-        } else if (!is_unseen(c)) {
+        } else if (keeps_isolate(c, p, &open) || !is_unseen(c)) {
             if (blank)
                 g_string_append_c(value, ' ');
             blank = false;

@@ -27,8 +27,8 @@ void header_date(GString *out, int64_t ms);
 void header_parameter(GString *out, const char *name, const char *value);
 
 /* header_tidy: a value as a header can hold it: white space of every kind is one blank, and control characters, marks
- * that turn the direction of what follows, and characters that nobody sees are gone (but the isolates of a
- * right-to-left text). */
+ * that turn the direction of what follows, and characters that nobody sees are gone (but an isolate that
+ * is closed again, as values in right-to-left texts have). */
 void header_tidy(GString *value);
 
 #endif

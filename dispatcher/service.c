@@ -10,7 +10,10 @@
 struct library *service_library(const struct service *s, char **why)
 {
     g_autofree char *dir = config_path(s->config, s->config->root, "templates");
-    return library_open(dir, setting_text(s->config->root, "defaults.locale"), s->hooks, why);
+    struct library *l = library_open(dir, setting_text(s->config->root, "defaults.locale"), s->hooks, why);
+    if (l)
+        library_isolate(l, setting_bool(s->config->root, "defaults.isolate_values"));
+    return l;
 }
 
 static char *take_config(struct service *s, struct config *config)

@@ -1,5 +1,6 @@
 #include "templates/check_own.h"
 
+#include <stdarg.h>
 #include <string.h>
 
 int check_key_line(const char *file, const char *key)
@@ -8,34 +9,109 @@ int check_key_line(const char *file, const char *key)
     return g_file_get_contents(file, &text, NULL, NULL) ? catalog_line(text, key) : 1;
 }
 
+/* A message of a catalog, and where a part uses it, NULL for not looked at. */
 struct message_job {
     struct checking *c;
     const struct mustache_scope *scope;
     const char *file, *key, *locale;
 };
 
-static void check_plural(void *arg, const char *name, const char *type, const char *const *selectors)
+static void say(const struct message_job *j, bool error, const char *what, ...) G_GNUC_PRINTF(3, 4);
+
+static void say(const struct message_job *j, bool error, const char *what, ...)
+{
+    va_list list;
+
+    va_start(list, what);
+    g_autofree char *text = g_strdup_vprintf(what, list);
+    va_end(list);
+    check_found(j->c, error, j->file, check_key_line(j->file, j->key), g_strdup_printf("\"%s\": %s", j->key, text));
+}
+
+/* ---------------------------------------------------------------- plurals */
+
+/* By the declared type, else by the sample; what is declared nowhere counts things. */
+static bool may_be_broken(const struct checking *c, const char *name)
+{
+    const json_t *spec = c->t ? json_object_get(template_data(c->t), name) : NULL;
+    const char *type = json_string_value(json_object_get(spec, "type"));
+
+    return type ? strcmp(type, "number") == 0 : json_is_real(json_object_get(c->sample, name));
+}
+
+static void check_category(const struct message_job *j, const struct icu_argument *a, const char *category)
+{
+    bool ordinal = strcmp(a->type, "selectordinal") == 0;
+    int numbers = icu_plural_numbers(j->locale, ordinal, category, a->selectors);
+
+    if (g_strv_contains(a->spelled, category) && numbers > 1)
+        say(j, false, "the %s of {%s} writes its number in \"%s\", which in %s means other numbers too; write #",
+            a->type, a->name, category, j->locale);
+    if (g_strv_contains(a->selectors, category))
+        return;
+    bool broken = !ordinal && may_be_broken(j->c, a->name);
+    static const char *const nothing[] = { NULL };
+    bool whole = icu_plural_numbers(j->locale, ordinal, category, nothing) > 0;
+    if (numbers > 0 || (broken && !whole))
+        say(j, true, "the %s of {%s} lacks \"%s\", which %s needs", a->type, a->name, category, j->locale);
+}
+
+static void check_plural(void *arg, const struct icu_argument *a)
 {
     const struct message_job *j = arg;
-    bool ordinal = strcmp(type, "selectordinal") == 0;
+    bool ordinal = strcmp(a->type, "selectordinal") == 0;
 
-    if (!ordinal && strcmp(type, "plural") != 0)
+    if (!ordinal && strcmp(a->type, "plural") != 0)
         return;
     g_auto(GStrv) categories = icu_plural_categories(j->locale, ordinal);
     for (char **category = categories; *category; category++)
-        if (!g_strv_contains(selectors, *category) && icu_plural_needs(j->locale, ordinal, *category, selectors))
-            check_found(j->c, true, j->file, check_key_line(j->file, j->key),
-                        g_strdup_printf("\"%s\": the %s of {%s} lacks \"%s\", which %s needs", j->key, type, name,
-                                        *category, j->locale));
-    for (const char *const *s = selectors; *s; s++)
+        check_category(j, a, *category);
+    for (const char *const *s = a->selectors; *s; s++)
         if (**s != '=' && !g_strv_contains((const char *const *)categories, *s))
-            check_found(j->c, false, j->file, check_key_line(j->file, j->key),
-                        g_strdup_printf("\"%s\": the %s of {%s} has \"%s\", which %s never uses", j->key, type, name,
-                                        *s, j->locale));
+            say(j, false, "the %s of {%s} has \"%s\", which %s never uses", a->type, a->name, *s, j->locale);
+}
+
+/* ---------------------------------------------------------------- against the default language */
+
+/* A select only chooses words, and another language may need no choice; all others are shown. */
+static void collect_shown(void *names, const struct icu_argument *a)
+{
+    if (strcmp(a->type, "select") != 0)
+        g_hash_table_add(names, g_strdup(a->name));
+}
+
+static void collect_all(void *names, const struct icu_argument *a)
+{
+    g_hash_table_add(names, g_strdup(a->name));
+}
+
+static void check_translation(const struct message_job *j, const struct icu_message *m, const struct icu_message *first,
+                              const char *language)
+{
+    g_autoptr(GHashTable) shown = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+                          used = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+
+    icu_message_arguments(first, collect_shown, shown);
+    icu_message_arguments(m, collect_all, used);
+    g_autoptr(GList) names = g_list_sort(g_hash_table_get_keys(shown), (GCompareFunc)strcmp);
+    for (GList *n = names; n; n = n->next)
+        if (!g_hash_table_contains(used, n->data))
+            say(j, false, "does not say {%s}, which the text in %s says", (char *)n->data, language);
+}
+
+static void check_message(const struct message_job *j, const struct icu_message *m, const struct icu_message *first)
+{
+    g_autofree char *quoted = icu_message_quoted(m);
+
+    icu_message_arguments(m, check_plural, (void *)j);
+    if (quoted)
+        say(j, false, "an apostrophe before { quotes {%s}, which is not filled in; write two of them for one", quoted);
+    if (first && first != m)
+        check_translation(j, m, first, library_view(j->c->library).default_locale);
 }
 
 static void check_catalog(struct checking *c, const char *dir, const char *locale, GHashTable *messages,
-                          GHashTable *used)
+                          GHashTable *first, GHashTable *used)
 {
     g_autofree char *file = g_strdup_printf("%s/locales/%s.json", dir, locale);
     g_autoptr(GList) keys = g_list_sort(g_hash_table_get_keys(messages), (GCompareFunc)strcmp);
@@ -45,22 +121,20 @@ static void check_catalog(struct checking *c, const char *dir, const char *local
         if (used && !g_hash_table_contains(used, k->data))
             check_found(c, false, file, check_key_line(file, k->data),
                         g_strdup_printf("\"%s\" is used by no part", (char *)k->data));
-        const struct icu_message *m = g_hash_table_lookup(messages, k->data);
-        icu_message_arguments(m, check_plural, &job);
-        if (icu_message_quotes_argument(m))
-            check_found(c, false, file, check_key_line(file, k->data),
-                        g_strdup_printf("\"%s\": the apostrophe before { quotes it; write two of them for one",
-                                        (char *)k->data));
+        check_message(&job, g_hash_table_lookup(messages, k->data), first ? g_hash_table_lookup(first, k->data) : NULL);
     }
 }
 
 void check_catalogs(struct checking *c, const char *dir, GHashTable *catalogs, GHashTable *used)
 {
     g_autoptr(GList) locales = g_list_sort(g_hash_table_get_keys(catalogs), (GCompareFunc)strcmp);
+    GHashTable *first = g_hash_table_lookup(catalogs, library_view(c->library).default_locale);
 
     for (GList *l = locales; l; l = l->next)
-        check_catalog(c, dir, l->data, g_hash_table_lookup(catalogs, l->data), used);
+        check_catalog(c, dir, l->data, g_hash_table_lookup(catalogs, l->data), first, used);
 }
+
+/* ---------------------------------------------------------------- who reads and who uses them */
 
 static bool catalog_has(GHashTable *catalogs, const char *locale, const char *key)
 {
@@ -92,13 +166,12 @@ void check_key(struct checking *c, const char *locale, const char *key)
             g_strdup_printf("%s lacks the message \"%s\", which a part of %s uses", locale, key, template_name(c->t)));
 }
 
-static void check_argument(void *arg, const char *name, const char *type, const char *const *selectors)
+static void check_argument(void *arg, const struct icu_argument *a)
 {
     const struct message_job *j = arg;
 
-    if (check_name(j->c, j->scope, name) == UNKNOWN)
-        check_found(j->c, true, j->file, check_key_line(j->file, j->key),
-                    g_strdup_printf("\"%s\": the data has no \"%s\"", j->key, name));
+    if (check_name(j->c, j->scope, a->name) == UNKNOWN)
+        say(j, true, "the data has no \"%s\"", a->name);
 }
 
 static void check_use_in(struct checking *c, GHashTable *catalogs, const char *dir, const char *key,

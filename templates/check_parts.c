@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "templates/html_check.h"
+
 #define MAX_INCLUDES 8
 
 struct part_job {
@@ -23,6 +25,21 @@ static void check_keys(struct part_job *job, const char *key)
 }
 
 static void walk_partial(struct part_job *, const char *name, int line);
+
+static void on_quotes(void *arg, bool error, int line, const char *what)
+{
+    const struct part_job *job = arg;
+    check_found(job->c, error, job->file, line, g_strdup(what));
+}
+
+/* Of what is HTML, as it stands in its file; what is built in was checked before. */
+static void check_quotes(struct part_job *job)
+{
+    g_autofree char *source = NULL;
+
+    if (strcmp(job->part, "html") == 0 && g_file_get_contents(job->file, &source, NULL, NULL))
+        html_check_quotes(source, on_quotes, job);
+}
 
 /* In the template's own parts names are judged; what partials and parents say is judged by rendering, because blocks of
  * theirs may be replaced. */
@@ -73,6 +90,7 @@ static void walk_partial(struct part_job *job, const char *name, int line)
         struct part_job inner = *job;
         inner.file = mustache_name(m);
         inner.includes++;
+        check_quotes(&inner);
         mustache_mentions(m, on_mention, &inner, NULL);
     }
 }
@@ -81,5 +99,7 @@ void check_part(void *arg, const char *file, const char *channel, const char *pa
                 const struct mustache *m)
 {
     struct part_job job = { arg, file, channel, part, locale, 0 };
+
+    check_quotes(&job);
     mustache_mentions(m, on_mention, &job, NULL);
 }

@@ -75,3 +75,78 @@ void html_check(const char *html, size_t len, html_finding_fn *finding, void *ar
         walk(&c, xmlDocGetRootElement(doc), 0);
     xmlFreeDoc(doc);
 }
+
+/* ---------------------------------------------------------------- what stands in a template */
+
+/* Behind a tag of the template. */
+static const char *skip_mustache(const char *p)
+{
+    const char *close = g_str_has_prefix(p, "{{{") ? "}}}" : "}}", *end = strstr(p, close);
+    return end ? end + strlen(close) : p + strlen(p);
+}
+
+/* The attribute that stands before `=` in a tag. */
+static void tell_unquoted(const char *tag, const char *value, const char *source, html_finding_fn *finding, void *arg)
+{
+    const char *end = value, *begin;
+    int line = 1;
+
+    while (end > tag && (end[-1] == '=' || g_ascii_isspace(end[-1])))
+        end--;
+    for (begin = end; begin > tag && (g_ascii_isalnum(begin[-1]) || begin[-1] == '-');)
+        begin--;
+    for (const char *p = source; p < value; p++)
+        line += *p == '\n';
+    g_autofree char *what = g_strdup_printf("%.*s={{…}} needs quotation marks: a blank in the value would end it",
+                                            (int)(end - begin), begin);
+    finding(arg, true, line, what);
+}
+
+/* Behind an attribute's value; a value of the template in one without quotation marks is told. */
+static const char *skip_value(const char *tag, const char *p, const char *source, html_finding_fn *finding, void *arg)
+{
+    char quote = *p == '"' || *p == '\'' ? *p++ : 0;
+    bool told = false;
+
+    for (const char *value = p; *p && (quote ? *p != quote : *p != '>' && !g_ascii_isspace(*p));) {
+        bool mustache = g_str_has_prefix(p, "{{");
+        if (mustache && !quote && !told && !strchr("#^/!>$<=", p[2])) {
+            tell_unquoted(tag, value, source, finding, arg);
+            told = true;
+        }
+        p = mustache ? skip_mustache(p) : p + 1;
+    }
+    return quote && *p ? p + 1 : p;
+}
+
+static const char *skip_tag(const char *tag, const char *source, html_finding_fn *finding, void *arg)
+{
+    const char *p = tag + 1;
+
+    while (*p && *p != '>') {
+        bool value = *p == '=';
+        if (g_str_has_prefix(p, "{{"))
+            p = skip_mustache(p);
+        else
+            p++;
+        if (value) {
+            p += strspn(p, " \t\r\n");
+            p = skip_value(tag, p, source, finding, arg);
+        }
+    }
+    return p;
+}
+
+void html_check_quotes(const char *source, html_finding_fn *finding, void *arg)
+{
+    for (const char *p = source; *p;) {
+        if (g_str_has_prefix(p, "<!--"))
+            p = strstr(p, "-->") ? strstr(p, "-->") : p + strlen(p);
+        else if (g_str_has_prefix(p, "{{"))
+            p = skip_mustache(p);
+        else if (*p == '<' && g_ascii_isalpha(p[1]))
+            p = skip_tag(p, source, finding, arg);
+        else
+            p++;
+    }
+}

@@ -10,6 +10,8 @@
 
 /* line: of the HTML, from 1. */
 typedef void html_finding_fn(void *arg, bool error, int line, const char *what);
+/* html_check_quotes: of a template: a value is an attribute without quotation marks, which the first blank ends. */
+void html_check_quotes(const char *source, html_finding_fn *, void *arg);
 void html_check(const char *html, size_t len, html_finding_fn *, void *arg);
 
 #endif

@@ -5,6 +5,8 @@
 #include <unicode/simpletz.h>
 #include <unicode/ustring.h>
 
+#include "templates/bidi.h"
+
 using icu::PluralRules;
 using icu::UnicodeString;
 using icu::number::FormattedNumber;
@@ -152,9 +154,12 @@ class Writer
     char *plain(const Node &node, const json_t *value)
     {
         Number n;
-        if (json_is_string(value))
+        size_t from = out->len;
+        if (json_is_string(value)) {
             g_string_append_len(out, json_string_value(value), static_cast<gssize>(json_string_length(value)));
-        else if (read_number(value, n))
+            if (env->isolate)
+                bidi_isolate(out, from);
+        } else if (read_number(value, n))
             append_plain(*face->language, n, out, status);
         else if (json_is_boolean(value))
             g_string_append(out, json_is_true(value) ? "true" : "false");

@@ -28,6 +28,7 @@ struct icu_env {
     /* Milliseconds from the text of a date argument; NULL when content, else a sentence. */
     const char *(*instant)(int64_t *ms, const char *text);
     int (*offset)(void *arg, int64_t instant_ms); /* seconds east of UTC for the reader */
+    bool isolate;                                 /* texts stand in an isolate of their own (bidi.h) */
 };
 
 /* icu_message_parse: NULL on a fault, with *why (to be freed) naming the place in the pattern. */
@@ -37,21 +38,26 @@ void icu_message_free(struct icu_message *);
 /* icu_message_format: appends in the given BCP 47 locale.  NULL when content, else a sentence to be freed. */
 char *icu_message_format(struct icu_message *, const char *locale, const struct icu_env *, GString *out);
 
-/* For the checks: every argument with its type ("string", "number", "date", "plural", "selectordinal", "select"), and
- * for the three last ones the selectors, NULL at the end (borrowed during the call). */
-typedef void icu_argument_fn(void *arg, const char *name, const char *type, const char *const *selectors);
+/* For the checks: an argument where it stands in the text. */
+struct icu_argument {
+    const char *name, *type;      /* "string", "number", "date", "plural", "selectordinal", "select" */
+    const char *const *selectors; /* of the three last ones, NULL at the end */
+    const char *const *spelled;   /* those categories of a plural whose text writes digits, and not the number */
+};
+/* icu_message_arguments: every argument, borrowed during the call. */
+typedef void icu_argument_fn(void *arg, const struct icu_argument *);
 void icu_message_arguments(const struct icu_message *, icu_argument_fn *, void *arg);
 
-/* icu_message_quotes_argument: an apostrophe stands between a letter and a brace, as in "L'{name}", and so quotes what
- * was meant to be an argument. */
-bool icu_message_quotes_argument(const struct icu_message *);
+/* icu_message_quoted: what an apostrophe has made plain text though it reads like an argument, as in "L'{name}"; the
+ * name to be freed, or NULL. */
+char *icu_message_quoted(const struct icu_message *);
 
 /* icu_plural_categories: those that CLDR has for a locale ("one", "few" …), NULL at the end; g_strfreev. */
 char **icu_plural_categories(const char *locale, bool ordinal);
 
-/* icu_plural_needs: whether a plural must have a category: false when its "=n" selectors say it for every whole number.
- */
-bool icu_plural_needs(const char *locale, bool ordinal, const char *category, const char *const *selectors);
+/* icu_plural_numbers: how many whole numbers fall into a category that the "=n" selectors do not say already: 0, 1, or
+ * 2 for more than one. */
+int icu_plural_numbers(const char *locale, bool ordinal, const char *category, const char *const *selectors);
 
 G_END_DECLS
 

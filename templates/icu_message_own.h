@@ -101,7 +101,6 @@ struct icu_message {
     std::vector<std::unique_ptr<message::Nodes>> bodies; /* [0] is the message, the others are branches */
     std::vector<const message::Node *> styled;           /* by slot; set when all nodes have their place */
     size_t slots = 0;
-    bool quotes_argument = false;
     std::map<std::string, message::Face> faces;
 
     icu_message();

@@ -148,8 +148,6 @@ extern "C" icu_message *icu_message_parse(const char *pattern, char **why)
     }
     auto m = std::make_unique<icu_message>();
     UnicodeString text = UnicodeString::fromUTF8(pattern);
-    for (int i = 1; i + 1 < text.length(); i++)
-        m->quotes_argument |= text[i] == u'\'' && text[i + 1] == u'{' && u_isalpha(text[i - 1]);
     MessagePattern parsed(UMSGPAT_APOS_DOUBLE_OPTIONAL, status);
     parsed.parse(text, &place, status);
     if (U_FAILURE(status)) {

@@ -77,6 +77,7 @@ static struct library *library_new(const char *dir, const char *default_locale, 
     l->refs = 1;
     l->dir = g_strdup(dir);
     l->default_locale = g_strdup(default_locale);
+    l->isolate = true;
     l->hooks = hooks;
     l->templates = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, template_free);
     l->sources = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -86,6 +87,11 @@ static struct library *library_new(const char *dir, const char *default_locale, 
     l->pages = template_new(l, PAGES);
     l->pages->is_pages = l->pages->has_localized = true;
     return l;
+}
+
+void library_isolate(struct library *l, bool isolate)
+{
+    l->isolate = isolate;
 }
 
 /* A broken layout breaks whoever may use it: all. */

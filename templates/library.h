@@ -60,6 +60,8 @@ const struct channel_parts *channel_parts_of(const char *channel);
  */
 struct library *library_open(const char *dir, const char *default_locale, const struct library_hooks *, char **why);
 void library_free(struct library *);
+/* library_isolate: whether values in texts that run from right to left stand in isolates (bidi.h); at first they do. */
+void library_isolate(struct library *, bool);
 
 /* library_adopt: every template that is broken or flawed in `fresh` but was good in `old` is taken over from there;
  * `old` is freed. */

@@ -11,6 +11,7 @@
 struct library {
     int refs;                   /* the owner's, and one for each of its templates that a later library has adopted */
     char *dir, *default_locale; /* dir NULL: only the built-in pages */
+    bool isolate;               /* values in texts from right to left */
     const struct library_hooks *hooks;
     GHashTable *templates; /* name → struct template */
     GHashTable *sources;   /* "base.html" or "base.html.ar" → text of a shared partial */

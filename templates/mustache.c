@@ -154,17 +154,27 @@ static bool append_scalar(const json_t *value, GString *out)
     }
 }
 
+/* A text stands there now. */
+static bool text_placed(struct mustache_stack *s, const struct mustache *m, const struct op *op, size_t from,
+                        bool message)
+{
+    const struct mustache_env *env = s->env;
+    char *what = env->placed ? env->placed(env->arg, s->out, from, message) : NULL;
+
+    if (what && !lack(s, m, op, what))
+        return false;
+    if (env->html && !op->raw)
+        escape_tail(s->out, from);
+    return true;
+}
+
 static bool append_message(struct mustache_stack *s, const struct mustache *m, const struct op *op)
 {
     const struct mustache_env *env = s->env;
     size_t from = s->out->len;
     char *what = env->message(env->arg, op->name + strlen(env->message_prefix), s, s->out);
 
-    if (what)
-        return lack(s, m, op, what);
-    if (env->html && !op->raw)
-        escape_tail(s->out, from);
-    return true;
+    return what ? lack(s, m, op, what) : text_placed(s, m, op, from, true);
 }
 
 static bool append_value(struct mustache_stack *s, const struct mustache *m, const struct op *op)
@@ -179,9 +189,7 @@ static bool append_value(struct mustache_stack *s, const struct mustache *m, con
     size_t from = s->out->len;
     if (!append_scalar(value, s->out))
         return lack(s, m, op, g_strdup_printf("\"%s\" is no text and no number", op->name));
-    if (env->html && !op->raw && json_is_string(value))
-        escape_tail(s->out, from);
-    return true;
+    return !json_is_string(value) || text_placed(s, m, op, from, false);
 }
 
 static bool is_false(const json_t *value)

@@ -50,6 +50,9 @@ struct mustache_env {
     const struct mustache *(*partial)(void *arg, const char *name, const char *indent, char **why);
     /* Appends the catalog message to out (not escaped).  NULL when content, else a sentence to be freed. */
     char *(*message)(void *arg, const char *key, const struct mustache_stack *context, GString *out);
+    /* Hears of each text that was appended at `from`, a message or a value, before it is escaped, and may change it.
+     * NULL when content, else a sentence to be freed.  NULL: nobody. */
+    char *(*placed)(void *arg, GString *out, size_t from, bool message);
     /* Names of the outermost context that are not data: given ones win over it, missing ones stand in for it. Borrowed;
      * NULL for none. */
     json_t *(*given)(void *arg, const char *name), *(*missing)(void *arg, const char *name);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "templates/bidi.h"
+#include "templates/html_place.h"
 #include "templates/html_text.h"
 #include "templates/icu_message.h"
 #include "templates/mustache.h"
@@ -76,6 +78,8 @@ struct rendering {
     int language;     /* of the texts: an index into the chain */
     const char *part; /* "html": which layouts and partials fit */
     int index;        /* of the part in its channel */
+    bool isolate;     /* values of the part's own */
+    bool html, address;
     const struct mustache_stack *stack;
     struct said {
         const char *key;
@@ -219,7 +223,8 @@ static char *format_message(struct rendering *r, const char *key, GString *out)
                                r->voice->chain.tags[0]);
     if (r->request->borrowed && r->voice->speaks[link] != r->voice->chain.tags[0])
         r->request->borrowed(r->request->arg, key, r->voice->chain.tags[link]);
-    struct icu_env env = { r, on_argument, r->request->instant, on_offset };
+    bool isolate = r->t->library->isolate && locale_is_rtl(r->voice->chain.tags[link]);
+    struct icu_env env = { r, on_argument, r->request->instant, on_offset, isolate };
     char *why = icu_message_format(m, r->voice->speaks[link], &env, out);
     if (!why)
         return NULL;
@@ -245,6 +250,22 @@ static char *on_message(void *arg, const char *key, const struct mustache_stack 
     if (!why && top)
         remember(r, key, out->str + from, out->len - from);
     return why;
+}
+
+/* In running text a value is isolated, as a message has isolated its own; elsewhere isolates would be part of an
+ * address or of an attribute. */
+static char *on_placed(void *arg, GString *out, size_t from, bool message)
+{
+    const struct rendering *r = arg;
+    enum html_place place = r->html ? html_place(out->str, from) : HTML_TEXT;
+
+    if (r->address || place != HTML_TEXT)
+        bidi_strip(out, from);
+    else if (r->isolate && !message)
+        bidi_isolate(out, from);
+    if (place == HTML_LINK && html_link_runs(out->str + from))
+        return g_strdup("is a link that runs a script; https, mailto, tel and the like are links");
+    return NULL;
 }
 
 static const struct mustache *localized_part(const struct rendering *r, const char *channel, const char *part, int from,
@@ -342,8 +363,13 @@ static void on_place(void *arg, size_t at, const char *file, int line)
     r->request->place(r->request->arg, r->index, at, file, line);
 }
 
-static struct mustache_env env_of(struct rendering *r, bool html)
+/* A card's url is an address as a whole; what an SMS may hold, its own channel knows. */
+static struct mustache_env env_of(struct rendering *r, const char *part, bool html)
 {
+    r->part = part;
+    r->html = html;
+    r->address = strcmp(part, "url") == 0;
+    r->isolate = r->t->library->isolate && locale_is_rtl(r->voice->chain.tags[r->language]);
     return (struct mustache_env){ .strict = true,
                                   .html = html,
                                   .message_prefix = "t.",
@@ -351,6 +377,7 @@ static struct mustache_env env_of(struct rendering *r, bool html)
                                   .arg = r,
                                   .partial = on_partial,
                                   .message = on_message,
+                                  .placed = on_placed,
                                   .given = on_given,
                                   .missing = on_missing,
                                   .literal = r->request->literal ? on_literal : NULL,
@@ -360,12 +387,11 @@ static struct mustache_env env_of(struct rendering *r, bool html)
 
 static bool render_part(struct rendering *r, const struct channel_parts *c, int index, struct rendered *out)
 {
-    struct mustache_env env = env_of(r, c->part[index].html);
+    struct mustache_env env = env_of(r, c->part[index].name, c->part[index].html);
     const struct mustache *m = find_part(r, c->channel, c->part[index].name);
 
     if (!m)
         return true;
-    r->part = c->part[index].name;
     r->index = index;
     out->part[index] = g_string_sized_new(2048);
     out->why = mustache_render(m, &env, r->request->context, out->part[index]);
@@ -419,10 +445,9 @@ char *template_page(struct template *pages, const char *page, const struct rende
                     char *language)
 {
     struct rendering r = { .t = pages, .request = request, .voice = voice_for(pages->library, request->locale) };
-    struct mustache_env env = env_of(&r, true);
 
-    r.part = "html";
     r.language = text_language(&r, page);
+    struct mustache_env env = env_of(&r, "html", true);
     const struct mustache *m = find_part(&r, page, "html");
     if (!m)
         return g_strdup_printf("there is no page \"%s\"", page);

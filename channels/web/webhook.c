@@ -5,6 +5,8 @@
 #include <glib.h>
 #include <string.h>
 
+#define RETRY_AFTER_MOST_S 86400
+
 #define CONNECT_TIMEOUT_MS 10000L
 #define IDLE_CONNECTION_S  20L /* shorter than what gateways and balancers keep */
 
@@ -159,22 +161,33 @@ static void request_free(struct request *r)
     g_free(r);
 }
 
+/* What is too large for a number is as long as we ever wait. */
+static int64_t retry_after_of(CURL *easy)
+{
+    curl_off_t seconds = 0;
+    struct curl_header *header;
+
+    curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &seconds);
+    if (seconds <= 0 && curl_easy_header(easy, "Retry-After", 0, CURLH_HEADER, -1, &header) == CURLHE_OK &&
+        strlen(header->value) > 18 && header->value[strspn(header->value, "0123456789")] == '\0')
+        seconds = RETRY_AFTER_MOST_S;
+    return CLAMP(seconds, 0, RETRY_AFTER_MOST_S) * 1000;
+}
+
 static void request_finish(struct request *r, CURLcode code)
 {
     struct webhook *w = r->home;
     long status = 0, request_size = 0;
-    curl_off_t retry_after = 0;
 
     curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(r->easy, CURLINFO_REQUEST_SIZE, &request_size);
-    curl_easy_getinfo(r->easy, CURLINFO_RETRY_AFTER, &retry_after);
     /* an answer that was cut off counts by its status only when that had come whole: CURLE_WRITE_ERROR is our own limit
      */
     bool answered = status >= 200 && (code == CURLE_OK || code == CURLE_WRITE_ERROR);
     struct webhook_answer answer = {
         .status = answered ? (int)status : 0,
         .body = r->answer->str,
-        .retry_after_ms = retry_after > 0 ? MIN(retry_after, 86400) * 1000 : 0,
+        .retry_after_ms = retry_after_of(r->easy),
         .nothing_sent = request_size == 0,
         .timed_out = code == CURLE_OPERATION_TIMEDOUT,
         .error = r->error[0] ? r->error : curl_easy_strerror(code),

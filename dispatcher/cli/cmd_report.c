@@ -52,7 +52,7 @@ static bool count_all(struct cli *c, json_t *rows, int64_t *total)
 
     do {
         struct cli_answer a = { 0 };
-        store_list(c->service->store, &filter, PAGE, cursor, on_cli_answer, &a);
+        store_list(c->service->store, &filter, PAGE, cursor, NULL, on_cli_answer, &a);
         cli_wait(c, &a);
         json_auto_t *page = a.result;
         if (!a.ok)

@@ -30,6 +30,8 @@ const struct setting settings_table[] = {
     { "sequences", SET_PATH, "./schedules", NULL, "folder of sequences" },
     { "defaults", SET_SECTION, NULL, NULL, "what a recipient without it gets" },
     { "defaults.locale", SET_LOCALE, "en", NULL, "BCP 47 tag" },
+    { "defaults.isolate_values", SET_BOOL, "true", NULL,
+      "in texts from right to left a value stands in a Unicode isolate, so that it does not turn the words around it" },
     { "defaults.timezone", SET_ZONE, "UTC", NULL, "IANA name" },
     { "email", SET_SECTION, NULL, NULL, "the channel email" },
     { "email.from", SET_MAILBOX, "tidings <tidings@localhost.localdomain>", NULL, "sender of all mail" },

@@ -131,13 +131,28 @@ static json_t *read_node(struct reader *r, int index, const char *path, int dept
     }
 }
 
-static bool load(yaml_parser_t *parser, yaml_document_t *doc, const char *name, char **why)
+/* Inside { } and [ ] a brace of its own begins a mapping. */
+static bool has_reference(const char *text, size_t len, size_t line)
+{
+    const char *p = text, *end = text + len;
+
+    while (line-- > 0 && p)
+        p = memchr(p, '\n', (size_t)(end - p)) ? (const char *)memchr(p, '\n', (size_t)(end - p)) + 1 : NULL;
+    const char *eol = p ? memchr(p, '\n', (size_t)(end - p)) : NULL;
+    return p && g_strstr_len(p, (eol ? eol : end) - p, "${");
+}
+
+static bool load(yaml_parser_t *parser, yaml_document_t *doc, const char *name, const char *text, size_t len,
+                 char **why)
 {
     if (yaml_parser_load(parser, doc))
         return true;
-    *why = g_strdup_printf("%s:%zu: is no YAML: %s%s%s", name, parser->problem_mark.line + 1,
+    *why = g_strdup_printf("%s:%zu: is no YAML: %s%s%s%s", name, parser->problem_mark.line + 1,
                            parser->context ? parser->context : "", parser->context ? ", " : "",
-                           parser->problem ? parser->problem : "it cannot be read");
+                           parser->problem ? parser->problem : "it cannot be read",
+                           has_reference(text, len, parser->problem_mark.line)
+                               ? "; inside { } and [ ] a reference needs quotation marks: \"${NAME:-8}\""
+                               : "");
     return false;
 }
 
@@ -153,7 +168,7 @@ json_t *yaml_parse(const char *name, const char *text, size_t len, enum yaml_mod
     if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) /* a byte order mark is no part of it */
         text += 3, len -= 3;
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
-    if (load(&parser, &doc, name, why)) {
+    if (load(&parser, &doc, name, text, len, why)) {
         struct reader r = { .doc = &doc, .name = name, .mode = mode, .lines = table };
         yaml_node_t *root = yaml_document_get_root_node(&doc);
         value = root ? read_node(&r, (int)(root - doc.nodes.start) + 1, "", 0) : json_object();
@@ -164,7 +179,7 @@ json_t *yaml_parse(const char *name, const char *text, size_t len, enum yaml_mod
         }
         yaml_document_delete(&doc);
         if (value && root) {
-            bool second = load(&parser, &more, name, why) && yaml_document_get_root_node(&more);
+            bool second = load(&parser, &more, name, text, len, why) && yaml_document_get_root_node(&more);
             if (second)
                 *why =
                     g_strdup_printf("%s:%zu: a second document begins here; one is read", name, parser.mark.line + 1);

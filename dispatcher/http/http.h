@@ -61,6 +61,9 @@ const char *request_header(struct request *, const char *name);
 bool request_is(struct request *, const char *type);
 const char *request_query(const struct request *, const char *name, const char *fallback);
 
+/* request_left: the client has closed its connection; work that only it wanted may stop. */
+bool request_left(const struct request *);
+
 /* Answers: each request gets exactly one. */
 void answer_json(struct request *, int status, const json_t *body);
 void answer_text(struct request *, int status, const char *type, const char *text, size_t len);

@@ -90,6 +90,11 @@ static struct message_filter filter_of(const struct request *r)
                                     request_query(r, "tag", NULL),      request_query(r, "recipient", NULL) };
 }
 
+static bool has_left(void *arg)
+{
+    return request_left(arg);
+}
+
 void get_messages(struct request *r)
 {
     static const char *const known[] = { "scheduled", "sending", "sent",       "delivered", "unknown",   "suppressed",
@@ -104,7 +109,7 @@ void get_messages(struct request *r)
     else if (cursor && cursor[strspn(cursor, "0123456789.")])
         answer_problem(r, 400, "cursor is none of ours; take the one of the page before");
     else
-        store_list(r->service->store, &filter, limit_of(r), cursor, on_list, r);
+        store_list(r->service->store, &filter, limit_of(r), cursor, has_left, on_list, r);
 }
 
 /* ---------------------------------------------------------------- cancel */

@@ -162,9 +162,10 @@ static json_t *consent_of(const struct choosing *c, const json_t *ledger)
 
     if (!category)
         return json_null();
-    const char *said = category->consent == CONSENT_NONE ? "needed"
-                       : state                           ? state
-                                                         : consent_rule_name(category->consent);
+    const char *said = category->kind == KIND_TRANSACTIONAL ? "needed"
+                       : category->consent == CONSENT_NONE  ? "unasked"
+                       : state                              ? state
+                                                            : consent_rule_name(category->consent);
     return json_pack("{s:s, s:O?}", "state", said, "at", json_object_get(entry, "at"));
 }
 

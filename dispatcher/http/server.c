@@ -323,6 +323,15 @@ void answer_problem(struct request *r, int status, const char *detail)
     answer_json(r, status, problem);
 }
 
+bool request_left(const struct request *r)
+{
+    const union MHD_ConnectionInfo *info =
+        r->own->connection ? MHD_get_connection_info(r->own->connection, MHD_CONNECTION_INFO_CONNECTION_FD) : NULL;
+    char byte;
+
+    return !info || recv(info->connect_fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 bool answer_unless_gone(struct request *r, bool ok)
 {
     if (!ok && script_failed())

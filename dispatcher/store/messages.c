@@ -494,6 +494,7 @@ struct listing {
     struct message_filter filter;
     json_t *found;
     json_t *ids; /* of one person, instead of pages of SCAN */
+    left_fn *left;
     json_fn *fn;
     void *arg;
 };
@@ -556,7 +557,7 @@ static void listing_page_done(struct listing *l)
     if (l->skip == 0)
         g_strlcpy(l->scan, l->next, sizeof l->scan);
     bool at_end = l->skip == 0 && strcmp(l->scan, "0") == 0;
-    if (l->lost || at_end || full || l->looked >= LOOK_MOST)
+    if (l->lost || at_end || full || l->looked >= LOOK_MOST || (l->left && l->left(l->arg)))
         listing_finish(l);
     else
         scan_page(l);
@@ -639,13 +640,14 @@ static void scan_page(struct listing *l)
     store_command(l->store, on_scanned, l, 6, (const char *[]){ "SCAN", l->scan, "MATCH", match, "COUNT", "500" });
 }
 
-void store_list(struct store *s, const struct message_filter *f, int limit, const char *cursor, json_fn *fn, void *arg)
+void store_list(struct store *s, const struct message_filter *f, int limit, const char *cursor, left_fn *left,
+                json_fn *fn, void *arg)
 {
     struct listing *l = g_new0(struct listing, 1);
     const char *dot = cursor ? strchr(cursor, '.') : NULL, *const given[] = { f->status, f->category, f->template,
                                                                               f->source, f->tag };
 
-    *l = (struct listing){ .store = s, .limit = limit, .found = json_array(), .fn = fn, .arg = arg };
+    *l = (struct listing){ .store = s, .limit = limit, .found = json_array(), .left = left, .fn = fn, .arg = arg };
     for (size_t i = 0; i < G_N_ELEMENTS(given); i++)
         l->wanted[i] = g_strdup(given[i]);
     l->filter = (struct message_filter){ .status = l->wanted[0],

@@ -242,7 +242,9 @@ struct message_filter {
 bool message_fits(const struct message_filter *, const json_t *message);
 /* One page over all messages: {"messages":[…],"cursor":"…" or null}.  Its cost is bounded: a page may have less than it
  * could, even nothing, and a cursor all the same. */
-void store_list(struct store *, const struct message_filter *, int limit, const char *cursor, json_fn *, void *arg);
+typedef bool left_fn(void *arg); /* nobody waits for the page any more: what there is of it is enough; may be NULL */
+void store_list(struct store *, const struct message_filter *, int limit, const char *cursor, left_fn *, json_fn *,
+                void *arg);
 /* {"channels":{"email":{…}},"leases":n,"dead":n,"lag_seconds":x} */
 void store_queue(struct store *, json_fn *, void *arg);
 

@@ -127,7 +127,6 @@ class Bounds(FlowTest):
         time.sleep(1)
         self.assertLess((self.stat(h, 'total_commands_processed') - before) / (time.monotonic() - began), 5000, 'commands a second without a request')
 
-    @unittest.skip('not built yet: a client that left ends its page')
     def test_a_client_that_left_stops_its_work(self):
         h = self.start()
         h.cli('enqueue', stdin=later(1500, 'one'))

@@ -93,7 +93,6 @@ class Understood(FlowTest):
         head, said = self.mail_or_refusal('https://notify.example.com')
         self.assertIn('List-Unsubscribe-Post: List-Unsubscribe=One-Click', head)
 
-    @unittest.skip('not built yet: the sentence of YAML speaks of the reference')
     def test_a_reference_inside_braces_works_or_the_refusal_says_to_quote_it(self):
         h = self.house()
         with open(h.config, 'w') as out:

@@ -96,7 +96,6 @@ class Replies(FlowTest):
         h.settled(id)
         self.assertEqual(self.mail(h, id), ('failed', 'provider_rejected', 1), h.gate(id, 'outcome'))
 
-    @unittest.skip('not built yet: see the table of faults in tests/README.md')
     def test_what_follows_from_an_earlier_refusal_does_not_speak_over_it(self):
         """All that comes after the first refusal is answered 503 or 554, as servers do to a client that has sent it already."""
         table = [('MAIL', '451 4.3.0 later'), ('MAIL', '452 4.3.1 no space'), ('RCPT', '450 4.2.0 greylisted'), ('RCPT', '452 4.2.2 full'),
@@ -396,7 +395,6 @@ class Replies(FlowTest):
 
     # ---- Retry-After has a limit (row 21)
 
-    @unittest.skip('not built yet: see the table of faults in tests/README.md')
     def test_an_endless_retry_after_rests_a_gateway_for_a_quarter_of_an_hour_at_most(self):
         for said in ('86400', email.utils.formatdate(time.time() + 86400, usegmt=True), '99999999999999999999'):
             with self.subTest(said=said):
@@ -550,7 +548,6 @@ class Replies(FlowTest):
         if not sent:
             self.assertRegex(text + trace, r'(?i)mechanism|CRAM|log.?in|auth')
 
-    @unittest.skip('not built yet: see the table of faults in tests/README.md')
     def test_check_and_worker_agree_on_refused_and_missing_log_ins(self):
         for smtp in (SmtpServer(), SmtpServer(users={'joe': 'other'}), SmtpServer(users={'joe': 'pw'}),
                      SmtpServer(users={'joe': 'pw'}, mechanisms='LOGIN')):

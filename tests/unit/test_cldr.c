@@ -65,7 +65,7 @@ static void check(const char *locale, bool ordinal, const char *number, const ch
         select_compact(locale, ordinal, number, out);
     } else {
         json_auto_t *value = json_string(number);
-        struct icu_env env = { value, on_value, NULL, NULL };
+        struct icu_env env = { value, on_value, NULL, NULL, false };
         if (!messages[ordinal])
             messages[ordinal] = icu_message_parse(patterns[ordinal], &why);
         why = icu_message_format(messages[ordinal], locale, &env, out);

@@ -135,7 +135,7 @@ static int on_offset(void *arg, int64_t ms)
 static char *format(const char *locale, const char *pattern, json_t *args, char **why)
 {
     struct icu_message *m = icu_message_parse(pattern, why);
-    struct icu_env env = { args, on_value, instant_parse, on_offset };
+    struct icu_env env = { args, on_value, instant_parse, on_offset, false };
     GString *out = g_string_new(NULL);
 
     if (m)
