@@ -69,7 +69,8 @@ static struct {
     int mails;    /* in this session */
     int smtp_fd;  /* libesmtp hides it; found among our descriptors */
     struct replies replies;
-    bool by_curl; /* this server's replies are beyond libesmtp: libcurl sends to it */
+    bool other_login; /* the server offers no PLAIN, but what libcurl can */
+    bool by_curl;     /* this server's replies are beyond libesmtp: libcurl sends to it */
     SSL *ssl;
     bool by_address; /* the certificate must have the host's address, not its name */
     long verify;     /* why its certificate was refused, X509_V_OK */
@@ -270,15 +271,25 @@ static void refuse(enum reply_step step, const smtp_status_t *status)
         put_refusal(step, status->code, reply_line(status, line));
 }
 
+static void run_by_curl(void);
+
+/* Libesmtp goes on after a refused log-in; we do not.  Of the mechanisms it has only PLAIN works everywhere. */
+static void log_in_failed(int code)
+{
+    if (a.other_login)
+        run_by_curl();
+    else
+        put_result(OUTCOME_FAULT, code,
+                   *a.replies.login ? a.replies.login : "the server did not offer a log-in that this program knows");
+    _exit(0);
+}
+
 static void on_mail_status(smtp_session_t session, smtp_message_t message)
 {
     const smtp_status_t *status = smtp_reverse_path_status(message);
 
-    if (a.user && !a.replies.authed) { /* libesmtp goes on after a refused log-in; we do not */
-        put_result(OUTCOME_FAULT, status->code,
-                   *a.replies.login ? a.replies.login : "the server did not offer a log-in that this program knows");
-        _exit(0);
-    }
+    if (a.user && !a.replies.authed)
+        log_in_failed(status->code);
     if (a.mails == 1)
         put_stage(STAGE_MAIL);
     if (status->code / 100 == 2 || a.job.done)
@@ -415,10 +426,22 @@ static void hide_chunking(char *bytes, size_t len)
         *offer = 'X';
 }
 
+static void note_mechanisms(const char *bytes, size_t len)
+{
+    const char *line = memmem(bytes, len, "AUTH ", 5),
+               *end = line ? memchr(line, '\r', len - (size_t)(line - bytes)) : NULL;
+    size_t n = end ? (size_t)(end - line) : 0;
+
+    if (n)
+        a.other_login = !memmem(line, n, "PLAIN", 5) && (memmem(line, n, "LOGIN", 5) || memmem(line, n, "CRAM-MD5", 8));
+}
+
 static void on_wire(const char *buf, int len, int writing, void *arg)
 {
     if (writing == SMTP_CB_READING && !a.job.given)
         hide_chunking((char *)buf, (size_t)len);
+    if (writing == SMTP_CB_READING && a.user && !a.replies.authed)
+        note_mechanisms(buf, (size_t)len);
     if (writing == SMTP_CB_READING)
         replies_read(&a.replies, buf, (size_t)len);
     else if (writing == SMTP_CB_WRITING)
@@ -546,7 +569,7 @@ static void on_utf8_mail(void)
     put_stage(STAGE_MAIL);
 }
 
-static void run_utf8(void)
+static void run_by_curl(void)
 {
     struct utf8_server at = { .host = a.host,
                               .user = a.user,
@@ -686,7 +709,7 @@ int smtp_agent_main(int parent)
             take_job();
         a.carried = false;
         if (needs_utf8() || a.by_curl)
-            run_utf8();
+            run_by_curl();
         else
             run_session();
     }
