@@ -1,5 +1,6 @@
 #include "dispatcher/reload.h"
 
+#include <ev.h>
 #include <glib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "dispatcher/base/log.h"
 #include "dispatcher/config/settings.h"
 #include "dispatcher/content/lint.h"
+#include "templates/check.h"
 
 static void log_finding(void *arg, bool error, const char *place, const char *what)
 {
@@ -17,22 +19,6 @@ static void log_finding(void *arg, bool error, const char *place, const char *wh
 void reload_lint(const struct service *s, struct library *library)
 {
     lint_templates(s, library, NULL, log_finding, NULL);
-}
-
-static void reload_templates(struct service *s)
-{
-    char *why = NULL;
-    struct library *fresh = service_library(s, &why);
-
-    if (!fresh) {
-        log_error("reload.kept", "{s:s, s:s}", "what", "templates", "why", why);
-        g_free(why);
-        return;
-    }
-    reload_lint(s, fresh);
-    if (s->library)
-        library_adopt(fresh, s->library);
-    s->library = fresh;
 }
 
 /* What a running service does not take in, and so must be said. */
@@ -60,10 +46,9 @@ static char *needs_restart(const json_t *old, const json_t *new)
     return g_string_free(list, FALSE);
 }
 
-void reload(struct service *s)
+static void take_policy(struct service *s)
 {
     char *why = NULL;
-    g_autofree char *before = g_strdup(s->policy->version);
     struct config *config = config_load(strcmp(s->config->file, "(built-in)") == 0 ? NULL : s->config->file, &why);
     struct policy *policy = config ? policy_new(config, &why) : NULL;
 
@@ -73,16 +58,101 @@ void reload(struct service *s)
         g_autofree char *restart = needs_restart(s->config->root, config->root);
         if (*restart)
             log_warn("reload.needs_restart", "{s:s}", "settings", restart);
-        config_free(config); /* what needs a restart stays as it was */
         log_info("reload.done", "{s:s}", "what", "policy");
     } else {
         log_error("reload.kept", "{s:s, s:s}", "what", "policy", "why", why);
-        g_free(why);
-        config_free(config);
     }
-    reload_templates(s);
+    g_free(why);
+    config_free(config); /* what needs a restart stays as it was */
+}
+
+/* ---------------------------------------------------------------- templates, one at a time */
+
+struct reload {
+    struct service *service;
+    struct library *fresh;
+    bool loaded, again;
+    GQueue to_check; /* names of templates */
+    char *before;    /* version of the policy of before */
+    ev_timer next;
+};
+
+static void finish(struct reload *r)
+{
+    struct service *s = r->service;
+
+    if (r->fresh && s->library)
+        library_adopt(r->fresh, s->library);
+    if (r->fresh)
+        s->library = g_steal_pointer(&r->fresh);
+    ev_timer_stop(s->loop, &r->next);
     if (s->store)
         store_rules(s->store, s->policy->version,
-                    strcmp(before, s->policy->version) != 0); /* what the old ones held back may go now */
+                    strcmp(r->before, s->policy->version) != 0); /* what the old ones held back may go now */
+    g_clear_pointer(&r->before, g_free);
     log_info("reload.done", "{s:s}", "what", "templates");
+    if (r->again)
+        reload_begin(r);
+}
+
+static void add_to_check(void *queue, struct template *t)
+{
+    g_queue_push_tail(queue, g_strdup(template_name(t)));
+}
+
+static void on_next(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    struct reload *r = timer->data;
+
+    if (!r->loaded) {
+        r->loaded = !library_go_on(r->fresh);
+        if (r->loaded)
+            library_each(r->fresh, add_to_check, &r->to_check);
+        return;
+    }
+    g_autofree char *name = g_queue_pop_head(&r->to_check);
+    lint_templates(r->service, r->fresh, name ? name : CHECK_SHARED, log_finding, NULL);
+    if (!name)
+        finish(r);
+}
+
+struct reload *reload_new(struct service *s)
+{
+    struct reload *r = g_new0(struct reload, 1);
+
+    r->service = s;
+    ev_timer_init(&r->next, on_next, 0, 0.0001);
+    r->next.data = r;
+    return r;
+}
+
+void reload_begin(struct reload *r)
+{
+    char *why = NULL;
+
+    r->again = ev_is_active(&r->next);
+    if (r->again)
+        return;
+    r->before = g_strdup(r->service->policy->version);
+    take_policy(r->service);
+    r->fresh = service_library(r->service, &why);
+    r->loaded = false;
+    if (r->fresh) {
+        ev_timer_again(r->service->loop, &r->next);
+        return;
+    }
+    log_error("reload.kept", "{s:s, s:s}", "what", "templates", "why", why);
+    g_free(why);
+    finish(r);
+}
+
+void reload_free(struct reload *r)
+{
+    if (!r)
+        return;
+    ev_timer_stop(r->service->loop, &r->next);
+    g_queue_clear_full(&r->to_check, g_free);
+    library_free(r->fresh);
+    g_free(r->before);
+    g_free(r);
 }

@@ -1,13 +1,21 @@
 /*
- * SIGHUP: policy and templates anew, as a whole or not at all.
+ * SIGHUP: policy and templates anew, each as a whole or not at all.
+ *
+ * A thousand templates take seconds, so they are read and checked one at a
+ * time, and the loop goes on in between; the new ones are used when all are there.
  */
 #ifndef DISPATCHER_RELOAD_H
 #define DISPATCHER_RELOAD_H
 
 #include "dispatcher/service.h"
 
-/* reload: what is broken keeps what it was, and the log says so. */
-void reload(struct service *);
+struct reload;
+
+struct reload *reload_new(struct service *);
+/* reload_begin: what is broken keeps what it was, and the log says so.  While one is under way it is done again behind
+ * it. */
+void reload_begin(struct reload *);
+void reload_free(struct reload *);
 
 /* reload_lint: says in the log what a check finds wrong in templates, and marks them, so that a reload keeps good
  * ones. */

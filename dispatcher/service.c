@@ -10,7 +10,7 @@
 struct library *service_library(const struct service *s, char **why)
 {
     g_autofree char *dir = config_path(s->config, s->config->root, "templates");
-    struct library *l = library_open(dir, setting_text(s->config->root, "defaults.locale"), s->hooks, why);
+    struct library *l = library_begin(dir, setting_text(s->config->root, "defaults.locale"), s->hooks, why);
     if (l)
         library_isolate(l, setting_bool(s->config->root, "defaults.isolate_values"));
     return l;
@@ -53,6 +53,8 @@ struct service *service_open(struct ev_loop *loop, const char *file, const struc
         *why = take_config(s, s->config);
     if (!*why && !(s->library = service_library(s, why)) && !need_templates)
         g_clear_pointer(why, g_free);
+    while (s->library && library_go_on(s->library))
+        ;
     if (!*why) {
         s->built_in = library_built_in(s->default_locale, hooks);
         return s;

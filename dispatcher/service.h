@@ -31,7 +31,7 @@ struct service {
 /* service_open: without a store.  NULL with *why (to be freed).  need_templates: a missing folder is a fault. */
 struct service *service_open(struct ev_loop *, const char *config_file, const struct library_hooks *,
                              bool need_templates, char **why);
-/* service_library: the templates of the configuration, read anew. */
+/* service_library: the templates of the configuration, to be read on (library_go_on). */
 struct library *service_library(const struct service *, char **why);
 /* service_connect: opens the store and waits until it is ready. */
 bool service_connect(struct service *, double clock_rate, double timeout_s, char **why);

@@ -125,7 +125,7 @@ void library_check(const struct library *l, const struct check_options *o)
     struct checking c = { .o = o, .library = l, .told = told, .places = places };
 
     library_each(l, on_template, &c);
-    if (o->only)
+    if (o->only && strcmp(o->only, CHECK_SHARED) != 0)
         return;
     check_catalogs(&c, layouts, library_shared_catalogs(l), NULL);
     with_template(&c, library_pages(l));

@@ -11,8 +11,10 @@
 
 #include "templates/library.h"
 
+#define CHECK_SHARED "_shared" /* layouts and pages alone */
+
 struct check_options {
-    const char *only; /* the name of one template; NULL: all, with layouts and pages */
+    const char *only; /* the name of one template, CHECK_SHARED; NULL: all of it */
     bool (*marketing)(void *arg, const char *category);
     int (*offset)(void *arg, int64_t ms);
     const char *(*instant)(int64_t *ms, const char *text);

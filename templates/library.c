@@ -106,11 +106,11 @@ static void spread_fault(struct library *l, const char *fault)
             t->fault = g_strdup(fault);
 }
 
-struct library *library_open(const char *dir, const char *default_locale, const struct library_hooks *hooks, char **why)
+struct library *library_begin(const char *dir, const char *default_locale, const struct library_hooks *hooks,
+                              char **why)
 {
     GError *error = NULL;
     GDir *d = g_dir_open(dir, 0, &error);
-    g_autofree char *fault = NULL;
 
     if (!d) {
         *why = g_strdup_printf("%s: %s; set \"templates\" to the folder of your templates", dir, error->message);
@@ -118,16 +118,36 @@ struct library *library_open(const char *dir, const char *default_locale, const 
         return NULL;
     }
     struct library *l = library_new(dir, default_locale, hooks);
-    bool good = library_load_layouts(l, &fault);
     for (const char *name; (name = g_dir_read_name(d));) {
         g_autofree char *path = g_build_filename(dir, name, NULL);
         if (name_good(name) && g_file_test(path, G_FILE_TEST_IS_DIR))
-            add_template(l, name);
+            g_queue_push_tail(&l->to_load, g_strdup(name));
     }
     g_dir_close(d);
-    if (!good)
-        spread_fault(l, fault);
+    library_load_layouts(l, &l->layout_fault);
     library_load_pages(l, &l->pages->fault);
+    return l;
+}
+
+bool library_go_on(struct library *l)
+{
+    g_autofree char *name = g_queue_pop_head(&l->to_load);
+
+    if (name)
+        add_template(l, name);
+    if (l->to_load.length)
+        return true;
+    if (l->layout_fault)
+        spread_fault(l, l->layout_fault);
+    return false;
+}
+
+struct library *library_open(const char *dir, const char *default_locale, const struct library_hooks *hooks, char **why)
+{
+    struct library *l = library_begin(dir, default_locale, hooks, why);
+
+    while (l && library_go_on(l))
+        ;
     return l;
 }
 
@@ -149,6 +169,8 @@ void library_free(struct library *l)
     g_hash_table_unref(l->partials);
     g_hash_table_unref(l->shared);
     g_hash_table_unref(l->chains);
+    g_queue_clear_full(&l->to_load, g_free);
+    g_free(l->layout_fault);
     g_free(l->dir);
     g_free(l->default_locale);
     g_free(l);

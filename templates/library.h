@@ -57,7 +57,9 @@ extern const struct channel_parts channel_parts[]; /* channel NULL at the end */
 const struct channel_parts *channel_parts_of(const char *channel);
 
 /* library_open: loads a directory; faults go to template_fault().  NULL only when the directory cannot be read (*why).
- */
+ * library_begin and library_go_on do the same in portions, a template each, until there is no more (false). */
+struct library *library_begin(const char *dir, const char *default_locale, const struct library_hooks *, char **why);
+bool library_go_on(struct library *);
 struct library *library_open(const char *dir, const char *default_locale, const struct library_hooks *, char **why);
 void library_free(struct library *);
 /* library_isolate: whether values in texts that run from right to left stand in isolates (bidi.h); at first they do. */

@@ -13,6 +13,8 @@ struct library {
     char *dir, *default_locale; /* dir NULL: only the built-in pages */
     bool isolate;               /* values in texts from right to left */
     const struct library_hooks *hooks;
+    GQueue to_load; /* names of folders that are not read yet */
+    char *layout_fault;
     GHashTable *templates; /* name → struct template */
     GHashTable *sources;   /* "base.html" or "base.html.ar" → text of a shared partial */
     GHashTable *partials;  /* source key + indent → struct mustache, compiled when first used */

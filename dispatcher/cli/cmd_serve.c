@@ -27,6 +27,7 @@ struct serving {
     struct cli *cli;
     struct http_server *http, *figures;
     struct worker *worker;
+    struct reload *reload;
     bool started, draining;
     ev_signal term, interrupt, hangup;
 };
@@ -80,7 +81,7 @@ static void on_stop(struct ev_loop *loop, ev_signal *w, int revents)
 static void on_hangup(struct ev_loop *loop, ev_signal *w, int revents)
 {
     struct serving *s = w->data;
-    reload(s->cli->service);
+    reload_begin(s->reload);
 }
 
 static void on_published(void *arg, const char *name, const char *message)
@@ -127,6 +128,7 @@ static bool start(struct serving *s, char **why)
 
 static void stop(struct serving *s)
 {
+    reload_free(s->reload);
     if (s->cli->service->store)
         store_disconnect(s->cli->service->store); /* whatever still waits is told that it must */
     if (s->worker)
@@ -162,6 +164,7 @@ int cmd_serve(struct cli *c)
 #ifndef TIDINGS_SANITIZED      /* a leak check looks into its own process */
     prctl(PR_SET_DUMPABLE, 0); /* no core file holds addresses or secrets */
 #endif
+    s.reload = reload_new(c->service);
     watch(&s, &s.term, on_stop, SIGTERM);
     watch(&s, &s.interrupt, on_stop, SIGINT);
     watch(&s, &s.hangup, on_hangup, SIGHUP);

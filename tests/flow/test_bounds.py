@@ -418,7 +418,6 @@ class Bounds(FlowTest):
 
     # -- the loop
 
-    @unittest.skip('not built yet: templates are read anew in portions')
     def test_health_answers_at_once_while_many_templates_are_loaded_again(self):
         h = self.house()
         h.settings['templates'] = os.path.join(h.dir, 'templates')
