@@ -8,6 +8,7 @@
 #include "dispatcher/carry/report.h"
 #include "dispatcher/content/render.h"
 #include "dispatcher/outlets/outbox.h"
+#include "dispatcher/policy/gates.h"
 #include "dispatcher/service.h"
 
 struct worker;
@@ -15,15 +16,7 @@ struct delivery;
 
 /* The last two are no batches: a look at the list of suppressed addresses, which live in partitions of their own, and
  * the time before anything was asked. */
-enum batch_kind {
-    BATCH_ADMIT,
-    BATCH_ACCOUNT,
-    BATCH_COMMIT,
-    BATCH_SETTLE,
-    BATCH_KINDS,
-    LOOK_UP = BATCH_KINDS,
-    NOT_BEGUN
-};
+enum batch_of { BATCH_ADMIT, BATCH_ACCOUNT, BATCH_COMMIT, BATCH_SETTLE, BATCH_KINDS, LOOK_UP = BATCH_KINDS, NOT_BEGUN };
 
 /* A delivery waits for exactly one thing at a time: its answers (`answers` of them), a place, an outcome. */
 struct delivery {
@@ -48,7 +41,7 @@ struct delivery {
     unsigned unable; /* bits of outlets that cannot carry it */
     struct ticket *ticket;
     /* what the answers of a step said */
-    enum batch_kind phase;
+    enum batch_of phase;
     int answers;
     bool lost, suppressed, poison;
     char suppressed_why[64];
@@ -70,13 +63,21 @@ struct delivery {
     GList link;      /* among all of the worker's */
 };
 
+/* delivery_take_policy: its gates ask the policy of this moment from here on.  delivery_question: what they ask, at
+ * delivery->now. */
+void delivery_take_policy(struct delivery *);
+struct question delivery_question(const struct delivery *);
+
+struct delivery *delivery_new(struct worker *, int partition, const struct claimed *);
 /* delivery_free: from wherever it stands; half-made ones too. */
 void delivery_free(struct delivery *);
 
 struct service *worker_service(struct worker *);
 struct outbox *worker_outbox(struct worker *);
+/* worker_forget: it is about to be freed. */
+void worker_forget(struct worker *, struct delivery *);
 /* worker_batch: joins the batch of its kind and partition, which is run at the end of this turn of the loop. */
-void worker_batch(struct worker *, enum batch_kind, struct delivery *);
+void worker_batch(struct worker *, enum batch_of, struct delivery *);
 /* worker_queue: it waits in the outbox for its outlet, or is given back when the worker drains. */
 void worker_queue(struct worker *, struct delivery *);
 /* worker_place_free: an outlet can take another one. */

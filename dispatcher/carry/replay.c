@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "dispatcher/base/vocab.h"
-#include "dispatcher/policy/reach.h"
+#include "dispatcher/policy/gates.h"
 #include "dispatcher/people/preferences.h"
 #include "schedules/instant.h"
 
@@ -32,39 +32,42 @@ static int64_t detail_instant(const struct fact *f, const char *key)
 /* ---------------------------------------------------------------- each gate; NULL: nothing was recorded to decide on
  */
 
-/* Who was to be reached; false when that was not recorded, or the category is gone. */
-static bool reach_of(const struct fact *f, struct reach *r)
+/* What was asked, as far as it was recorded; false when it was not, or the category is gone. */
+static bool question_of(const struct fact *f, struct question *q)
 {
-    const char *name = json_string_value(json_object_get(f->message, "category")), *zone = detail_text(f, "zone");
+    const char *name = json_string_value(json_object_get(f->message, "category")), *zone = detail_text(f, "zone"),
+               *late = detail_text(f, "late");
 
-    *r = (struct reach){ name ? policy_category(f->service->policy, name) : NULL, f->channel,
-                         zone ? zone_open(zone) : NULL, detail_text(f, "region") };
-    return r->category && r->zone;
+    *q = (struct question){ .policy = f->service->policy, .now = f->at };
+    q->who = (struct reach){ name ? policy_category(f->service->policy, name) : NULL, f->channel,
+                             zone ? zone_open(zone) : NULL, detail_text(f, "region") };
+    q->planned = detail_instant(f, "due");
+    q->expires_at = detail_instant(f, "expires_at");
+    q->max_lateness_ms = json_integer_value(json_object_get(f->detail, "max_lateness_ms"));
+    q->late = late && strcmp(late, "next_window") == 0 ? LATE_NEXT_WINDOW : LATE_DROP;
+    q->wanted = preferences_want(json_object_get(f->detail, "channels"), channel_letters[f->channel]);
+    q->pause_until = detail_instant(f, "pause_until");
+    return q->who.category && q->who.zone;
 }
 
-static const char *replay_late(const struct fact *f, int64_t due)
+static const char *said(const struct fact *f, const struct answer *a)
 {
-    const char *rule = detail_text(f, "late");
-    struct reach r;
-
-    if (f->at - due <= json_integer_value(json_object_get(f->detail, "max_lateness_ms")))
-        return "pass";
-    if (!rule || strcmp(rule, "next_window") != 0)
-        return "expired";
-    if (!reach_of(f, &r))
-        return "deferred by a category that does not exist any more";
-    return policy_opening(f->service->policy, &r, f->at, due) == detail_instant(f, "until")
-               ? "deferred"
-               : "deferred to another instant";
+    int64_t recorded = detail_instant(f, "until");
+    return a->verdict == GATE_DEFERRED && recorded && a->until != recorded ? "deferred to another instant"
+                                                                           : gate_verdict_name(a->verdict);
 }
 
 static const char *replay_expiry(const struct fact *f)
 {
-    int64_t expires = detail_instant(f, "expires_at"), due = detail_instant(f, "due");
+    struct question q;
+    bool whole = question_of(f, &q);
 
-    if (due)
-        return replay_late(f, due);
-    return expires ? f->at >= expires ? "expired" : "pass" : NULL;
+    if (!q.expires_at && !q.planned)
+        return NULL;
+    if (q.late == LATE_NEXT_WINDOW && !whole)
+        return "deferred by a category that does not exist any more";
+    struct answer a = gate_expiry(&q);
+    return said(f, &a);
 }
 
 /* What is recorded of these two is what was missing, or stood on the list. */
@@ -91,24 +94,21 @@ static const char *replay_consent(const struct fact *f)
 
 static const char *replay_preference(const struct fact *f)
 {
-    if (!preferences_want(json_object_get(f->detail, "channels"), channel_letters[f->channel]))
-        return "suppressed";
-    return detail_instant(f, "pause_until") > f->at ? "deferred" : "pass";
+    struct question q;
+
+    question_of(f, &q);
+    struct answer a = gate_preference(&q);
+    return gate_verdict_name(a.verdict);
 }
 
 static const char *replay_quiet(const struct fact *f)
 {
-    const char *cause;
-    struct reach r;
+    struct question q;
 
-    if (!reach_of(f, &r))
+    if (!question_of(f, &q))
         return NULL;
-    int64_t until = policy_reach(f->service->policy, &r, f->at, &cause), recorded = detail_instant(f, "until");
-    if (!until)
-        return "pass";
-    if (until < 0 || r.category->quiet == QUIET_DROP)
-        return "suppressed";
-    return until == recorded || !recorded ? "deferred" : "deferred to another instant";
+    struct answer a = gate_quiet_hours(&q);
+    return said(f, &a);
 }
 
 static const char *replay_cap(const struct fact *f)

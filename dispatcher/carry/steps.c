@@ -26,7 +26,7 @@
 #include "dispatcher/base/text.h"
 #include "dispatcher/people/suppression.h"
 #include "dispatcher/people/erasure.h"
-#include "dispatcher/carry/gates.h"
+#include "dispatcher/carry/facts.h"
 #include "dispatcher/carry/steps.h"
 #include "schedules/instant.h"
 
@@ -99,20 +99,25 @@ static void leave_outlet(struct delivery *d)
 static bool begin(struct delivery *d)
 {
     d->now = clock_now();
+    delivery_take_policy(d);
+    struct question q = delivery_question(d);
+    struct answer a = gate_expiry(&q);
     report_begin(&d->report, d->now, d->letter);
-    fact_expiry(d);
-    if (!gate_expired(d) && !gate_late(d))
+    fact_expiry(d, &q, &a);
+    if (a.verdict == GATE_PASS)
         return true;
-    int64_t opening = gate_expired(d) ? 0 : gate_opening(d);
     leave_outlet(d);
-    if (opening)
-        put_off(d, "quiet_hours", gate_spread(d, opening), false);
+    if (a.verdict == GATE_DEFERRED)
+        put_off(d, "quiet_hours", gate_spread(&q, a.until), false);
     else
         end_unsent(d, 'E', "expired", false);
     return false;
 }
 
 /* ---------------------------------------------------------------- suppression */
+
+static void looked_up(struct delivery *);
+static void commit_decided(struct delivery *);
 
 static void on_suppressed(void *arg, bool ok, const char *entry, int soft)
 {
@@ -126,7 +131,12 @@ static void on_suppressed(void *arg, bool ok, const char *entry, int soft)
         d->suppressed = true;
         g_strlcpy(d->suppressed_why, why ? why : "", sizeof d->suppressed_why);
     }
-    delivery_answered(d, d->phase, true, NULL, 0);
+    if (--d->answers > 0)
+        return;
+    if (d->phase == LOOK_UP)
+        looked_up(d);
+    else
+        commit_decided(d);
 }
 
 static void ask_suppression(struct delivery *d)
@@ -257,24 +267,24 @@ static void over_cap(struct delivery *d)
 
 static void not_now(struct delivery *d)
 {
-    int64_t until;
-    const char *cause;
+    struct question q = delivery_question(d);
+    struct answer a = gate_preference(&q);
 
-    if (!gate_preferred(d)) {
-        fact_preference(d, "suppressed");
+    fact_preference(d, &a);
+    if (a.verdict == GATE_SUPPRESSED) {
         end_unsent(d, 'P', "preference", true);
-    } else if ((until = gate_pause(d))) {
-        fact_preference(d, "deferred");
-        put_off(d, "preference", until, false);
-    } else if ((until = gate_quiet(d, &cause)) < 0 || d->category.quiet == QUIET_DROP) {
-        fact_preference(d, "pass");
-        fact_quiet(d, "suppressed", 0, cause);
-        end_unsent(d, 'P', "quiet_hours", false);
-    } else {
-        fact_preference(d, "pass");
-        fact_quiet(d, "deferred", until, cause);
-        put_off(d, "quiet_hours", gate_spread(d, until), false);
+        return;
     }
+    if (a.verdict == GATE_DEFERRED) {
+        put_off(d, "preference", a.until, false);
+        return;
+    }
+    a = gate_quiet_hours(&q);
+    fact_quiet(d, &q, &a);
+    if (a.verdict == GATE_SUPPRESSED)
+        end_unsent(d, 'P', "quiet_hours", false);
+    else
+        put_off(d, "quiet_hours", gate_spread(&q, a.until), false);
 }
 
 static void render_failed(struct delivery *d)
@@ -437,12 +447,11 @@ void delivery_wait(struct delivery *d)
 /* It may have waited for its place: what has closed meanwhile is closed for it too. */
 static bool closed_meanwhile(struct delivery *d)
 {
-    const char *cause;
-
     if (clock_now() - d->now < STALE_MS)
         return false;
     d->now = clock_now();
-    if (!gate_expired(d) && !gate_quiet(d, &cause))
+    struct question q = delivery_question(d);
+    if (gate_expiry(&q).cause == NULL && gate_quiet_hours(&q).verdict == GATE_PASS)
         return false;
     leave_outlet(d);
     if (begin(d))
@@ -714,7 +723,7 @@ static void settled(struct delivery *d, bool ok)
     delivery_free(d);
 }
 
-static void take_verdict(struct delivery *d, enum batch_kind kind, const redisReply *reply, size_t index)
+static void take_verdict(struct delivery *d, enum batch_of kind, const redisReply *reply, size_t index)
 {
     struct admitted before = d->verdict;
 
@@ -723,29 +732,49 @@ static void take_verdict(struct delivery *d, enum batch_kind kind, const redisRe
         d->verdict.consent = before.consent;
         d->verdict.consent_at = before.consent_at;
     }
-    gate_counted(d);
+    fact_counted(d);
 }
 
-void delivery_answered(struct delivery *d, enum batch_kind kind, bool ok, const redisReply *reply, size_t index)
+/* One of the answers that it waits for has come; true when it was the last. */
+static bool all_here(struct delivery *d, const redisReply *reply)
 {
-    if (kind == BATCH_SETTLE) {
-        settled(d, ok);
-        return;
-    }
-    d->lost |= !ok;
-    d->poison |= !ok && script_failed();
-    if (reply && (kind == BATCH_ADMIT || kind == BATCH_ACCOUNT))
-        take_verdict(d, kind, reply, index);
-    if (reply && kind == BATCH_COMMIT)
-        d->commit = (int)reply_int(reply, index);
-    if (--d->answers > 0)
-        return;
-    if (kind == LOOK_UP)
-        looked_up(d);
-    else if (kind == BATCH_ADMIT)
+    assert(d->answers > 0);
+    d->lost |= !reply;
+    d->poison |= !reply && script_failed();
+    return --d->answers == 0;
+}
+
+void delivery_admitted(void *delivery, const redisReply *reply, size_t index)
+{
+    struct delivery *d = delivery;
+
+    if (reply)
+        take_verdict(d, BATCH_ADMIT, reply, index);
+    if (all_here(d, reply))
         decide(d);
-    else if (kind == BATCH_ACCOUNT)
+}
+
+void delivery_account_admitted(void *delivery, const redisReply *reply, size_t index)
+{
+    struct delivery *d = delivery;
+
+    if (reply)
+        take_verdict(d, BATCH_ACCOUNT, reply, index);
+    if (all_here(d, reply))
         decide_account(d);
-    else
+}
+
+void delivery_committed(void *delivery, const redisReply *reply, size_t index)
+{
+    struct delivery *d = delivery;
+
+    if (reply)
+        d->commit = (int)reply_int(reply, index);
+    if (all_here(d, reply))
         commit_decided(d);
+}
+
+void delivery_settled(void *delivery, const redisReply *reply, size_t index)
+{
+    settled(delivery, reply != NULL);
 }

@@ -9,7 +9,11 @@
 void delivery_start(struct delivery *); /* claimed: ends at once, or waits in the outbox */
 void delivery_admit(struct delivery *); /* has an outlet: asks the last gates */
 void delivery_send(struct delivery *);  /* admitted, and the outlet has a place */
-void delivery_answered(struct delivery *, enum batch_kind, bool ok, const redisReply *, size_t index);
+/* What the store has answered, as batch_kind->answered. */
+void delivery_admitted(void *delivery, const redisReply *, size_t index);
+void delivery_account_admitted(void *delivery, const redisReply *, size_t index);
+void delivery_committed(void *delivery, const redisReply *, size_t index);
+void delivery_settled(void *delivery, const redisReply *, size_t index);
 /* delivery_wait: no outlet that could carry it takes it now. */
 void delivery_wait(struct delivery *);
 /* delivery_return: admitted, but its outlet pauses: it gives back its place and waits. */

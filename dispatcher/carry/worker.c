@@ -12,48 +12,25 @@
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/config/settings.h"
-#include "dispatcher/carry/delivery.h"
-#include "dispatcher/carry/gates.h"
+#include "dispatcher/carry/admission.h"
+#include "dispatcher/carry/batches.h"
+#include "dispatcher/carry/claims.h"
 #include "dispatcher/carry/steps.h"
 #include "dispatcher/intake/ingest.h"
 
-#define SAFETY_NET_S   5.0   /* a partition nobody told us about is looked at this often */
 #define SETTLE_DELAY_S 0.002 /* results of this long are settled together */
-#define BATCH_MOST     64
-#define GIVE_AGAIN_MS  50
-#define CATCH_UP_S     0.1 /* late ones are taken up in portions of this long */
-
-/*
- *   next_due of each partition ──▶ claim ──▶ delivery_start ──▶ outbox ──▶ admit … ──▶ settle
- *          ▲        ▲                │
- *   wake (published) └── each claim says when the next one is due
- */
-struct partition {
-    int64_t next_due[CHANNEL_COUNT]; /* service time; 0: look now */
-    double looked_at;                /* loop time of the last claim */
-    bool claiming;
-    int room[CHANNEL_COUNT], late[CHANNEL_COUNT]; /* asked for by the claim under way */
-    bool late_wait[CHANNEL_COUNT];                /* late ones wait for their share */
-    GPtrArray *batch[BATCH_KINDS];
-};
 
 struct worker {
     struct service *service;
     struct outbox *outbox;
     struct ingest *ingest;
     struct journal *journal;
-    struct partition *partitions;
-    int next_partition;
+    struct claimer *claimer;
+    struct batches *batches;
     int64_t lease_ms;
-    int batch;
-    int64_t late_ms;             /* service time after which a message is late */
-    double catch_up;             /* late ones a second that a channel takes up; 0: no limit */
-    double late[CHANNEL_COUNT];  /* how many it may now */
-    double late_at;              /* loop time of that */
-    int held[CHANNEL_COUNT];     /* deliveries of ours */
-    int reserved[CHANNEL_COUNT]; /* asked for by claims under way */
+    int held[CHANNEL_COUNT]; /* deliveries of ours */
     GQueue live;
-    ev_timer due, settle, lease, again, report, deadline;
+    ev_timer lease, again, report, deadline;
     ev_prepare turn;
     bool places_free, draining, journal_broken;
     double drain_timeout;
@@ -81,109 +58,6 @@ void worker_journal(struct worker *w, const struct settlement *t)
 void worker_place_free(struct worker *w)
 {
     w->places_free = true;
-}
-
-/* ---------------------------------------------------------------- batches */
-
-struct running {
-    struct worker *worker;
-    enum batch_kind kind;
-    int partition;
-    GPtrArray *who;
-};
-
-static void run_members(struct worker *w, int partition, enum batch_kind kind, GPtrArray *who);
-
-/* The script threw an error over one of them: each for itself, so that the others go on. */
-static void run_singly(struct running *r)
-{
-    for (guint i = 0; i < r->who->len; i++) {
-        GPtrArray *one = g_ptr_array_new();
-        g_ptr_array_add(one, r->who->pdata[i]);
-        run_members(r->worker, r->partition, r->kind, one);
-    }
-    g_ptr_array_unref(r->who);
-    g_free(r);
-}
-
-static void on_batch(void *arg, const redisReply *reply)
-{
-    struct running *r = arg;
-
-    if (!reply && script_failed() && r->who->len > 1) {
-        run_singly(r);
-        return;
-    }
-    for (guint i = 0; i < r->who->len; i++)
-        delivery_answered(r->who->pdata[i], r->kind, reply != NULL, reply, i);
-    g_ptr_array_unref(r->who);
-    g_free(r);
-}
-
-static struct batch *build(struct worker *w, enum batch_kind kind, GPtrArray *who)
-{
-    struct batch *b = kind == BATCH_ADMIT     ? admit_batch(w->service->policy)
-                      : kind == BATCH_ACCOUNT ? account_batch(w->service->policy)
-                      : kind == BATCH_COMMIT  ? commit_batch()
-                                              : settle_batch(w->service->store, w->service->policy);
-
-    for (guint i = 0; i < who->len; i++) {
-        struct delivery *d = who->pdata[i];
-        if (kind == BATCH_ADMIT)
-            gate_admission(d, b);
-        else if (kind == BATCH_ACCOUNT)
-            gate_account_admission(d, b);
-        else if (kind == BATCH_COMMIT)
-            commit_add(b, d->message, d->letter, d->fence, d->category.resend_unknown);
-        else
-            settle_add(b, &d->settlement);
-    }
-    return b;
-}
-
-static void run_members(struct worker *w, int partition, enum batch_kind kind, GPtrArray *who)
-{
-    struct running *r = g_new0(struct running, 1);
-
-    *r = (struct running){ w, kind, partition, who };
-    batch_run(w->service->store, partition, build(w, kind, who), on_batch, r);
-}
-
-static void run_batch(struct worker *w, int partition, enum batch_kind kind)
-{
-    struct partition *p = &w->partitions[partition];
-    GPtrArray *who = p->batch[kind];
-
-    if (!who || who->len == 0)
-        return;
-    p->batch[kind] = NULL;
-    run_members(w, partition, kind, who);
-}
-
-void worker_batch(struct worker *w, enum batch_kind kind, struct delivery *d)
-{
-    int partition = kind == BATCH_ACCOUNT ? store_partition(w->service->store, d->account) : d->partition;
-    struct partition *p = &w->partitions[partition];
-
-    if (!p->batch[kind])
-        p->batch[kind] = g_ptr_array_new();
-    g_ptr_array_add(p->batch[kind], d);
-    if (p->batch[kind]->len >= BATCH_MOST)
-        run_batch(w, partition, kind);
-    else if (kind == BATCH_SETTLE && !ev_is_active(&w->settle))
-        ev_timer_again(w->service->loop, &w->settle);
-}
-
-static void run_batches(struct worker *w, enum batch_kind kind)
-{
-    for (int i = 0; i < w->service->store->partitions; i++)
-        run_batch(w, i, kind);
-}
-
-static void on_settle(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-    ev_timer_stop(loop, timer);
-    run_batches(timer->data, BATCH_SETTLE);
 }
 
 /* ---------------------------------------------------------------- places */
@@ -231,95 +105,102 @@ static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
     worker_place_free(w);
 }
 
-/* ---------------------------------------------------------------- claims */
+/* ---------------------------------------------------------------- batches */
 
-static int room_for(struct worker *w, enum channel c)
+static struct batch *make_admission(void *service)
 {
-    int capacity = outbox_capacity(w->outbox, c), room = capacity - w->held[c] - w->reserved[c];
-
-    /* a claim for one or two costs as much as one for sixteen: wait until there is some room, unless all is idle */
-    if (room < MIN(16, capacity / 4) && w->held[c] + w->reserved[c] > 0)
-        return 0;
-    return CLAMP(room, 0, w->batch);
+    return admit_batch(((struct service *)service)->policy);
 }
 
-/* A category that this configuration does not have: as its kind is by default. */
-static struct category accepted_category(char letter)
+static struct batch *make_account(void *service)
 {
-    const char *at = letter ? strchr(KIND_LETTERS, letter) : NULL;
-    enum kind kind = at ? (enum kind)(at - KIND_LETTERS) : KIND_SERVICE;
-
-    return (struct category){ .kind = kind,
-                              .consent = (enum consent_rule)kind,
-                              .quiet = kind == KIND_TRANSACTIONAL ? QUIET_IGNORE : QUIET_DEFER,
-                              .resend_unknown = kind == KIND_TRANSACTIONAL,
-                              .sms_max_segments = 10 };
+    return account_batch(((struct service *)service)->policy);
 }
 
-static enum consent_rule accepted_consent(const json_t *body)
+static struct batch *make_commit(void *service)
 {
-    const char *name = json_string_value(json_object_get(body, "consent"));
-    return name ? consent_rule_of(name) : CONSENT_NONE;
+    return commit_batch();
 }
 
-static struct delivery *delivery_new(struct worker *w, int partition, const struct claimed *c)
+static struct batch *make_settlement(void *service)
 {
-    struct delivery *d = g_new0(struct delivery, 1);
-    const struct category *category;
-    const char *name, *priority;
+    return settle_batch(((struct service *)service)->store, ((struct service *)service)->policy);
+}
 
-    d->worker = w;
-    d->partition = partition;
-    g_strlcpy(d->message, c->message, sizeof d->message);
-    d->letter = c->letter;
-    d->channel = channel_of(c->letter);
-    d->accepted_kind = c->kind;
-    d->accepted_lane = c->lane;
-    d->attempts = c->attempts;
-    d->fence = c->fence;
-    d->send_at = c->send_at;
-    d->expires_at = c->expires_at;
-    d->due = c->due;
-    d->planned = c->planned;
-    d->body = json_loadb(c->body, c->body_len, JSON_REJECT_DUPLICATES, NULL);
-    d->profile = *c->profile ? json_loads(c->profile, JSON_REJECT_DUPLICATES, NULL) : NULL;
-    d->recipient = json_string_value(json_object_get(d->body, "recipient"));
-    name = json_string_value(json_object_get(d->body, "category"));
-    category = name ? policy_category(w->service->policy, name) : NULL;
-    d->category_known = category != NULL;
-    d->category = category ? *category : accepted_category(c->kind);
-    d->category.name = (char *)(name ? name : "");
-    /* whatever the configuration says by now, nothing is sent on weaker terms than it was accepted with */
-    d->category.consent = MAX(d->category.consent, accepted_consent(d->body));
-    g_strlcpy(d->held_reason, c->reason, sizeof d->held_reason);
-    d->unknown_since = c->unknown_since;
-    priority = json_string_value(json_object_get(d->body, "priority"));
-    d->lane = d->category.kind == KIND_TRANSACTIONAL || (priority && strcmp(priority, "high") == 0) ? LANE_HIGH
-              : priority && strcmp(priority, "low") == 0                                            ? LANE_LOW
-                                                                                                    : LANE_NORMAL;
-    name = json_string_value(json_object_get(d->body, "strategy"));
-    d->has_next =
-        name && strcmp(name, "first") == 0 && strchr(c->channels, c->letter) && strchr(c->channels, c->letter)[1];
+static void add_admission(struct batch *b, void *member)
+{
+    admission_ask(member, b);
+}
+
+static void add_account(struct batch *b, void *member)
+{
+    admission_ask_account(member, b);
+}
+
+static void add_commit(struct batch *b, void *member)
+{
+    const struct delivery *d = member;
+    commit_add(b, d->message, d->letter, d->fence, d->category.resend_unknown);
+}
+
+static void add_settlement(struct batch *b, void *member)
+{
+    settle_add(b, &((struct delivery *)member)->settlement);
+}
+
+static const struct batch_kind batch_kinds[BATCH_KINDS] = {
+    [BATCH_ADMIT] = { make_admission, add_admission, delivery_admitted, 0 },
+    [BATCH_ACCOUNT] = { make_account, add_account, delivery_account_admitted, 0 },
+    [BATCH_COMMIT] = { make_commit, add_commit, delivery_committed, 0 },
+    [BATCH_SETTLE] = { make_settlement, add_settlement, delivery_settled, SETTLE_DELAY_S },
+};
+
+void worker_batch(struct worker *w, enum batch_of kind, struct delivery *d)
+{
+    int partition = kind == BATCH_ACCOUNT ? store_partition(w->service->store, d->account) : d->partition;
+    batch_join(w->batches, (int)kind, partition, d);
+}
+
+/* ---------------------------------------------------------------- what is claimed */
+
+static int capacity_of(void *arg, enum channel c)
+{
+    return outbox_capacity(((struct worker *)arg)->outbox, c);
+}
+
+static int held_of(void *arg, enum channel c)
+{
+    return ((struct worker *)arg)->held[c];
+}
+
+static void on_taken(void *arg, int partition, const struct claimed *claimed)
+{
+    struct worker *w = arg;
+    struct delivery *d = delivery_new(w, partition, claimed);
+
     d->link.data = d;
     g_queue_push_tail_link(&w->live, &d->link);
     w->held[d->channel]++;
-    return d;
+    delivery_start(d);
 }
 
-void delivery_free(struct delivery *d)
+static void on_look(void *arg)
 {
-    struct worker *w = d->worker;
+    worker_place_free(arg);
+}
 
+static const struct claim_owner claim_owner = { capacity_of, held_of, on_taken, on_look };
+
+void worker_forget(struct worker *w, struct delivery *d)
+{
     w->held[d->channel]--;
     g_queue_unlink(&w->live, &d->link);
-    rendered_delivery_clear(&d->made);
-    report_clear(&d->report);
-    json_decref(d->body);
-    json_decref(d->profile);
-    policy_free(d->policy);
-    if (d->counted)
-        g_string_free(d->counted, TRUE);
-    g_free(d);
+    worker_place_free(w);
+}
+
+void worker_woken(struct worker *w, const char *message)
+{
+    claimer_woken(w->claimer, message);
     worker_place_free(w);
 }
 
@@ -330,193 +211,6 @@ void worker_queue(struct worker *w, struct delivery *d)
     outbox_push(w->outbox, d->channel, d->lane, d);
     if (w->draining) /* it was under way when the end was announced */
         give_back(w);
-    worker_place_free(w);
-}
-
-/* After an outage the backlog is worked off at a rate of its own, and what is due now goes beside it. */
-static void refill_late(struct worker *w)
-{
-    double now = ev_now(w->service->loop), gained = (now - w->late_at) * w->catch_up;
-
-    for (int c = 0; c < CHANNEL_COUNT; c++)
-        w->late[c] = MIN(w->late[c] + gained, MAX(1, w->catch_up * CATCH_UP_S));
-    w->late_at = now;
-}
-
-static int late_room(struct worker *w, enum channel c, int room)
-{
-    return w->catch_up > 0 ? CLAMP((int)w->late[c], 0, room) : -1;
-}
-
-/* What was not needed of the late ones' share is there for the next claim. */
-static void count_late(struct worker *w, struct partition *p, const struct claims *claims)
-{
-    int64_t before = clock_now() - w->late_ms;
-
-    for (int c = 0; c < CHANNEL_COUNT; c++)
-        w->late[c] += MAX(p->late[c], 0);
-    for (int i = 0; i < claims->count; i++)
-        if (claims->list[i].lane > LANE_HIGH && claims->list[i].due <= before)
-            w->late[channel_of(claims->list[i].letter)] -= 1;
-}
-
-struct claim_job {
-    struct worker *worker;
-    int partition;
-};
-
-static void note_due(struct partition *p, enum channel c, int64_t due)
-{
-    if (due < p->next_due[c])
-        p->next_due[c] = due;
-}
-
-static void note_due_any(struct partition *p, int64_t due)
-{
-    for (int c = 0; c < CHANNEL_COUNT; c++)
-        note_due(p, (enum channel)c, due);
-}
-
-static void on_claims(void *arg, bool ok, const struct claims *claims)
-{
-    struct claim_job *job = arg;
-    struct worker *w = job->worker;
-    struct partition *p = &w->partitions[job->partition];
-
-    p->claiming = false;
-    for (int c = 0; c < CHANNEL_COUNT; c++)
-        w->reserved[c] -= p->room[c];
-    if (w->catch_up > 0)
-        count_late(w, p, claims);
-    if (ok) {
-        for (int c = 0; c < CHANNEL_COUNT; c++) {
-            if (claims->next_due[c] >= 0)
-                note_due(p, (enum channel)c, claims->next_due[c]);
-            p->late_wait[c] |= claims->late_wait[c];
-        }
-        if (claims->next_lease >= 0) /* should its worker have died, we take it over then */
-            note_due(p, CHANNEL_EMAIL,
-                     clock_now() + (int64_t)((double)(claims->next_lease - clock_real() + 20) * clock_rate()));
-        if (claims->reclaimed)
-            metrics_add(METRIC_RECLAIMED, "", claims->reclaimed);
-        for (const char *const *entry = claims->to_give; *entry; entry++)
-            store_account_give(w->service->store, job->partition, *entry);
-        if (claims->to_give[0]) /* there may be more of them */
-            note_due_any(p, clock_now() + (int64_t)(GIVE_AGAIN_MS * clock_rate()));
-        for (int i = 0; i < claims->count; i++)
-            delivery_start(delivery_new(w, job->partition, &claims->list[i]));
-    }
-    worker_place_free(w);
-    g_free(job);
-}
-
-static bool late_turn(const struct worker *w, const struct partition *p, enum channel c)
-{
-    return p->late_wait[c] && w->late[c] >= 1;
-}
-
-static bool any_late_turn(const struct worker *w, const struct partition *p)
-{
-    return late_turn(w, p, CHANNEL_EMAIL) || late_turn(w, p, CHANNEL_SMS) || late_turn(w, p, CHANNEL_IN_APP);
-}
-
-/* Seconds until the late ones of a partition have a share again, in portions; a long time when none wait. */
-static double late_pause(const struct worker *w, const struct partition *p)
-{
-    double wait = SAFETY_NET_S;
-
-    for (int c = 0; c < CHANNEL_COUNT; c++)
-        if (p->late_wait[c])
-            wait = MIN(wait, MAX(CATCH_UP_S, (1 - w->late[c]) / w->catch_up));
-    return wait;
-}
-
-/* Claims what is due in a partition, as far as there is room; false when there is none for what is due. */
-static bool claim(struct worker *w, int partition, int64_t now, bool stale)
-{
-    struct partition *p = &w->partitions[partition];
-    struct claim_job *job;
-    bool any = stale;
-
-    for (int c = 0; c < CHANNEL_COUNT; c++) {
-        bool due = stale || p->next_due[c] <= now || late_turn(w, p, (enum channel)c);
-        p->room[c] = due ? room_for(w, (enum channel)c) : 0;
-        p->late[c] = late_room(w, (enum channel)c, p->room[c]);
-        any |= p->room[c] > 0;
-    }
-    if (!any)
-        return false;
-    for (int c = 0; c < CHANNEL_COUNT; c++) {
-        w->reserved[c] += p->room[c];
-        w->late[c] -= MAX(p->late[c], 0);
-        if (p->late[c] > 0) { /* the next share is another partition's */
-            p->late_wait[c] = false;
-            w->next_partition = (partition + 1) % w->service->store->partitions;
-        }
-        p->next_due[c] = INT64_MAX;
-    }
-    p->claiming = true;
-    p->looked_at = ev_now(w->service->loop);
-    job = g_new0(struct claim_job, 1);
-    *job = (struct claim_job){ w, partition };
-    struct claim_limits limits = { .lease_ms = w->lease_ms, .late_ms = w->late_ms };
-    memcpy(limits.room, p->room, sizeof limits.room);
-    memcpy(limits.late, p->late, sizeof limits.late);
-    store_claim(w->service->store, partition, &limits, on_claims, job);
-    return true;
-}
-
-static int64_t soonest_of(const struct partition *p)
-{
-    return MIN(p->next_due[0], MIN(p->next_due[1], p->next_due[2]));
-}
-
-/* One round over the partitions, beginning where the last one found no room. */
-static void claim_due(struct worker *w)
-{
-    int64_t now = clock_now(), soonest = INT64_MAX;
-    int count = w->service->store->partitions, first = w->next_partition, first_refused = -1;
-    double wait = SAFETY_NET_S;
-
-    if (w->draining || w->journal_broken || !w->service->store->ready)
-        return;
-    refill_late(w);
-    for (int i = 0; i < count; i++) {
-        int index = (first + i) % count;
-        struct partition *p = &w->partitions[index];
-        double net = p->looked_at + SAFETY_NET_S - ev_now(w->service->loop);
-        if (p->claiming)
-            continue;
-        if (soonest_of(p) > now && net > 0 && !any_late_turn(w, p)) {
-            soonest = MIN(soonest, soonest_of(p));
-            wait = MIN(wait, MIN(net, late_pause(w, p)));
-        } else if (!claim(w, index, now, net <= 0) && first_refused < 0) {
-            first_refused = index; /* places that become free bring us back */
-        }
-    }
-    if (first_refused >= 0)
-        w->next_partition = first_refused;
-    if (soonest != INT64_MAX)
-        wait = MIN(wait, clock_wait(soonest));
-    w->due.repeat = MAX(wait, 0.0005);
-    ev_timer_again(w->service->loop, &w->due);
-}
-
-static void on_due(struct ev_loop *loop, ev_timer *timer, int revents)
-{
-    ev_timer_stop(loop, timer);
-    worker_place_free(timer->data);
-}
-
-/* The message is the partition and the instant, "tidings:{3}:1790000000000". */
-void worker_woken(struct worker *w, const char *message)
-{
-    const char *brace = strchr(message, '{'), *due = strrchr(message, ':');
-    int partition = brace ? atoi(brace + 1) : -1;
-
-    if (partition < 0 || partition >= w->service->store->partitions || !due)
-        return;
-    note_due_any(&w->partitions[partition], g_ascii_strtoll(due + 1, NULL, 10));
     worker_place_free(w);
 }
 
@@ -534,11 +228,10 @@ static void on_turn(struct ev_loop *loop, ev_prepare *turn, int revents)
         for (int c = 0; c < CHANNEL_COUNT && !w->draining; c++)
             fill_places(w, (enum channel)c);
         outbox_each(w->outbox, send_ready, w);
-        claim_due(w);
+        if (!w->draining && !w->journal_broken)
+            claimer_round(w->claimer);
     }
-    run_batches(w, BATCH_ADMIT);
-    run_batches(w, BATCH_ACCOUNT);
-    run_batches(w, BATCH_COMMIT);
+    batches_run(w->batches);
     if (w->draining && w->on_drained && w->live.length == 0 && ingest_busy(w->ingest) == 0)
         drained(w);
 }
@@ -634,10 +327,6 @@ struct worker *worker_start(struct service *s, char **why)
     w->service = s;
     w->name = g_strdup_printf("%s-%d", host, getpid());
     w->lease_ms = setting_ms(s->config->root, "worker.lease");
-    w->late_ms = setting_ms(s->config->root, "worker.late_after");
-    w->catch_up = setting_rate(s->config->root, "worker.catch_up");
-    w->late_at = ev_now(s->loop);
-    w->batch = (int)setting_int(s->config->root, "worker.batch");
     w->drain_timeout = (double)setting_ms(s->config->root, "worker.drain_timeout") / 1000;
     w->journal = journal_open(data_dir, why);
     if (!w->journal) {
@@ -645,12 +334,15 @@ struct worker *worker_start(struct service *s, char **why)
         g_free(w);
         return NULL;
     }
-    w->partitions = g_new0(struct partition, s->store->partitions);
+    w->claimer = claimer_new(s->store, s->loop,
+                             &(struct claim_terms){ .lease_ms = w->lease_ms,
+                                                    .late_ms = setting_ms(s->config->root, "worker.late_after"),
+                                                    .catch_up = setting_rate(s->config->root, "worker.catch_up"),
+                                                    .batch = (int)setting_int(s->config->root, "worker.batch") },
+                             &claim_owner, w);
+    w->batches = batches_new(s->store, s->loop, batch_kinds, BATCH_KINDS, s);
     w->outbox = outbox_open(s);
     w->ingest = ingest_start(s);
-    start_timer(w, &w->due, on_due, 0.001);
-    start_timer(w, &w->settle, on_settle, 0);
-    w->settle.repeat = SETTLE_DELAY_S;
     start_timer(w, &w->lease, on_lease, (double)w->lease_ms / 3000);
     start_timer(w, &w->again, on_again, 0);
     start_timer(w, &w->report, on_report, 1);
@@ -666,13 +358,11 @@ void worker_store_ready(struct worker *w, bool ready)
 {
     if (!ready)
         return;
-    for (int i = 0; i < w->service->store->partitions; i++)
-        memset(w->partitions[i].next_due, 0, sizeof w->partitions[i].next_due);
+    claimer_anew(w->claimer);
     journal_replay(w->journal, w->service->store, w->service->policy);
     store_rules(w->service->store, w->service->policy->version, false); /* they may have changed while nobody worked */
     ingest_wake(w->ingest);
     worker_place_free(w);
-    ev_timer_again(w->service->loop, &w->due);
 }
 
 /* ---------------------------------------------------------------- the end */
@@ -739,12 +429,12 @@ void worker_drain(struct worker *w, void (*on_drained)(void *), void *arg)
     ev_timer_again(loop, &w->deadline);
     /* the loop must turn once more, or nobody would notice that nothing is left */
     worker_place_free(w);
-    ev_timer_again(loop, &w->due);
+    ev_feed_event(loop, &w->again, EV_TIMER);
 }
 
 void worker_close(struct worker *w)
 {
-    ev_timer *const timers[] = { &w->due, &w->settle, &w->lease, &w->again, &w->report, &w->deadline };
+    ev_timer *const timers[] = { &w->lease, &w->again, &w->report, &w->deadline };
 
     for (size_t i = 0; i < G_N_ELEMENTS(timers); i++)
         ev_timer_stop(w->service->loop, timers[i]);
@@ -754,11 +444,8 @@ void worker_close(struct worker *w)
     journal_close(w->journal);
     while (w->live.length)
         delivery_free(w->live.head->data);
-    for (int i = 0; i < w->service->store->partitions; i++)
-        for (int k = 0; k < BATCH_KINDS; k++)
-            if (w->partitions[i].batch[k])
-                g_ptr_array_unref(w->partitions[i].batch[k]);
-    g_free(w->partitions);
+    batches_free(w->batches);
+    claimer_free(w->claimer);
     g_free(w->name);
     g_free(w);
 }
