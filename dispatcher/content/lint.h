@@ -10,7 +10,8 @@
 
 typedef void lint_finding_fn(void *arg, bool error, const char *place, const char *what);
 
-/* lint_templates: tells every finding of one template (NULL: of all; CHECK_SHARED: of layouts and pages).  Errors also become flaws of their templates. */
+/* lint_templates: tells every finding of one template (NULL: of all; CHECK_SHARED: of layouts and pages).  Errors also
+ * become flaws of their templates. */
 void lint_templates(const struct service *, struct library *, const char *only, lint_finding_fn *, void *arg);
 
 #endif
