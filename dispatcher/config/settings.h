@@ -1,7 +1,7 @@
 /*
  * The table of settings: every key the configuration may have, with its type,
  * range, default and help.  Checks, defaults, `tidings check --settings` and the
- * reference in the README come from these rows.
+ * reference in deploy/OPERATING.md come from these rows.
  *
  * A path is written with "*" for a name that the operator chooses and "[]" for
  * the elements of a list: "email.providers[].tls".
