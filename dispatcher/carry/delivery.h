@@ -12,11 +12,10 @@
 #include "dispatcher/service.h"
 
 struct worker;
+struct step;
 struct delivery;
 
-/* The last two are no batches: a look at the list of suppressed addresses, which live in partitions of their own, and
- * the time before anything was asked. */
-enum batch_of { BATCH_ADMIT, BATCH_ACCOUNT, BATCH_COMMIT, BATCH_SETTLE, BATCH_KINDS, LOOK_UP = BATCH_KINDS, NOT_BEGUN };
+enum batch_of { BATCH_ADMIT, BATCH_ACCOUNT, BATCH_COMMIT, BATCH_SETTLE, BATCH_KINDS };
 
 /* A delivery waits for exactly one thing at a time: its answers (`answers` of them), a place, an outcome. */
 struct delivery {
@@ -41,8 +40,8 @@ struct delivery {
     unsigned unable; /* bits of outlets that cannot carry it */
     struct ticket *ticket;
     /* what the answers of a step said */
-    enum batch_of phase;
-    int answers;
+    const struct step *step; /* where it stands: steps_own.h */
+    int answers;             /* that have not come yet */
     bool lost, suppressed, poison;
     char suppressed_why[64];
     int soft_bounces;

@@ -19,4 +19,7 @@ void delivery_wait(struct delivery *);
 /* delivery_return: admitted, but its outlet pauses: it gives back its place and waits. */
 void delivery_return(struct delivery *);
 
+/* delivery_waits_for_outlet: in the outbox: nothing has been asked about it. */
+bool delivery_waits_for_outlet(const struct delivery *);
+
 #endif

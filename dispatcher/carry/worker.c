@@ -388,15 +388,10 @@ static void return_ready(void *arg, struct outlet *outlet)
         delivery_return(g_queue_pop_head(&outlet->ready));
 }
 
-static bool not_begun(const struct delivery *d)
-{
-    return d->phase == NOT_BEGUN && !d->outlet && !d->settlement.message;
-}
-
 /* Those that still wait in the outbox go back, and are forgotten here. */
 static void give_back(struct worker *w)
 {
-    each_lease(w, false, not_begun);
+    each_lease(w, false, delivery_waits_for_outlet);
     outbox_each(w->outbox, return_ready, w);
     for (int c = 0; c < CHANNEL_COUNT; c++)
         for (struct delivery *d; (d = outbox_pop(w->outbox, (enum channel)c));)

@@ -1,0 +1,93 @@
+#include "dispatcher/carry/steps_own.h"
+
+#include <glib.h>
+#include <string.h>
+
+#include "dispatcher/base/clock.h"
+#include "dispatcher/base/metrics.h"
+
+enum flow delivery_settle(struct delivery *d)
+{
+    d->settlement.message = d->message;
+    d->settlement.letter = d->letter;
+    d->settlement.fence = d->fence;
+    d->settlement.reason = d->reason;
+    d->settlement.ref = d->ref;
+    d->settlement.provider = d->outlet ? d->outlet->name : "";
+    d->settlement.denied = d->denied;
+    d->settlement.trace = d->unspoken ? "" : report_end(&d->report);
+    if (!d->settlement.card)
+        d->settlement.card = "";
+    d->step = &step_settled;
+    worker_batch(d->worker, BATCH_SETTLE, d);
+    return WAIT;
+}
+
+/* Final, without anything having been sent. */
+enum flow delivery_end(struct delivery *d, char code, const char *reason, bool next_channel)
+{
+    g_strlcpy(d->reason, reason, sizeof d->reason);
+    d->settlement = (struct settlement){ .final = true, .code = code, .next_channel = next_channel };
+    return delivery_settle(d);
+}
+
+/* What expires while it waits is told so at that instant, not when the wait is over. */
+static enum flow wait_until(struct delivery *d, const char *reason, int64_t due, bool burn, bool keep_cap)
+{
+    g_strlcpy(d->reason, reason, sizeof d->reason);
+    if (d->expires_at && due > d->expires_at)
+        due = d->expires_at;
+    d->settlement = (struct settlement){ .due = due, .burn = burn, .keep_cap = keep_cap };
+    return delivery_settle(d);
+}
+
+enum flow delivery_put_off(struct delivery *d, const char *reason, int64_t due)
+{
+    return wait_until(d, reason, due, false, false);
+}
+
+enum flow delivery_try_again(struct delivery *d, const char *reason, int64_t due, bool perhaps)
+{
+    return wait_until(d, reason, due, true, perhaps);
+}
+
+enum flow delivery_settle_sent(struct delivery *d, const struct outcome *o)
+{
+    d->settlement =
+        (struct settlement){ .final = true, .code = 'T', .burn = true, .keep_cap = true, .sent_at = clock_now() };
+    g_strlcpy(d->ref, o->ref, sizeof d->ref); /* cut and made valid when it came in: on_done() */
+    d->reason[0] = '\0';
+    if (d->channel == CHANNEL_IN_APP)
+        d->settlement.card = d->made.bytes->str;
+    return delivery_settle(d);
+}
+
+static void count_settled(const struct delivery *d)
+{
+    g_autofree char *labels = NULL;
+
+    if (d->settlement.final) {
+        labels = g_strdup_printf("channel=\"%s\",status=\"%s\"%s%s%s", channel_name(d->letter),
+                                 status_name(d->settlement.code), *d->reason ? ",reason=\"" : "", d->reason,
+                                 *d->reason ? "\"" : "");
+        metrics_add(METRIC_MESSAGES, labels, 1);
+    } else if (!d->unspoken) {
+        labels = g_strdup_printf("reason=\"%s\"", d->reason);
+        metrics_add(METRIC_DEFERRALS, labels, 1);
+    }
+}
+
+static enum flow settled(struct delivery *d)
+{
+    if (!d->lost) {
+        count_settled(d);
+    } else if (d->from_world) { /* what the world said cannot be asked again */
+        worker_journal(d->worker, &d->settlement);
+    }
+    if (d->channel == CHANNEL_IN_APP && d->outlet)
+        outlet_leave(worker_outbox(d->worker), d->outlet,
+                     &(struct outcome){ .kind = d->lost ? OUTCOME_UNKNOWN : OUTCOME_SENT });
+    return END;
+}
+
+const struct step step_settled = { "settled", settled };

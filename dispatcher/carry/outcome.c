@@ -1,0 +1,180 @@
+#include "dispatcher/carry/steps_own.h"
+
+#include <assert.h>
+#include <glib.h>
+
+#include "channels/address.h"
+#include "dispatcher/base/clock.h"
+#include "dispatcher/carry/facts.h"
+#include "dispatcher/people/suppression.h"
+#include "schedules/instant.h"
+
+/* The key of the address whose relay has spoken; false when it is none that counts. */
+static bool relay_spoke(const struct delivery *d, char key[static ADDRESS_SIZE])
+{
+    return d->channel == CHANNEL_EMAIL && address_key(key, delivery_address(d)) == NULL;
+}
+
+static void on_refused_suppressed(void *arg, bool ok, json_t *result)
+{
+}
+
+/* The relay has spoken against the address itself: nobody shall try it again. */
+static void suppress_refused(const struct delivery *d, const struct outcome *o)
+{
+    char key[ADDRESS_SIZE];
+    json_auto_t *entry = json_pack("{s:s, s:s}", "reason", "hard_bounce", "source", "smtp"), *errors = json_array();
+
+    if (policy_suppresses(delivery_service(d)->policy, o->detail) && relay_spoke(d, key))
+        suppression_add(delivery_service(d), key, entry, "worker", errors, on_refused_suppressed, NULL);
+}
+
+/* All attempts were refused for a while, because of the recipient: that counts against the address. */
+static void count_soft_bounce(const struct delivery *d, const struct outcome *o)
+{
+    const struct soft_bounces *soft = &delivery_service(d)->policy->soft;
+    char key[ADDRESS_SIZE], at[32], until[32];
+    int64_t now = clock_now();
+
+    if (!policy_soft_bounce(delivery_service(d)->policy, o->detail) || !relay_spoke(d, key))
+        return;
+    json_auto_t *entry =
+        json_pack("{s:s, s:s, s:s, s:s}", "reason", "soft_bounces", "source", "smtp", "at", instant_format(at, now),
+                  "expires_at", instant_format(until, now + soft->suppress_ms));
+    store_soft_bounce(delivery_service(d)->store, key, entry, (int64_t)((double)soft->suppress_ms / clock_rate()) + 1,
+                      (int64_t)((double)soft->within_ms / clock_rate()) + 1, soft->max);
+}
+
+static void forget_soft_bounces(const struct delivery *d)
+{
+    char key[ADDRESS_SIZE];
+
+    if (d->soft_bounces > 0 && relay_spoke(d, key))
+        store_arrived(delivery_service(d)->store, key);
+}
+
+static enum flow final_unknown(struct delivery *d, const struct outcome *o)
+{
+    fact_outcome(d, "unknown", o);
+    g_strlcpy(d->reason, "outcome_unknown", sizeof d->reason);
+    d->settlement = (struct settlement){ .final = true, .code = 'U', .burn = true, .keep_cap = true };
+    return delivery_settle(d);
+}
+
+static enum flow retry_later(struct delivery *d, const struct outcome *o)
+{
+    const struct retry *r = &delivery_service(d)->policy->retry;
+    int64_t wait = MAX(retry_wait(r, d->attempts + 1, delivery_chance()),
+                       MIN(o->retry_after_ms, (int64_t)(1000 * d->outlet->longest_rest)));
+
+    if (d->attempts + 1 >= r->max_attempts && o->perhaps)
+        return final_unknown(d, o);
+    if (d->attempts + 1 >= r->max_attempts) {
+        fact_outcome(d, "failed", o);
+        count_soft_bounce(d, o);
+        g_strlcpy(d->reason, "provider_unavailable", sizeof d->reason);
+        d->settlement = (struct settlement){ .final = true, .code = 'F', .burn = true, .next_channel = true };
+        return delivery_settle(d);
+    }
+    fact_outcome(d, "retry", o);
+    return delivery_try_again(d, "provider_unavailable", clock_now() + wait, o->perhaps);
+}
+
+/* Withdrawn, cancelled, expired or suppressed between admission and the final dot. */
+static enum flow stopped(struct delivery *d)
+{
+    if (d->lost) { /* Redis did not answer the commit question: had it been written down, it is undone */
+        d->settlement = (struct settlement){ .message = d->message,
+                                             .letter = d->letter,
+                                             .fence = d->fence,
+                                             .due = clock_now(),
+                                             .reason = "",
+                                             .provider = "",
+                                             .ref = "",
+                                             .card = "",
+                                             .trace = "" };
+        worker_journal(d->worker, &d->settlement);
+        return END;
+    }
+    if (d->suppressed) {
+        report_fact(&d->report, "suppression", "suppressed", "{\"reason\":%s,\"when\":\"before the final dot\"}",
+                    report_quoted(d->suppressed_why));
+        return delivery_end(d, 'P', "suppressed_address", true);
+    }
+    if (d->commit >= 0) /* whoever stopped it has written down why */
+        return END;
+    report_fact(&d->report, "expiry", "expired", "{\"when\":\"before the final dot\"}");
+    return delivery_end(d, 'E', "expired", false);
+}
+
+static enum flow unknown(struct delivery *d, const struct outcome *o)
+{
+    const struct retry *r = &delivery_service(d)->policy->retry;
+
+    if (!d->category.resend_unknown || d->attempts + 1 >= r->max_attempts)
+        return final_unknown(d, o);
+    fact_outcome(d, "unknown", o);
+    return delivery_try_again(d, "outcome_unknown", clock_now() + retry_wait(r, d->attempts + 1, delivery_chance()),
+                              true);
+}
+
+/* No provider could be given it for days. */
+static bool given_up(const struct delivery *d)
+{
+    return clock_now() - MAX(d->send_at, d->planned) > delivery_service(d)->policy->retry.give_up_ms;
+}
+
+static enum flow refused(struct delivery *d, const struct outcome *o)
+{
+    fact_outcome(d, "failed", o);
+    suppress_refused(d, o);
+    g_strlcpy(d->reason, "provider_rejected", sizeof d->reason);
+    d->settlement = (struct settlement){ .final = true, .code = 'F', .burn = true, .next_channel = true };
+    return delivery_settle(d);
+}
+
+/* This provider cannot carry it (SMTPUTF8, size); one that can is tried at once, as a new start of the same attempt. */
+static enum flow try_another(struct delivery *d, const struct outcome *o)
+{
+    d->unable |= d->outlet->bit;
+    if (!outbox_able(worker_outbox(d->worker), d->channel, d->unable))
+        return refused(d, o);
+    d->outlet = NULL;
+    d->ended = d->from_world = false;
+    rendered_delivery_clear(&d->made);
+    return delivery_wait_for_outlet(d);
+}
+
+static enum flow take_outcome(struct delivery *d)
+{
+    const struct outcome *o = &d->outcome;
+
+    d->from_world = true;
+    switch (o->kind) {
+    case OUTCOME_SENT:
+        fact_outcome(d, "sent", o);
+        forget_soft_bounces(d);
+        return delivery_settle_sent(d, o);
+    case OUTCOME_DEFERRED: return retry_later(d, o);
+    case OUTCOME_RETURNED: return delivery_put_off(d, "provider_unavailable", clock_now());
+    case OUTCOME_UNABLE: return try_another(d, o);
+    case OUTCOME_FAULT: /* says nothing about this message: no attempt is burnt */
+        if (given_up(d)) {
+            fact_outcome(d, "failed", o);
+            return delivery_end(d, 'F', "provider_unavailable", true);
+        }
+        if (d->has_next && !outbox_alternative(worker_outbox(d->worker), d->outlet)) {
+            fact_outcome(d, "failed", o);
+            return delivery_end(d, 'F', "provider_unavailable", true); /* the next channel can have it now */
+        }
+        fact_outcome(d, "retry", o);
+        return delivery_put_off(d, "provider_unavailable", clock_now() + delivery_fault_wait(d));
+    case OUTCOME_REFUSED: return refused(d, o);
+    case OUTCOME_UNKNOWN: return unknown(d, o);
+    case OUTCOME_STOPPED: return stopped(d);
+    }
+    assert(!"a provider says one of these");
+    return END;
+}
+
+const struct step step_outcome = { "outcome", take_outcome };
