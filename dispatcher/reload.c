@@ -49,6 +49,7 @@ static char *needs_restart(const json_t *old, const json_t *new)
 static void take_policy(struct service *s)
 {
     char *why = NULL;
+    g_autofree char *before = g_strdup(s->policy->version);
     struct config *config = config_load(strcmp(s->config->file, "(built-in)") == 0 ? NULL : s->config->file, &why);
     struct policy *policy = config ? policy_new(config, &why) : NULL;
 
@@ -59,6 +60,8 @@ static void take_policy(struct service *s)
         if (*restart)
             log_warn("reload.needs_restart", "{s:s}", "settings", restart);
         log_info("reload.done", "{s:s}", "what", "policy");
+        if (s->store && strcmp(before, policy->version) != 0)
+            store_rules(s->store, policy->version, true); /* what the old one held back may go now */
     } else {
         log_error("reload.kept", "{s:s, s:s}", "what", "policy", "why", why);
     }
@@ -73,7 +76,6 @@ struct reload {
     struct library *fresh;
     bool loaded, again;
     GQueue to_check; /* names of templates */
-    char *before;    /* version of the policy of before */
     ev_timer next;
 };
 
@@ -87,9 +89,7 @@ static void finish(struct reload *r)
         s->library = g_steal_pointer(&r->fresh);
     ev_timer_stop(s->loop, &r->next);
     if (s->store)
-        store_rules(s->store, s->policy->version,
-                    strcmp(r->before, s->policy->version) != 0); /* what the old ones held back may go now */
-    g_clear_pointer(&r->before, g_free);
+        store_rules(s->store, s->policy->version, false); /* what waited for a template may go now */
     log_info("reload.done", "{s:s}", "what", "templates");
     if (r->again)
         reload_begin(r);
@@ -130,11 +130,10 @@ void reload_begin(struct reload *r)
 {
     char *why = NULL;
 
+    take_policy(r->service); /* at once, whatever else is under way: nobody decides by the old one any more */
     r->again = ev_is_active(&r->next);
     if (r->again)
         return;
-    r->before = g_strdup(r->service->policy->version);
-    take_policy(r->service);
     r->fresh = service_library(r->service, &why);
     r->loaded = false;
     if (r->fresh) {
@@ -153,6 +152,5 @@ void reload_free(struct reload *r)
     ev_timer_stop(r->service->loop, &r->next);
     g_queue_clear_full(&r->to_check, g_free);
     library_free(r->fresh);
-    g_free(r->before);
     g_free(r);
 }

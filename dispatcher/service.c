@@ -37,6 +37,7 @@ static char *take_config(struct service *s, struct config *config)
     s->public_url = config_public_url(config);
     s->default_locale = g_strdup(setting_text(config->root, "defaults.locale"));
     s->feedback_sender = setting_text(config->root, "email.feedback_id");
+    s->max_attachments = (size_t)setting_int(config->root, "email.max_attachments");
     s->default_zone = zone_open(setting_text(config->root, "defaults.timezone"));
     return NULL;
 }

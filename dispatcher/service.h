@@ -26,6 +26,7 @@ struct service {
     const char *feedback_sender; /* NULL: no Feedback-ID */
     char *default_locale;
     const struct zone *default_zone;
+    size_t max_attachments; /* bytes of a message */
 };
 
 /* service_open: without a store.  NULL with *why (to be freed).  need_templates: a missing folder is a fault. */

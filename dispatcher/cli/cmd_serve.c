@@ -12,6 +12,7 @@
 #include "dispatcher/cli/cli.h"
 #include "dispatcher/http/http.h"
 #include "dispatcher/carry/worker.h"
+#include "dispatcher/cli/supervisor.h"
 #include "dispatcher/reload.h"
 
 static char *opt_role;
@@ -28,6 +29,7 @@ struct serving {
     struct http_server *http, *figures;
     struct worker *worker;
     struct reload *reload;
+    struct supervisor supervisor;
     bool started, draining;
     ev_signal term, interrupt, hangup;
 };
@@ -67,6 +69,7 @@ static void on_stop(struct ev_loop *loop, ev_signal *w, int revents)
         return;
     }
     s->draining = true;
+    supervisor_stopping(&s->supervisor);
     log_info("service.draining", NULL);
     if (s->http)
         http_stop(s->http);
@@ -128,6 +131,7 @@ static bool start(struct serving *s, char **why)
 
 static void stop(struct serving *s)
 {
+    supervisor_close(&s->supervisor);
     reload_free(s->reload);
     if (s->cli->service->store)
         store_disconnect(s->cli->service->store); /* whatever still waits is told that it must */
@@ -147,6 +151,7 @@ static void run(struct serving *s)
     log_info("service.started", "{s:s, s:i, s:s, s:s}", "role", opt_role ? opt_role : "all", "port",
              s->http ? http_port(s->http) : 0, "redis", store->version, "durability",
              durability_name(store->durability));
+    supervisor_ready(&s->supervisor, s->cli->loop);
     ev_run(s->cli->loop, 0);
 }
 

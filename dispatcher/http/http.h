@@ -17,6 +17,7 @@
 enum scope { SCOPE_PUBLIC, SCOPE_ENQUEUE = 1, SCOPE_READ = 2, SCOPE_MANAGE = 4, SCOPE_RECIPIENT = 8 };
 
 struct http_server;
+struct keys;
 
 struct request {
     struct http_server *server;
@@ -52,6 +53,7 @@ void http_stop(struct http_server *);
 void http_close(struct http_server *);
 int http_port(const struct http_server *);
 struct service *http_service(struct http_server *);
+const struct keys *http_keys(const struct http_server *);
 const char *http_not_ready(struct http_server *);
 
 /* http_dispatch: routes.c: finds the route, checks who calls, runs the handler or answers why not. */

@@ -1,10 +1,10 @@
-#include <openssl/crypto.h>
 #include <string.h>
 
 #include "dispatcher/base/clock.h"
 #include "dispatcher/config/settings.h"
 #include "dispatcher/base/token.h"
 #include "dispatcher/http/handlers.h"
+#include "dispatcher/http/keys.h"
 
 const struct route routes[] = {
     { "POST", "/v1/messages", SCOPE_ENQUEUE, post_messages,
@@ -82,28 +82,6 @@ static bool path_matches(const char *pattern, const char *path, char *param[4])
 
 /* ---------------------------------------------------------------- who calls */
 
-static bool same(const char *a, const char *b)
-{
-    g_autofree char *x = g_compute_checksum_for_string(G_CHECKSUM_SHA256, a, -1),
-                    *y = g_compute_checksum_for_string(G_CHECKSUM_SHA256, b, -1);
-    return CRYPTO_memcmp(x, y, 64) == 0;
-}
-
-static int scopes_of(const json_t *key)
-{
-    static const char *const names[] = { "enqueue", "read", "manage" };
-    const json_t *list = json_object_get(key, "scopes");
-    json_t *item;
-    size_t i;
-    int scopes = 0;
-
-    json_array_foreach ((json_t *)list, i, item)
-        for (int s = 0; s < 3; s++)
-            if (strcmp(json_string_value(item), names[s]) == 0)
-                scopes |= 1 << s;
-    return scopes;
-}
-
 static const char *bearer(struct request *r)
 {
     const char *value = request_header(r, "Authorization");
@@ -113,21 +91,17 @@ static const char *bearer(struct request *r)
 /* True when the caller may; else the answer is given. */
 static bool check_key(struct request *r, int scope)
 {
-    const json_t *keys = setting_json(r->service->config->root, "http.keys");
-    const char *secret = bearer(r);
-    json_t *key;
-    size_t i;
+    const struct keys *keys = http_keys(r->server);
+    const struct key *key = keys_find(keys, bearer(r));
 
-    if (json_array_size(keys) == 0)
+    if (!keys_any(keys))
         return true;
-    json_array_foreach ((json_t *)keys, i, key) {
-        if (!secret || !same(secret, setting_text(key, "http.keys[].secret")))
-            continue;
-        if (!(scopes_of(key) & scope)) {
-            answer_problem(r, 403, "this key's scopes do not cover this call");
-            return false;
-        }
-        r->caller = setting_text(key, "http.keys[].name");
+    if (key && !(key->scopes & scope)) {
+        answer_problem(r, 403, "this key's scopes do not cover this call");
+        return false;
+    }
+    if (key) {
+        r->caller = key->name;
         return true;
     }
     answer_header(r, "WWW-Authenticate", "Bearer");

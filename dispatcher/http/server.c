@@ -1,16 +1,13 @@
 #include "dispatcher/http/http.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <ev.h>
 #include <microhttpd.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "dispatcher/base/problem.h"
@@ -18,6 +15,8 @@
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/base/text.h"
 #include "dispatcher/config/settings.h"
+#include "dispatcher/http/keys.h"
+#include "dispatcher/http/listen.h"
 #include "dispatcher/intake/intake.h"
 
 #define CONNECTION_TIMEOUT_S 30
@@ -28,6 +27,7 @@
 
 struct http_server {
     struct service *service;
+    struct keys *keys;
     struct MHD_Daemon *daemon;
     ev_io io;
     ev_timer timer, heartbeat;
@@ -64,6 +64,11 @@ struct http_own {
 GHashTable **http_streams(struct http_server *s)
 {
     return &s->streams;
+}
+
+const struct keys *http_keys(const struct http_server *s)
+{
+    return s->keys;
 }
 
 struct service *http_service(struct http_server *s)
@@ -480,60 +485,6 @@ static void on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
     }
 }
 
-static int open_socket(struct http_server *s, const char *setting, const char *listen_on, char **why)
-{
-    union {
-        struct sockaddr any;
-        struct sockaddr_in in;
-        struct sockaddr_in6 in6;
-        struct sockaddr_un un;
-    } at = { 0 };
-    socklen_t len;
-    int fd;
-
-    if (g_str_has_prefix(listen_on, "unix:")) {
-        at.un.sun_family = AF_UNIX;
-        g_strlcpy(at.un.sun_path, listen_on + 5, sizeof at.un.sun_path);
-        len = sizeof at.un;
-        unlink(at.un.sun_path);
-        s->socket_path = g_strdup(at.un.sun_path);
-    } else {
-        const char *colon = strrchr(listen_on, ':');
-        g_autofree char *host = g_strndup(listen_on, (gsize)(colon - listen_on));
-        int port = atoi(colon + 1);
-        const char *name = strcmp(host, "localhost") == 0 ? "127.0.0.1"
-                           : *host == '['                 ? (host[strlen(host) - 1] = '\0', host + 1)
-                                                          : host;
-        if (inet_pton(AF_INET, name, &at.in.sin_addr) == 1) {
-            at.in.sin_family = AF_INET;
-            at.in.sin_port = htons((uint16_t)port);
-            len = sizeof at.in;
-        } else if (inet_pton(AF_INET6, name, &at.in6.sin6_addr) == 1) {
-            at.in6.sin6_family = AF_INET6;
-            at.in6.sin6_port = htons((uint16_t)port);
-            len = sizeof at.in6;
-        } else {
-            *why =
-                g_strdup_printf("%s: \"%s\" is no address of this host; write it like 127.0.0.1:8080", setting, host);
-            return -1;
-        }
-    }
-    fd = socket(at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
-    if (fd < 0 || bind(fd, &at.any, len) < 0 || listen(fd, 1024) < 0) {
-        *why = g_strdup_printf("%s %s: %s", setting, listen_on, g_strerror(errno));
-        if (fd >= 0)
-            close(fd);
-        return -1;
-    }
-    len = sizeof at;
-    if (getsockname(fd, &at.any, &len) == 0)
-        s->port = at.any.sa_family == AF_INET    ? ntohs(at.in.sin_port)
-                  : at.any.sa_family == AF_INET6 ? ntohs(at.in6.sin6_port)
-                                                 : 0;
-    return fd;
-}
-
 static void ping_all(void *key, void *list, void *arg)
 {
     for (GList *l = list; l; l = l->next)
@@ -549,12 +500,6 @@ static void on_heartbeat(struct ev_loop *loop, ev_timer *w, int revents)
         g_hash_table_foreach(s->streams, ping_all, NULL);
 }
 
-static bool is_loopback(const char *listen_on)
-{
-    return g_str_has_prefix(listen_on, "127.") || g_str_has_prefix(listen_on, "localhost:") ||
-           g_str_has_prefix(listen_on, "[::1]:") || g_str_has_prefix(listen_on, "unix:");
-}
-
 /* Each stream is a descriptor. */
 static void raise_descriptors(void)
 {
@@ -566,6 +511,15 @@ static void raise_descriptors(void)
     }
 }
 
+static void server_free(struct http_server *s)
+{
+    if (s->streams)
+        g_hash_table_unref(s->streams);
+    keys_free(s->keys);
+    g_free(s->socket_path);
+    g_free(s);
+}
+
 struct http_server *http_start(struct service *service, enum http_face face, const char *(*not_ready)(void *),
                                void *arg, char **why)
 {
@@ -575,16 +529,18 @@ struct http_server *http_start(struct service *service, enum http_face face, con
 
     raise_descriptors();
     *s = (struct http_server){ .service = service, .not_ready = not_ready, .arg = arg, .socket = -1 };
+    s->keys = keys_read(setting_json(service->config->root, "http.keys"));
     s->max_body = (size_t)setting_int(service->config->root, "http.max_body");
     s->figures = face == HTTP_FIGURES;
     s->max_streams = (int)setting_int(service->config->root, "http.max_streams");
-    if (!s->figures && !is_loopback(listen_on) &&
-        json_array_size(setting_json(service->config->root, "http.keys")) == 0)
+    if (!s->figures && !listen_is_local(listen_on) && !keys_any(s->keys))
         *why = g_strdup("http.listen: without http.keys only 127.0.0.1 may be listened on; add a key, or listen there");
     else
-        s->socket = open_socket(s, setting, listen_on, why);
+        s->socket = listen_open(setting, listen_on, !s->figures, &s->port, why);
+    if (g_str_has_prefix(listen_on, "unix:"))
+        s->socket_path = g_strdup(listen_on + 5);
     if (s->socket < 0) {
-        g_free(s);
+        server_free(s);
         return NULL;
     }
     s->daemon = MHD_start_daemon(
@@ -596,7 +552,7 @@ struct http_server *http_start(struct service *service, enum http_face face, con
     if (!s->daemon) {
         *why = g_strdup("the HTTP server cannot be started");
         close(s->socket);
-        g_free(s);
+        server_free(s);
         return NULL;
     }
     ev_io_init(&s->io, on_readable, MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd, EV_READ);
@@ -631,8 +587,5 @@ void http_close(struct http_server *s)
     ev_timer_stop(s->service->loop, &s->heartbeat);
     ev_prepare_stop(s->service->loop, &s->turn);
     MHD_stop_daemon(s->daemon);
-    if (s->streams)
-        g_hash_table_unref(s->streams);
-    g_free(s->socket_path);
-    g_free(s);
+    server_free(s);
 }

@@ -226,7 +226,7 @@ static int choice_field(struct checking *c, const char *key, const char *const *
 static void check_attachments(struct checking *c)
 {
     const json_t *list = json_object_get(c->in, "attachments");
-    size_t max = (size_t)setting_int(c->s->config->root, "email.max_attachments");
+    size_t max = c->s->max_attachments;
 
     if (!list)
         return;

@@ -175,7 +175,9 @@ end
 local function own_choice(profile)
   local p = profile ~= '' and cjson.decode(profile) or {}
   local own = type(p.preferences) == 'table' and p.preferences or {}
-  return tostring(own.pause_until)..'|'..tostring(own.max_per_week)..'|'..cjson.encode(p.channels or {})..'|'..tostring(p.timezone)
+  local function said(v) return (v == nil or v == cjson.null) and '' or tostring(v) end
+  local channels = type(p.channels) == 'table' and cjson.encode(p.channels) or ''
+  return said(own.pause_until)..'|'..said(own.max_per_week)..'|'..channels..'|'..said(p.timezone)
 end
 
 -- A message of strategy first goes on in the person's order with what has not been tried; one that only waits begins anew with it.

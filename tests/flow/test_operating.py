@@ -1,8 +1,8 @@
 """What an operator and a script see and ask: figures and health of every role, reports, waiting, bulk doors, signals."""
-import json, os, re, signal, subprocess, time, unittest, urllib.error, urllib.request
+import json, os, re, signal, socket, subprocess, time, unittest, urllib.error, urllib.request
 
 import house
-from house import FlowTest, free_port, person
+from house import BINARY, FlowTest, free_port, person
 
 KNOWN = {'no_address', 'suppressed_address', 'no_consent', 'opted_out', 'preference', 'quiet_hours', 'render_error', 'expired', 'cancelled',
          'superseded', 'provider_rejected',
@@ -270,6 +270,47 @@ class Signals(FlowTest):
                     self.fail('ended with %d' % p.returncode)
                 self.assertEqual(h.settled(h.send(person(), channels=['email']))['status'], 'sent')
                 self.assertEqual(h.stop(p), 0)
+
+
+class Supervision(FlowTest):
+    """A service manager (sd_notify, sd_listen_fds) is told what is, and may hand over the socket."""
+
+    def under(self, h, environment, listen=None):
+        """The service as systemd would start it: LISTEN_PID is its own, a socket of the manager's is descriptor 3."""
+        script = 'exec 3<&%d; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"' % listen.fileno() if listen else 'exec "$@"'
+        with open(os.path.join(h.dir, 'serve-1.log'), 'wb') as log:
+            h.serial = 1
+            p = subprocess.Popen(['bash', '-c', script, 'bash', BINARY, 'serve', '--config', h.config], stdout=log, stderr=log,
+                                 env={**os.environ, **environment}, pass_fds=[listen.fileno()] if listen else [])
+        h.processes.append(p)
+        return p
+
+    def test_a_manager_hears_ready_watchdog_and_stopping(self):
+        h = self.house()
+        path = os.path.join(h.dir, 'notify')
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(path)
+            manager.settimeout(20)
+            p = self.under(h, {'NOTIFY_SOCKET': path, 'WATCHDOG_USEC': '400000'})
+            self.assertEqual(manager.recv(100), b'READY=1')
+            self.assertEqual(h.http('GET', '/readyz')[0], 200)
+            began = time.monotonic()
+            self.assertEqual([manager.recv(100) for _ in range(5)], [b'WATCHDOG=1'] * 5)
+            self.assertLess(time.monotonic() - began, 5 * 0.4 * 2)
+            p.send_signal(signal.SIGTERM)
+            said = manager.recv(100)
+            while said == b'WATCHDOG=1':
+                said = manager.recv(100)
+            self.assertEqual(said, b'STOPPING=1')
+            self.assertEqual(p.wait(20), 0)
+
+    def test_the_socket_of_a_manager_is_listened_on(self):
+        h = self.house()
+        with socket.create_server(('127.0.0.1', 0)) as given:
+            h.port = given.getsockname()[1]  # another one than the configuration names
+            self.under(h, {}, given)
+            h.until(h.ready, what='the service answers at the socket that it was given')
+            self.assertIn('"port":%d' % h.port, h.log())
 
 
 if __name__ == '__main__':
