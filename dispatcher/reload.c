@@ -9,6 +9,7 @@
 #include "dispatcher/config/settings.h"
 #include "dispatcher/content/lint.h"
 #include "templates/check.h"
+#include "dispatcher/store/pipeline.h"
 
 static void log_finding(void *arg, bool error, const char *place, const char *what)
 {

@@ -4,6 +4,7 @@
 
 #include "dispatcher/base/vocab.h"
 #include "dispatcher/people/person.h"
+#include "dispatcher/store/pipeline.h"
 
 static const struct service *service_of(const struct delivery *d)
 {

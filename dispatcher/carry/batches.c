@@ -1,4 +1,5 @@
 #include "dispatcher/carry/batches.h"
+#include "dispatcher/store/pipeline.h"
 
 #include <assert.h>
 #include <ev.h>

@@ -7,6 +7,7 @@
 
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/metrics.h"
+#include "dispatcher/store/pipeline.h"
 
 #define SAFETY_NET_S  5.0 /* a partition nobody told us about is looked at this often */
 #define GIVE_AGAIN_MS 50

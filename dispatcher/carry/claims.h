@@ -11,6 +11,7 @@
 #define DISPATCHER_CARRY_CLAIMS_H
 
 #include "dispatcher/store/store.h"
+#include "dispatcher/store/pipeline.h"
 
 struct claim_terms {
     int64_t lease_ms; /* real time */

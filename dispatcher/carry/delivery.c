@@ -4,6 +4,7 @@
 
 #include "dispatcher/base/vocab.h"
 #include "dispatcher/people/person.h"
+#include "dispatcher/store/pipeline.h"
 
 /* A category that this configuration does not have: as its kind is by default. */
 static struct category accepted_category(char letter)

@@ -10,6 +10,7 @@
 #include "dispatcher/outlets/outbox.h"
 #include "dispatcher/policy/gates.h"
 #include "dispatcher/service.h"
+#include "dispatcher/store/pipeline.h"
 
 struct worker;
 struct step;

@@ -5,6 +5,8 @@
 
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/metrics.h"
+#include "dispatcher/store/pipeline.h"
+#include "dispatcher/store/messages.h"
 
 enum flow delivery_settle(struct delivery *d)
 {

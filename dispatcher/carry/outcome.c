@@ -8,6 +8,8 @@
 #include "dispatcher/carry/facts.h"
 #include "dispatcher/people/suppression.h"
 #include "schedules/instant.h"
+#include "dispatcher/store/pipeline.h"
+#include "dispatcher/store/suppressions.h"
 
 /* The key of the address whose relay has spoken; false when it is none that counts. */
 static bool relay_spoke(const struct delivery *d, char key[static ADDRESS_SIZE])

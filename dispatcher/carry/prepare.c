@@ -10,6 +10,8 @@
 #include "dispatcher/carry/facts.h"
 #include "dispatcher/people/erasure.h"
 #include "dispatcher/people/suppression.h"
+#include "dispatcher/store/pipeline.h"
+#include "dispatcher/store/suppressions.h"
 
 #define ASK_AGAIN_MS 100
 #define UNKNOWN_MS   3600000 /* how long others may know a template or category that this worker does not */

@@ -20,6 +20,7 @@
 
 #include "dispatcher/base/log.h"
 #include "dispatcher/carry/facts.h"
+#include "dispatcher/store/pipeline.h"
 
 void delivery_run(struct delivery *d)
 {

@@ -17,6 +17,9 @@
 #include "dispatcher/carry/claims.h"
 #include "dispatcher/carry/steps.h"
 #include "dispatcher/intake/ingest.h"
+#include "dispatcher/store/pipeline.h"
+#include "dispatcher/store/messages.h"
+#include "dispatcher/store/journal.h"
 
 #define SETTLE_DELAY_S 0.002 /* results of this long are settled together */
 

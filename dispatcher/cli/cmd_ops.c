@@ -8,6 +8,7 @@
 #include "dispatcher/base/vocab.h"
 #include "dispatcher/cli/cli.h"
 #include "schedules/duration.h"
+#include "dispatcher/store/messages.h"
 
 static gboolean opt_watch, opt_wait;
 static char *opt_timeout;

@@ -13,6 +13,10 @@
 #include "dispatcher/people/erasure.h"
 #include "dispatcher/people/profile.h"
 #include "dispatcher/people/recipient.h"
+#include "dispatcher/store/messages.h"
+#include "dispatcher/store/people.h"
+#include "dispatcher/store/suppressions.h"
+#include "dispatcher/store/inbox.h"
 
 static int print_answer(struct cli *c, struct cli_answer *a)
 {

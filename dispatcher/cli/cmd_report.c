@@ -4,6 +4,7 @@
 
 #include "dispatcher/cli/cli.h"
 #include "dispatcher/store/store.h"
+#include "dispatcher/store/listing.h"
 
 #define PAGE 400
 

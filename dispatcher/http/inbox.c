@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "dispatcher/http/handlers.h"
+#include "dispatcher/store/inbox.h"
 
 /* ---------------------------------------------------------------- list and mark */
 

@@ -4,6 +4,8 @@
 #include "dispatcher/http/handlers.h"
 #include "dispatcher/http/lines.h"
 #include "dispatcher/intake/intake.h"
+#include "dispatcher/store/messages.h"
+#include "dispatcher/store/listing.h"
 
 /* ---------------------------------------------------------------- enqueue */
 

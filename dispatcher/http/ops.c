@@ -4,6 +4,7 @@
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/http/handlers.h"
+#include "dispatcher/store/messages.h"
 
 void get_healthz(struct request *r)
 {

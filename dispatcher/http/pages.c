@@ -11,6 +11,7 @@
 #include "dispatcher/people/consent.h"
 #include "dispatcher/content/render.h"
 #include "schedules/instant.h"
+#include "dispatcher/store/people.h"
 
 static int offset_here(void *arg, int64_t ms)
 {

@@ -16,6 +16,9 @@
 #include "dispatcher/people/profile.h"
 #include "dispatcher/people/recipient.h"
 #include "schedules/instant.h"
+#include "dispatcher/store/messages.h"
+#include "dispatcher/store/people.h"
+#include "dispatcher/store/suppressions.h"
 
 static void on_result(void *arg, bool ok, json_t *result)
 {

@@ -10,6 +10,8 @@
 #include "dispatcher/http/pages.h"
 #include "dispatcher/base/vocab.h"
 #include "dispatcher/people/preferences.h"
+#include "dispatcher/store/messages.h"
+#include "dispatcher/store/people.h"
 
 #define PLANNED_MAX 5
 

@@ -13,6 +13,7 @@
 #include "dispatcher/intake/intake.h"
 #include "dispatcher/people/recipient.h"
 #include "schedules/instant.h"
+#include "dispatcher/store/people.h"
 
 struct question {
     struct request *request;

@@ -8,6 +8,7 @@
 
 #include "dispatcher/base/log.h"
 #include "dispatcher/intake/intake.h"
+#include "dispatcher/store/dead.h"
 
 #define GROUP      "tidings"
 #define PAGE       "64"

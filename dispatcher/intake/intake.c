@@ -14,6 +14,8 @@
 #include "dispatcher/people/recipient.h"
 #include "dispatcher/people/turn.h"
 #include "schedules/instant.h"
+#include "dispatcher/store/messages.h"
+#include "dispatcher/store/people.h"
 
 #define RACES_MAX 64 /* with other processes; within this one people take turns */
 

@@ -8,6 +8,7 @@
 #include "dispatcher/base/problem.h"
 #include "dispatcher/people/entry.h"
 #include "schedules/instant.h"
+#include "dispatcher/store/people.h"
 
 /* Categories that ask for no consent, as ",account,". */
 static char *exempt_categories(const struct policy *p)

@@ -5,6 +5,9 @@
 
 #include "dispatcher/base/clock.h"
 #include "schedules/instant.h"
+#include "dispatcher/store/people.h"
+#include "dispatcher/store/suppressions.h"
+#include "dispatcher/store/dead.h"
 
 void tombstone_of(const struct service *s, const char *address, char out[static ADDRESS_SIZE])
 {

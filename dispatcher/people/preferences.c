@@ -9,6 +9,7 @@
 #include "dispatcher/people/profile.h"
 #include "dispatcher/people/recipient.h"
 #include "schedules/instant.h"
+#include "dispatcher/store/people.h"
 
 int64_t preferences_pause(const json_t *profile)
 {

@@ -10,6 +10,7 @@
 #include "dispatcher/people/turn.h"
 #include "schedules/instant.h"
 #include "schedules/zone.h"
+#include "dispatcher/store/people.h"
 
 #define RACES_MAX 64 /* with other processes; within this one people take turns */
 

@@ -8,6 +8,7 @@
 #include "dispatcher/people/entry.h"
 #include "dispatcher/people/erasure.h"
 #include "schedules/instant.h"
+#include "dispatcher/store/suppressions.h"
 
 bool suppression_add(struct service *s, const char *address, const json_t *in, const char *actor, json_t *errors,
                      json_fn *fn, void *arg)

@@ -6,6 +6,7 @@
 
 #include "dispatcher/base/clock.h"
 #include "schedules/instant.h"
+#include "dispatcher/store/dead.h"
 
 /*
  * Two kinds of dead: what could not be accepted lies in a stream of its own

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "schedules/instant.h"
+#include "dispatcher/store/inbox.h"
 
 struct inbox_job {
     json_fn *fn;

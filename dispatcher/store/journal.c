@@ -12,6 +12,8 @@
 
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
+#include "dispatcher/store/pipeline.h"
+#include "dispatcher/store/journal.h"
 
 /*
  * A record is: length of the text, CRC-32 of the text, the text (a settlement as

@@ -7,6 +7,7 @@
 
 #include "dispatcher/base/clock.h"
 #include "schedules/instant.h"
+#include "dispatcher/store/people.h"
 
 /* One call whose answer becomes JSON. */
 struct asking {
@@ -68,19 +69,11 @@ static void on_profile_put(void *arg, const redisReply *reply)
     g_free(job);
 }
 
-static struct args *person_args(const char *op, const char *recipient)
-{
-    struct args *a = args_new();
-    args_text(a, op);
-    args_text(a, recipient);
-    return a;
-}
-
 void store_profile_put(struct store *s, const char *recipient, const char *was, const char *now, accept_fn *fn,
                        void *arg)
 {
     struct profile_job *job = g_new0(struct profile_job, 1);
-    struct args *a = person_args("put", recipient);
+    struct args *a = args_begin("put", recipient);
 
     *job = (struct profile_job){ .put = fn, .arg = arg };
     args_text(a, was);
@@ -141,7 +134,7 @@ static void on_some_erased(void *arg, const redisReply *reply)
 static void erase_on(struct erasing *e)
 {
     bool whole = e->next >= json_array_size(e->mids);
-    struct args *a = person_args(whole ? "erase" : "erase_some", e->recipient);
+    struct args *a = args_begin(whole ? "erase" : "erase_some", e->recipient);
 
     args_int(a, e->store->retain_messages_ms);
     args_int(a, e->store->retain_events_ms);
@@ -167,7 +160,7 @@ static void on_erase_mids(void *arg, const redisReply *reply)
 void store_erase(struct store *s, const char *recipient, json_fn *fn, void *arg)
 {
     struct erasing *e = g_new0(struct erasing, 1);
-    struct args *a = person_args("mids", recipient);
+    struct args *a = args_begin("mids", recipient);
 
     *e = (struct erasing){ .store = s, .mids = json_array(), .fn = fn, .arg = arg };
     g_strlcpy(e->recipient, recipient, sizeof e->recipient);
@@ -230,7 +223,7 @@ static json_t *read_civil(const redisReply *reply, struct asking *a)
 
 void store_civil(struct store *s, const char *recipient, json_fn *fn, void *arg)
 {
-    store_script(s, store_partition(s, recipient), "person", person_args("civil", recipient), on_asked,
+    store_script(s, store_partition(s, recipient), "person", args_begin("civil", recipient), on_asked,
                  asking_new(read_civil, fn, arg));
 }
 
@@ -241,7 +234,7 @@ static json_t *read_replanned(const redisReply *reply, struct asking *a)
 
 void store_replan(struct store *s, const char *recipient, const json_t *moves, json_fn *fn, void *arg)
 {
-    struct args *a = person_args("replan", recipient);
+    struct args *a = args_begin("replan", recipient);
     json_t *one;
     size_t i;
 
@@ -387,148 +380,5 @@ void store_consents(struct store *s, const char *recipient, json_fn *fn, void *a
     struct asking *job = asking_new(read_ledger, fn, arg);
 
     g_strlcpy(job->name, recipient, sizeof job->name);
-    store_script(s, store_partition(s, recipient), "person", person_args("get", recipient), on_asked, job);
-}
-
-/* ---------------------------------------------------------------- suppression */
-
-static json_t *read_suppress(const redisReply *reply, struct asking *a)
-{
-    return json_pack("{s:s, s:b}", "address", a->name, "suppressed", 1);
-}
-
-static json_t *read_unsuppress(const redisReply *reply, struct asking *a)
-{
-    return json_pack("{s:s, s:b}", "address", a->name, "removed", (int)reply->integer);
-}
-
-static json_t *entry_json(const char *address, const char *text)
-{
-    json_t *entry = json_loads(text, 0, NULL);
-
-    if (!entry)
-        return NULL;
-    json_object_set_new(entry, "address", json_string(address));
-    return entry;
-}
-
-static json_t *read_suppression(const redisReply *reply, struct asking *a)
-{
-    return entry_json(a->name, reply_text(reply, 0));
-}
-
-static void suppress_call(struct store *s, struct args *a, const char *address,
-                          json_t *(*read)(const redisReply *, struct asking *), json_fn *fn, void *arg)
-{
-    struct asking *job = asking_new(read, fn, arg);
-
-    g_strlcpy(job->name, address, sizeof job->name);
-    store_script(s, store_partition(s, address), "suppress", a, on_asked, job);
-}
-
-void store_suppress(struct store *s, const char *address, const json_t *entry, int64_t ttl_ms, json_fn *fn, void *arg)
-{
-    struct args *a = person_args("put", address);
-    char *text = json_dumps(entry, JSON_COMPACT);
-
-    args_text(a, text);
-    args_int(a, ttl_ms);
-    free(text);
-    suppress_call(s, a, address, read_suppress, fn, arg);
-}
-
-void store_unsuppress(struct store *s, const char *address, json_fn *fn, void *arg)
-{
-    suppress_call(s, person_args("del", address), address, read_unsuppress, fn, arg);
-}
-
-void store_suppression(struct store *s, const char *address, json_fn *fn, void *arg)
-{
-    suppress_call(s, person_args("get", address), address, read_suppression, fn, arg);
-}
-
-struct all_suppressed {
-    int open;
-    bool lost;
-    json_t *list;
-    json_fn *fn;
-    void *arg;
-};
-
-static void on_suppressed_page(void *arg, const redisReply *reply)
-{
-    struct all_suppressed *all = arg;
-
-    all->lost |= !reply;
-    for (size_t i = 0; reply && i + 1 < reply->elements; i += 2)
-        json_array_append_new(all->list, entry_json(reply_text(reply, i), reply_text(reply, i + 1)));
-    if (--all->open > 0)
-        return;
-    json_auto_t *result = json_pack("{s:o}", "suppressions", all->list);
-    all->fn(all->arg, !all->lost, all->lost ? NULL : result);
-    g_free(all);
-}
-
-void store_suppressions(struct store *s, json_fn *fn, void *arg)
-{
-    struct all_suppressed *all = g_new0(struct all_suppressed, 1);
-
-    *all = (struct all_suppressed){ .open = s->partitions, .list = json_array(), .fn = fn, .arg = arg };
-    for (int p = 0; p < s->partitions; p++) {
-        struct args *a = args_new();
-        args_text(a, "list");
-        store_script(s, p, "suppress", a, on_suppressed_page, all);
-    }
-}
-
-struct suppressed_job {
-    suppressed_fn *fn;
-    void *arg;
-};
-
-static void on_suppressed(void *arg, const redisReply *reply)
-{
-    struct suppressed_job *job = arg;
-    const redisReply *entry = reply_at(reply, 0);
-
-    job->fn(job->arg, reply != NULL, entry && entry->type == REDIS_REPLY_STRING ? entry->str : NULL,
-            (int)reply_int(reply, 1));
-    g_free(job);
-}
-
-/* A plain command: cheaper than a script, and pipelined with the batch it belongs to. */
-void store_suppressed(struct store *s, const char *address, suppressed_fn *fn, void *arg)
-{
-    struct suppressed_job *job = g_new0(struct suppressed_job, 1);
-    int partition = store_partition(s, address);
-    char entry[400], soft[400];
-
-    *job = (struct suppressed_job){ fn, arg };
-    snprintf(entry, sizeof entry, "%s:{%d}:sup:%s", s->prefix, partition, address);
-    snprintf(soft, sizeof soft, "%s:{%d}:soft:%s", s->prefix, partition, address);
-    store_command(s, on_suppressed, job, 3, (const char *[]){ "MGET", entry, soft });
-}
-
-void store_soft_bounce(struct store *s, const char *address, const json_t *entry, int64_t ttl_ms, int64_t within_ms,
-                       int max)
-{
-    struct args *a = person_args("soft", address);
-    char *text = json_dumps(entry, JSON_COMPACT);
-
-    args_text(a, text);
-    args_int(a, ttl_ms);
-    args_int(a, within_ms);
-    args_int(a, max);
-    free(text);
-    store_script(s, store_partition(s, address), "suppress", a, NULL, NULL);
-}
-
-void store_arrived(struct store *s, const char *address)
-{
-    store_script(s, store_partition(s, address), "suppress", person_args("well", address), NULL, NULL);
-}
-
-void store_forget_soft(struct store *s, const char *address)
-{
-    store_script(s, store_partition(s, address), "suppress", person_args("forget", address), NULL, NULL);
+    store_script(s, store_partition(s, recipient), "person", args_begin("get", recipient), on_asked, job);
 }

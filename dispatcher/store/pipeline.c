@@ -9,6 +9,7 @@
 
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/log.h"
+#include "dispatcher/store/pipeline.h"
 
 #define CLAIMED         13    /* elements of the answer for each delivery */
 #define RESEND_AFTER_MS 10000 /* an agent of a frozen worker may still be sending */

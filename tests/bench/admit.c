@@ -20,6 +20,8 @@
 #include "dispatcher/content/render.h"
 #include "dispatcher/base/clock.h"
 #include "dispatcher/service.h"
+#include "dispatcher/store/pipeline.h"
+#include "dispatcher/store/suppressions.h"
 
 #define BATCH    64
 #define BATCHES  100

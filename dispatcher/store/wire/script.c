@@ -25,6 +25,14 @@ struct args *args_new(void)
     return a;
 }
 
+struct args *args_begin(const char *op, const char *recipient)
+{
+    struct args *a = args_new();
+    args_text(a, op);
+    args_text(a, recipient);
+    return a;
+}
+
 static void args_free(struct args *a)
 {
     g_string_free(a->bytes, TRUE);

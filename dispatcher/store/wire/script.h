@@ -20,6 +20,8 @@ extern const struct script_source script_sources[]; /* name NULL at the end */
 
 struct args;
 struct args *args_new(void);
+/* args_begin: with what is to be done, and to whom. */
+struct args *args_begin(const char *op, const char *who);
 void args_text(struct args *, const char *);
 void args_bytes(struct args *, const char *, size_t len);
 void args_int(struct args *, int64_t);

@@ -1,0 +1,46 @@
+/*
+ * Messages: accepted, shown, cancelled; and the queue of them as figures.
+ */
+#ifndef DISPATCHER_STORE_MESSAGES_H
+#define DISPATCHER_STORE_MESSAGES_H
+
+#include "dispatcher/store/store.h"
+
+struct acceptance {
+    char id[MESSAGE_ID_SIZE];
+    const char *recipient, *body, *category, *supersede, *source; /* the last two "" for none */
+    size_t body_len;
+    char kind, strategy; /* t s m; a f */
+    char channels[CHANNEL_COUNT + 1];
+    enum lane lane;
+    int64_t send_at, expires_at;
+    const char *local;                     /* "2026-12-01T09:00|ttl", "" unless the time was given in local time */
+    const char *profile_was, *profile_new; /* profile_new "": leave it */
+};
+/* Answers "ok", "dup", "race", or NULL. */
+void store_accept(struct store *, const struct acceptance *, accept_fn *, void *arg);
+/* What a key holds, "hash|id|send_at", or ""; NULL when Redis is gone. */
+void store_key_holder(struct store *, const char *key, accept_fn *, void *arg);
+/* Answers "" when new, "other", id|send_at, or NULL. */
+void store_reserve(struct store *, const char *key, const char *hash, const char *id, int64_t send_at, accept_fn *,
+                   void *arg);
+
+/* One message as JSON of contract 5, or NULL with known == false when there is none. */
+typedef void message_fn(void *arg, bool ok, json_t *message);
+enum show { SHOW_BRIEF, SHOW_TRACE };
+void store_show(struct store *, const char *id, enum show, message_fn *, void *arg);
+
+/* Status letters and their names. */
+const char *status_name(char code);
+bool status_is_final(char code);
+
+/* Results of a cancel: {"cancelled":[ids],"in_flight":[],"already_sent":[],"final":[],"unknown":[]} */
+void store_cancel_ids(struct store *, const json_t *ids, json_fn *, void *arg);
+void store_cancel_recipient(struct store *, const char *recipient, const char *category, json_fn *, void *arg);
+
+/* {"pending":[messages],"past":[messages]} */
+void store_timeline(struct store *, const char *recipient, int limit, enum show, json_fn *, void *arg);
+/* {"channels":{"email":{…}},"leases":n,"dead":n,"lag_seconds":x} */
+void store_queue(struct store *, json_fn *, void *arg);
+
+#endif

@@ -1,0 +1,179 @@
+#include "dispatcher/store/store.h"
+
+#include <glib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/base/clock.h"
+#include "schedules/instant.h"
+#include "dispatcher/store/suppressions.h"
+
+/* One call whose answer becomes JSON. */
+struct asking {
+    json_t *(*read)(const redisReply *reply, struct asking *);
+    json_fn *fn;
+    void *arg;
+    char name[400];
+};
+
+static struct asking *asking_new(json_t *(*read)(const redisReply *, struct asking *), json_fn *fn, void *arg)
+{
+    struct asking *a = g_new0(struct asking, 1);
+    a->read = read;
+    a->fn = fn;
+    a->arg = arg;
+    return a;
+}
+
+static void on_asked(void *arg, const redisReply *reply)
+{
+    struct asking *a = arg;
+    json_auto_t *result = reply ? a->read(reply, a) : NULL;
+
+    a->fn(a->arg, reply != NULL, result);
+    g_free(a);
+}
+
+/* ---------------------------------------------------------------- suppression */
+
+static json_t *read_suppress(const redisReply *reply, struct asking *a)
+{
+    return json_pack("{s:s, s:b}", "address", a->name, "suppressed", 1);
+}
+
+static json_t *read_unsuppress(const redisReply *reply, struct asking *a)
+{
+    return json_pack("{s:s, s:b}", "address", a->name, "removed", (int)reply->integer);
+}
+
+static json_t *entry_json(const char *address, const char *text)
+{
+    json_t *entry = json_loads(text, 0, NULL);
+
+    if (!entry)
+        return NULL;
+    json_object_set_new(entry, "address", json_string(address));
+    return entry;
+}
+
+static json_t *read_suppression(const redisReply *reply, struct asking *a)
+{
+    return entry_json(a->name, reply_text(reply, 0));
+}
+
+static void suppress_call(struct store *s, struct args *a, const char *address,
+                          json_t *(*read)(const redisReply *, struct asking *), json_fn *fn, void *arg)
+{
+    struct asking *job = asking_new(read, fn, arg);
+
+    g_strlcpy(job->name, address, sizeof job->name);
+    store_script(s, store_partition(s, address), "suppress", a, on_asked, job);
+}
+
+void store_suppress(struct store *s, const char *address, const json_t *entry, int64_t ttl_ms, json_fn *fn, void *arg)
+{
+    struct args *a = args_begin("put", address);
+    char *text = json_dumps(entry, JSON_COMPACT);
+
+    args_text(a, text);
+    args_int(a, ttl_ms);
+    free(text);
+    suppress_call(s, a, address, read_suppress, fn, arg);
+}
+
+void store_unsuppress(struct store *s, const char *address, json_fn *fn, void *arg)
+{
+    suppress_call(s, args_begin("del", address), address, read_unsuppress, fn, arg);
+}
+
+void store_suppression(struct store *s, const char *address, json_fn *fn, void *arg)
+{
+    suppress_call(s, args_begin("get", address), address, read_suppression, fn, arg);
+}
+
+struct all_suppressed {
+    int open;
+    bool lost;
+    json_t *list;
+    json_fn *fn;
+    void *arg;
+};
+
+static void on_suppressed_page(void *arg, const redisReply *reply)
+{
+    struct all_suppressed *all = arg;
+
+    all->lost |= !reply;
+    for (size_t i = 0; reply && i + 1 < reply->elements; i += 2)
+        json_array_append_new(all->list, entry_json(reply_text(reply, i), reply_text(reply, i + 1)));
+    if (--all->open > 0)
+        return;
+    json_auto_t *result = json_pack("{s:o}", "suppressions", all->list);
+    all->fn(all->arg, !all->lost, all->lost ? NULL : result);
+    g_free(all);
+}
+
+void store_suppressions(struct store *s, json_fn *fn, void *arg)
+{
+    struct all_suppressed *all = g_new0(struct all_suppressed, 1);
+
+    *all = (struct all_suppressed){ .open = s->partitions, .list = json_array(), .fn = fn, .arg = arg };
+    for (int p = 0; p < s->partitions; p++) {
+        struct args *a = args_new();
+        args_text(a, "list");
+        store_script(s, p, "suppress", a, on_suppressed_page, all);
+    }
+}
+
+struct suppressed_job {
+    suppressed_fn *fn;
+    void *arg;
+};
+
+static void on_suppressed(void *arg, const redisReply *reply)
+{
+    struct suppressed_job *job = arg;
+    const redisReply *entry = reply_at(reply, 0);
+
+    job->fn(job->arg, reply != NULL, entry && entry->type == REDIS_REPLY_STRING ? entry->str : NULL,
+            (int)reply_int(reply, 1));
+    g_free(job);
+}
+
+/* A plain command: cheaper than a script, and pipelined with the batch it belongs to. */
+void store_suppressed(struct store *s, const char *address, suppressed_fn *fn, void *arg)
+{
+    struct suppressed_job *job = g_new0(struct suppressed_job, 1);
+    int partition = store_partition(s, address);
+    char entry[400], soft[400];
+
+    *job = (struct suppressed_job){ fn, arg };
+    snprintf(entry, sizeof entry, "%s:{%d}:sup:%s", s->prefix, partition, address);
+    snprintf(soft, sizeof soft, "%s:{%d}:soft:%s", s->prefix, partition, address);
+    store_command(s, on_suppressed, job, 3, (const char *[]){ "MGET", entry, soft });
+}
+
+void store_soft_bounce(struct store *s, const char *address, const json_t *entry, int64_t ttl_ms, int64_t within_ms,
+                       int max)
+{
+    struct args *a = args_begin("soft", address);
+    char *text = json_dumps(entry, JSON_COMPACT);
+
+    args_text(a, text);
+    args_int(a, ttl_ms);
+    args_int(a, within_ms);
+    args_int(a, max);
+    free(text);
+    store_script(s, store_partition(s, address), "suppress", a, NULL, NULL);
+}
+
+void store_arrived(struct store *s, const char *address)
+{
+    store_script(s, store_partition(s, address), "suppress", args_begin("well", address), NULL, NULL);
+}
+
+void store_forget_soft(struct store *s, const char *address)
+{
+    store_script(s, store_partition(s, address), "suppress", args_begin("forget", address), NULL, NULL);
+}

@@ -1,0 +1,25 @@
+/*
+ * Addresses that are left alone, in the partition of the address, and mails that
+ * were refused for a while.
+ */
+#ifndef DISPATCHER_STORE_SUPPRESSIONS_H
+#define DISPATCHER_STORE_SUPPRESSIONS_H
+
+#include "dispatcher/store/store.h"
+
+/* store_suppressed: the entry of an address, NULL for none, and how often it was refused for a while (soft). */
+typedef void suppressed_fn(void *arg, bool ok, const char *entry, int soft);
+void store_suppressed(struct store *, const char *address, suppressed_fn *, void *arg);
+/* store_soft_bounce: one more of those; so many, each within_ms of the last, put the entry in place for ttl_ms.
+ * store_arrived: half of them are forgotten; store_forget_soft: all.  Nobody waits for these. */
+void store_soft_bounce(struct store *, const char *address, const json_t *entry, int64_t ttl_ms, int64_t within_ms,
+                       int max);
+void store_arrived(struct store *, const char *address);
+void store_forget_soft(struct store *, const char *address);
+
+void store_suppress(struct store *, const char *address, const json_t *entry, int64_t ttl_ms, json_fn *, void *arg);
+void store_unsuppress(struct store *, const char *address, json_fn *, void *arg);
+void store_suppression(struct store *, const char *address, json_fn *, void *arg);
+void store_suppressions(struct store *, json_fn *, void *arg);
+
+#endif
