@@ -6,6 +6,7 @@
 #include "channels/address.h"
 #include "dispatcher/policy/policy_load.h"
 #include "dispatcher/config/settings.h"
+#include "dispatcher/config/values.h"
 
 struct library *service_library(const struct service *s, char **why)
 {

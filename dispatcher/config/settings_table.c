@@ -1,5 +1,5 @@
 /* Every setting there is.  To add one, add a row: checks, defaults, help and reference follow. */
-#include "dispatcher/config/settings.h"
+#include "dispatcher/config/settings_table.h"
 
 #define CHANNELS "email|sms|in_app"
 #define KINDS    "transactional|service|marketing"

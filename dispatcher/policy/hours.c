@@ -1,3 +1,4 @@
+#include "dispatcher/config/values.h"
 #include "dispatcher/policy/hours.h"
 
 #include <string.h>

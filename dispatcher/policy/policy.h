@@ -12,6 +12,7 @@
 #include "dispatcher/base/vocab.h"
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/settings.h"
+#include "dispatcher/config/values.h"
 #include "schedules/quiet.h"
 #include "schedules/window.h"
 

@@ -1,3 +1,4 @@
+#include "dispatcher/config/values.h"
 #include "dispatcher/policy/policy_load.h"
 
 #include <stdlib.h>

@@ -10,6 +10,7 @@
 
 #include "dispatcher/base/ident.h"
 #include "dispatcher/config/settings.h"
+#include "dispatcher/config/values.h"
 #include "dispatcher/base/token.h"
 #include "dispatcher/config/yaml.h"
 #include "dispatcher/policy/policy.h"
