@@ -99,14 +99,12 @@ static bool has_left(void *arg)
 
 void get_messages(struct request *r)
 {
-    static const char *const known[] = { "scheduled", "sending", "sent",       "delivered", "unknown",   "suppressed",
-                                         "failed",    "bounced", "complained", "expired",   "cancelled", NULL };
     const char *status = request_query(r, "status", NULL), *cursor = request_query(r, "cursor", NULL);
     struct message_filter filter = filter_of(r);
 
     if (!limit_of(r))
         answer_problem(r, 400, "limit must lie between 1 and 1000");
-    else if (status && !g_strv_contains(known, status))
+    else if (status && !status_known(status))
         answer_problem(r, 400, "status names no status of a message");
     else if (cursor && cursor[strspn(cursor, "0123456789.")])
         answer_problem(r, 400, "cursor is none of ours; take the one of the page before");

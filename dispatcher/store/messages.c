@@ -39,6 +39,14 @@ const char *status_name(char code)
     return status_of(code)->name;
 }
 
+bool status_known(const char *name)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(statuses); i++)
+        if (strcmp(statuses[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 bool status_is_final(char code)
 {
     return status_of(code)->final;

@@ -33,6 +33,7 @@ void store_show(struct store *, const char *id, enum show, message_fn *, void *a
 /* Status letters and their names. */
 const char *status_name(char code);
 bool status_is_final(char code);
+bool status_known(const char *name);
 
 /* Results of a cancel: {"cancelled":[ids],"in_flight":[],"already_sent":[],"final":[],"unknown":[]} */
 void store_cancel_ids(struct store *, const json_t *ids, json_fn *, void *arg);

@@ -1,4 +1,4 @@
-#include "dispatcher/store/store.h"
+#include "dispatcher/store/people.h"
 
 #include <glib.h>
 #include <stdio.h>
@@ -6,34 +6,8 @@
 #include <string.h>
 
 #include "dispatcher/base/clock.h"
+#include "dispatcher/store/asking.h"
 #include "schedules/instant.h"
-#include "dispatcher/store/people.h"
-
-/* One call whose answer becomes JSON. */
-struct asking {
-    json_t *(*read)(const redisReply *reply, struct asking *);
-    json_fn *fn;
-    void *arg;
-    char name[400];
-};
-
-static struct asking *asking_new(json_t *(*read)(const redisReply *, struct asking *), json_fn *fn, void *arg)
-{
-    struct asking *a = g_new0(struct asking, 1);
-    a->read = read;
-    a->fn = fn;
-    a->arg = arg;
-    return a;
-}
-
-static void on_asked(void *arg, const redisReply *reply)
-{
-    struct asking *a = arg;
-    json_auto_t *result = reply ? a->read(reply, a) : NULL;
-
-    a->fn(a->arg, reply != NULL, result);
-    g_free(a);
-}
 
 /* ---------------------------------------------------------------- profiles */
 

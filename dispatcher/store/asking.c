@@ -1,0 +1,21 @@
+#include "dispatcher/store/asking.h"
+
+#include <glib.h>
+
+struct asking *asking_new(json_t *(*read)(const redisReply *, struct asking *), json_fn *fn, void *arg)
+{
+    struct asking *a = g_new0(struct asking, 1);
+    a->read = read;
+    a->fn = fn;
+    a->arg = arg;
+    return a;
+}
+
+void on_asked(void *arg, const redisReply *reply)
+{
+    struct asking *a = arg;
+    json_auto_t *result = reply ? a->read(reply, a) : NULL;
+
+    a->fn(a->arg, reply != NULL, result);
+    g_free(a);
+}
