@@ -6,17 +6,13 @@
 #include "dispatcher/people/person.h"
 #include "dispatcher/store/pipeline.h"
 
-static const struct service *service_of(const struct delivery *d)
-{
-    return worker_service(d->worker);
-}
-
 static void add_one_rule(const struct delivery *d, struct admission *a, int rule, int max)
 {
     const struct cap *cap = &d->policy->caps[rule];
     struct admission_rule *r = &a->rules[a->n_rules++];
+    const struct service *service = worker_service(d->worker);
     const struct zone *zone =
-        cap->account ? service_account_zone(service_of(d), d->profile) : service_zone(service_of(d), d->profile);
+        cap->account ? service_account_zone(service, d->profile) : service_zone(service, d->profile);
 
     cap_window(cap, zone, d->now, &r->since, &r->next);
     r->rule = rule;

@@ -123,16 +123,17 @@ void fact_quiet(struct delivery *d, const struct question *q, const struct answe
 void fact_passed(struct delivery *d)
 {
     const struct policy *p = d->policy;
+    const struct answer pass = { GATE_PASS, 0, NULL };
     bool applies = (p->has_quiet || p->n_windows) && d->category.quiet != QUIET_IGNORE;
 
-    struct question q = delivery_question(d);
-
     fact_consent(d, "pass");
-    fact_preference(d, &(struct answer){ GATE_PASS, 0, NULL });
-    if (applies)
-        fact_quiet(d, &q, &(struct answer){ GATE_PASS, 0, NULL });
-    else
+    fact_preference(d, &pass);
+    if (!applies) {
         report_fact(&d->report, "quiet_hours", "pass", NULL);
+        return;
+    }
+    struct question q = delivery_question(d);
+    fact_quiet(d, &q, &pass);
 }
 
 void fact_outcome(struct delivery *d, const char *verdict, const struct outcome *o)

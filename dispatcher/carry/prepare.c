@@ -41,7 +41,6 @@ static void on_suppressed(void *arg, bool ok, const char *entry, int soft)
 {
     struct delivery *d = arg;
 
-    d->lost |= !ok;
     d->soft_bounces = MAX(d->soft_bounces, soft);
     if (entry) {
         json_auto_t *json = json_loads(entry, 0, NULL);
@@ -49,8 +48,7 @@ static void on_suppressed(void *arg, bool ok, const char *entry, int soft)
         d->suppressed = true;
         g_strlcpy(d->suppressed_why, why ? why : "", sizeof d->suppressed_why);
     }
-    if (--d->answers == 0)
-        delivery_run(d);
+    delivery_answer_came(d, ok);
 }
 
 void delivery_ask_suppression(struct delivery *d)

@@ -109,7 +109,7 @@ enum flow delivery_ask(struct delivery *d, enum batch_of kind, const struct step
 {
     d->step = next;
     d->answers = 1;
-    d->lost = false;
+    d->lost = d->poison = false;
     worker_batch(d->worker, kind, d);
     return WAIT;
 }
@@ -128,33 +128,30 @@ static void take_verdict(struct delivery *d, enum batch_of kind, const redisRepl
     fact_counted(d);
 }
 
-/* One of the answers that it waits for has come; true when it was the last. */
-static bool all_here(struct delivery *d, const redisReply *reply)
+void delivery_answer_came(struct delivery *d, bool ok)
 {
     assert(d->answers > 0);
-    d->lost |= !reply;
-    d->poison |= !reply && script_failed();
-    return --d->answers == 0;
+    d->lost |= !ok;
+    d->poison |= !ok && script_failed();
+    if (--d->answers == 0)
+        delivery_run(d);
+}
+
+static void verdict_came(struct delivery *d, enum batch_of kind, const redisReply *reply, size_t index)
+{
+    if (reply)
+        take_verdict(d, kind, reply, index);
+    delivery_answer_came(d, reply != NULL);
 }
 
 void delivery_admitted(void *delivery, const redisReply *reply, size_t index)
 {
-    struct delivery *d = delivery;
-
-    if (reply)
-        take_verdict(d, BATCH_ADMIT, reply, index);
-    if (all_here(d, reply))
-        delivery_run(d);
+    verdict_came(delivery, BATCH_ADMIT, reply, index);
 }
 
 void delivery_account_admitted(void *delivery, const redisReply *reply, size_t index)
 {
-    struct delivery *d = delivery;
-
-    if (reply)
-        take_verdict(d, BATCH_ACCOUNT, reply, index);
-    if (all_here(d, reply))
-        delivery_run(d);
+    verdict_came(delivery, BATCH_ACCOUNT, reply, index);
 }
 
 void delivery_committed(void *delivery, const redisReply *reply, size_t index)
@@ -163,8 +160,7 @@ void delivery_committed(void *delivery, const redisReply *reply, size_t index)
 
     if (reply)
         d->commit = (int)reply_int(reply, index);
-    if (all_here(d, reply))
-        delivery_run(d);
+    delivery_answer_came(d, reply != NULL);
 }
 
 void delivery_settled(void *delivery, const redisReply *reply, size_t index)

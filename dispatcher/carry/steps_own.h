@@ -34,6 +34,9 @@ enum flow delivery_wait_for_outlet(struct delivery *);
 enum flow delivery_ask(struct delivery *, enum batch_of, const struct step *next);
 void delivery_ask_suppression(struct delivery *);
 
+/* delivery_answer_came: one of the answers that it waits for, the last of which runs the step; ok: not lost. */
+void delivery_answer_came(struct delivery *, bool ok);
+
 /* Ways to end: all settle, and the delivery is freed behind that.  delivery_end: final, without having been sent.
  * delivery_put_off: until `due`.  delivery_try_again: the same with an attempt burnt; perhaps: it may have arrived. */
 enum flow delivery_settle(struct delivery *);
