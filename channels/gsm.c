@@ -6,6 +6,8 @@
 #include <unicode/utext.h>
 #include <unicode/utrans.h>
 
+#include "channels/unseen.h"
+
 /* 3GPP TS 23.038, 6.2.1: the characters beside ASCII letters and digits. */
 static const gunichar basic[] = {
     '@', 0xa3,  '$',   0xa5,  0xe8,  0xe9,  0xf9,  0xec,  0xf2,  0xc7,  '\n', 0xd8, 0xf8, '\r', 0xc5, 0xe5, 0x394,
@@ -165,8 +167,7 @@ static void cut(GString *text, int segments)
 /* What a telephone cannot show, or what makes a text dear without being seen. */
 static bool sms_drops(gunichar c)
 {
-    return (c < ' ' && c != '\n') || (c >= 0x7f && c < 0xa0) || c == 0xad || c == 0x61c || c == 0x180e || c == 0x200b ||
-           c == 0x200e || c == 0x200f || (c >= 0x202a && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff;
+    return c != '\n' && char_unseen(c);
 }
 
 static bool sms_blank(gunichar c)

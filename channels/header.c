@@ -3,6 +3,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "channels/unseen.h"
+
 #define FIRST_STRONG_ISOLATE    0x2068
 #define POP_DIRECTIONAL_ISOLATE 0x2069
 
@@ -23,9 +25,7 @@ static bool is_blank(gunichar c)
 
 static bool is_unseen(gunichar c)
 {
-    return c < ' ' || (c >= 0x7f && c < 0xa0) || c == 0xad || c == 0x61c || c == 0x180e || c == 0x200b || c == 0x200e ||
-           c == 0x200f || (c >= 0x202a && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff ||
-           (c >= 0xfff9 && c <= 0xfffb) || (c >= 0xe0000 && c <= 0xe007f);
+    return char_unseen(c) || (c >= 0xfff9 && c <= 0xfffb) || (c >= 0xe0000 && c <= 0xe007f);
 }
 
 /* An isolate that is closed again turns nothing outside itself. */

@@ -69,8 +69,7 @@ static struct {
     int mails;    /* in this session */
     int smtp_fd;  /* libesmtp hides it; found among our descriptors */
     struct replies replies;
-    bool other_login; /* the server offers no PLAIN, but what libcurl can */
-    bool by_curl;     /* this server's replies are beyond libesmtp: libcurl sends to it */
+    bool by_curl; /* this server's replies are beyond libesmtp: libcurl sends to it */
     SSL *ssl;
     bool by_address; /* the certificate must have the host's address, not its name */
     long verify;     /* why its certificate was refused, X509_V_OK */
@@ -276,7 +275,7 @@ static void run_by_curl(void);
 /* Libesmtp goes on after a refused log-in; we do not.  Of the mechanisms it has only PLAIN works everywhere. */
 static void log_in_failed(int code)
 {
-    if (a.other_login)
+    if (a.replies.other_login)
         run_by_curl();
     else
         put_result(OUTCOME_FAULT, code,
@@ -426,22 +425,10 @@ static void hide_chunking(char *bytes, size_t len)
         *offer = 'X';
 }
 
-static void note_mechanisms(const char *bytes, size_t len)
-{
-    const char *line = memmem(bytes, len, "AUTH ", 5),
-               *end = line ? memchr(line, '\r', len - (size_t)(line - bytes)) : NULL;
-    size_t n = end ? (size_t)(end - line) : 0;
-
-    if (n)
-        a.other_login = !memmem(line, n, "PLAIN", 5) && (memmem(line, n, "LOGIN", 5) || memmem(line, n, "CRAM-MD5", 8));
-}
-
 static void on_wire(const char *buf, int len, int writing, void *arg)
 {
     if (writing == SMTP_CB_READING && !a.job.given)
         hide_chunking((char *)buf, (size_t)len);
-    if (writing == SMTP_CB_READING && a.user && !a.replies.authed)
-        note_mechanisms(buf, (size_t)len);
     if (writing == SMTP_CB_READING)
         replies_read(&a.replies, buf, (size_t)len);
     else if (writing == SMTP_CB_WRITING)

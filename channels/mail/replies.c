@@ -76,6 +76,15 @@ static void take_reply(struct replies *r, const struct reply *reply)
         r->first = *reply;
 }
 
+/* A line of the answer to EHLO, which looks like no other. */
+static void take_offer(struct replies *r, const char *offer)
+{
+    if (g_ascii_strcasecmp(offer, "SMTPUTF8") == 0)
+        r->utf8 = true;
+    if (g_str_has_prefix(offer, "AUTH "))
+        r->other_login = !strstr(offer, "PLAIN") && (strstr(offer, "LOGIN") || strstr(offer, "CRAM-MD5"));
+}
+
 /* "250-first", "250 last", or a bare "250" (RFC 5321, 4.2: the text is optional). */
 static void take_line(struct replies *r, const char *line)
 {
@@ -90,8 +99,7 @@ static void take_line(struct replies *r, const char *line)
         if (strlen(r->now.line) > 3)
             r->now.line[3] = ' ';
     }
-    if (strlen(line) > 4 && g_ascii_strcasecmp(line + 4, "SMTPUTF8") == 0)
-        r->utf8 = true;
+    take_offer(r, strlen(line) > 4 ? line + 4 : "");
     if (more)
         return;
     struct reply reply = r->now;

@@ -45,8 +45,9 @@ struct replies {
     size_t part_len;
     bool tainted; /* bytes came behind the reply to STARTTLS (injection) */
     bool authed;
-    bool utf8;       /* SMTPUTF8 was offered */
-    char login[256]; /* why the log-in was refused, "" */
+    bool utf8;        /* SMTPUTF8 was offered */
+    bool other_login; /* no PLAIN was offered, but what libcurl can: LOGIN, CRAM-MD5 */
+    char login[256];  /* why the log-in was refused, "" */
 };
 
 /* replies_begin: a connection is made.  replies_next: a transaction begins. */
