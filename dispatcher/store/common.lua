@@ -165,15 +165,14 @@ end
 
 -- The letters of a profile's channels in the person's order, "" when there is no list.
 local letter_of, name_of = { email = 'e', sms = 's', in_app = 'i' }, { e = 'email', s = 'sms', i = 'in_app' }
-local function own_order(profile)
-  local list, letters = profile ~= '' and cjson.decode(profile).channels, ''
+local function own_order(p)
+  local list, letters = p.channels, ''
   for _, name in ipairs(type(list) == 'table' and list or {}) do letters = letters..(letter_of[name] or '') end
   return letters
 end
 
 -- What a person has chosen, as one text to compare; what is not there is "".
-local function own_choice(profile)
-  local p = profile ~= '' and cjson.decode(profile) or {}
+local function own_choice(p)
   local own = type(p.preferences) == 'table' and p.preferences or {}
   local function said(v) return (v == nil or v == cjson.null) and '' or tostring(v) end
   local channels = type(p.channels) == 'table' and cjson.encode(p.channels) or ''
@@ -247,8 +246,8 @@ local function look_again(rid)
 end
 
 -- The person's own limit counts what was sent before it was set, too.
-local function own_limit(profile)
-  local own = profile ~= '' and cjson.decode(profile).preferences
+local function own_limit(p)
+  local own = p.preferences
   return type(own) == 'table' and type(own.max_per_week) == 'number'
 end
 local function recall_sends(rid)
@@ -268,6 +267,7 @@ end
 -- Stores a profile; what is pending follows a new order of channels.
 local function put_profile(rid, was, will)
   call('SET', P..'u:'..rid, will)
+  was, will = was ~= '' and cjson.decode(was) or {}, will ~= '' and cjson.decode(will) or {}
   if own_choice(was) ~= own_choice(will) then
     if not own_limit(was) and own_limit(will) then recall_sends(rid) end
     look_again(rid)
