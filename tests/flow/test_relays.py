@@ -47,6 +47,15 @@ class Cases:
     def many(self, n, name='m%d'):
         return [name % i for i in range(n)]
 
+    def takes_nothing(self, h):
+        """A service with this configuration reaches no relay: a mail waits, and no attempt of it is burnt."""
+        h.write()
+        h.start()
+        id, = self.send(h, 'never')
+        self.assertEqual(h.reason(id, 'provider_unavailable')['attempts'], 0)
+        h.http('DELETE', '/v1/messages/' + id)
+        h.stop()
+
     def account(self, h, relays, sent, failed=(), attempts=None):
         """Every message is in its final state, what was sent is in a mailbox once, and nothing else is."""
         for id in sent:
@@ -75,12 +84,7 @@ class Cases:
         for change in ({'ca_file': other.ca}, {'url': r.url()}):  # another authority; a name that is not in the certificate
             with self.subTest(change=change):
                 h.settings['email']['providers'][0].update({'url': r.url(host='localhost'), 'ca_file': authority.ca, **change})
-                h.write()
-                h.start()
-                id, = self.send(h, 'never')
-                self.assertEqual(h.reason(id, 'provider_unavailable')['attempts'], 0)
-                h.http('DELETE', '/v1/messages/' + id)
-                h.stop()
+                self.takes_nothing(h)
         self.assertEqual(len(r.mails()), 20)
 
     def test_a_log_in_is_needed_and_given_over_tls(self):
@@ -94,12 +98,7 @@ class Cases:
         for user in ('joe:wrong', None):
             with self.subTest(user=user):
                 h.settings['email']['providers'][0]['url'] = r.url(user, 'localhost')
-                h.write()
-                h.start()
-                id, = self.send(h, 'never')
-                self.assertEqual(h.reason(id, 'provider_unavailable')['attempts'], 0)
-                h.http('DELETE', '/v1/messages/' + id)
-                h.stop()
+                self.takes_nothing(h)
         self.assertEqual(len(r.mails()), 11)
 
     # ---- CHUNKING
