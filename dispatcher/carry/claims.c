@@ -11,7 +11,9 @@
 
 #define SAFETY_NET_S  5.0 /* a partition nobody told us about is looked at this often */
 #define GIVE_AGAIN_MS 50
-#define CATCH_UP_S    0.1 /* late ones are taken up in portions of this long */
+#define YIELD_MS      500  /* what we do not know is left to the others for this long, each time it is due */
+#define YIELD_FOR_S   90.0 /* longer than such a one waits from one try to the next */
+#define CATCH_UP_S    0.1  /* late ones are taken up in portions of this long */
 
 struct partition {
     int64_t next_due[CHANNEL_COUNT]; /* service time; 0: look now */
@@ -32,6 +34,7 @@ struct claimer {
     double late[CHANNEL_COUNT];  /* late ones that a channel may take now */
     double late_at;              /* loop time of that */
     int reserved[CHANNEL_COUNT]; /* asked for by claims under way */
+    double yield_until;          /* loop time */
     ev_timer due;
 };
 
@@ -172,7 +175,9 @@ static bool claim(struct claimer *w, int partition, int64_t now, bool stale)
     p->looked_at = ev_now(w->loop);
     job = g_new0(struct claim_job, 1);
     *job = (struct claim_job){ w, partition };
-    struct claim_limits limits = { .lease_ms = w->terms.lease_ms, .late_ms = w->terms.late_ms };
+    struct claim_limits limits = { .lease_ms = w->terms.lease_ms,
+                                   .late_ms = w->terms.late_ms,
+                                   .yield_ms = w->yield_until > ev_now(w->loop) ? YIELD_MS : 0 };
     memcpy(limits.room, p->room, sizeof limits.room);
     memcpy(limits.late, p->late, sizeof limits.late);
     store_claim(w->store, partition, &limits, on_claims, job);
@@ -248,6 +253,11 @@ struct claimer *claimer_new(struct store *store, struct ev_loop *loop, const str
     ev_timer_init(&w->due, on_due, 0, 0.001);
     w->due.data = w;
     return w;
+}
+
+void claimer_yield(struct claimer *w)
+{
+    w->yield_until = ev_now(w->loop) + YIELD_FOR_S;
 }
 
 void claimer_anew(struct claimer *w)

@@ -38,6 +38,8 @@ void claimer_free(struct claimer *);
 void claimer_round(struct claimer *);
 /* claimer_woken: "wake" was published: the partition and the instant, "tidings:{3}:1790000000000". */
 void claimer_woken(struct claimer *, const char *message);
+/* claimer_yield: it has given back what it does not know: for a while, others are the first to take such. */
+void claimer_yield(struct claimer *);
 /* claimer_anew: nothing is known any more: the store was away. */
 void claimer_anew(struct claimer *);
 

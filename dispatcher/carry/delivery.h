@@ -82,6 +82,8 @@ void worker_batch(struct worker *, enum batch_of, struct delivery *);
 void worker_queue(struct worker *, struct delivery *);
 /* worker_place_free: an outlet can take another one. */
 void worker_place_free(struct worker *);
+/* worker_yield: other workers are the first to take what this one does not know. */
+void worker_yield(struct worker *);
 /* worker_journal: keeps a settlement that Redis did not take. */
 void worker_journal(struct worker *, const struct settlement *);
 

@@ -91,6 +91,7 @@ static enum flow unknown_here(struct delivery *d)
         report_fact(&d->report, "render", "deferred", "{\"detail\":\"this worker does not know the %s; others may\"}",
                     known ? "category" : "template");
     d->unspoken = d->unknown_since != 0;
+    worker_yield(d->worker);
     int64_t wait = CLAMP((d->now - since) / 4, 1000, 60000);
     return delivery_put_off(d, "template_unknown", clock_now() + (int64_t)((double)wait * MIN(clock_rate(), 60)));
 }

@@ -58,6 +58,11 @@ void worker_journal(struct worker *w, const struct settlement *t)
         w->journal_broken = true; /* nothing more is claimed: a result could be lost */
 }
 
+void worker_yield(struct worker *w)
+{
+    claimer_yield(w->claimer);
+}
+
 void worker_place_free(struct worker *w)
 {
     w->places_free = true;

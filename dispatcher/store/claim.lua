@@ -1,6 +1,7 @@
 -- claim: takes back leases that ran out, then takes due deliveries, high lanes first.
 -- ARGV[3] lease ms (real)  [4] retention ms  [5] of events  [6] service ms before a lost outcome is sent again
 -- [7] service ms after which one is late
+-- [8] service ms for which a template that no worker knew so far is left to the others (0: this worker knows all)
 -- then for each channel: letter, how many, how many late ones of the lanes normal and low (-1: no limit)
 -- Returns fence, for e, s, i when the next one is due (-1: none waits), and for each "1" when late ones wait for their turn, {how many leases ran out, when the next one will},
 --   {account reservations to be given back}, then for each delivery: mid..L, body, profile, attempts, send_at, expires, due, channels, kind, lane, reason, unknown since, planned
@@ -40,6 +41,16 @@ local function due_ones(key, lane, count)
   return mids
 end
 
+-- Channel -> when this worker takes what it leaves to the others.
+local left_until = {}
+local function leave(key, mid, L, due)
+  local mine = tonumber(due) + tonumber(ARGV[8])
+  if mine <= now then return false end
+  call('ZADD', key, due, mid)
+  left_until[L] = math.min(left_until[L] or mine, mine)
+  return true
+end
+
 local function take(L, lane, count)
   if count <= 0 then return 0 end
   local key = P..'due:'..L..lane
@@ -55,7 +66,7 @@ local function take(L, lane, count)
   bodies, profiles = call('MGET', unpack(bodies)), call('MGET', unpack(profiles))
   for j, mid in ipairs(mids) do
     local rid, attempts, at, expires, due, h, st, kind, lane, reason, since, planned = unpack(states[j])
-    if rid and bodies[j] and st == 's' then
+    if rid and bodies[j] and st == 's' and not (reason == 'template_unknown' and leave(key, mid, L, due)) then
       call('HSET', P..'s:'..mid, L..'s', 'c', L..'f', fence)
       leases[#leases + 1] = ends
       leases[#leases + 1] = mid..L
@@ -70,7 +81,7 @@ local function take(L, lane, count)
 end
 
 local limited = {}
-for i = 8, #ARGV, 3 do
+for i = 9, #ARGV, 3 do
   local L, room = ARGV[i], tonumber(ARGV[i + 1])
   late_room = tonumber(ARGV[i + 2])
   limited[L] = late_room >= 0
@@ -84,10 +95,10 @@ end
 out[1] = fence or 0
 
 for c, L in ipairs({ 'e', 's', 'i' }) do
-  local next = nil
+  local next = left_until[L]
   for lane = 0, 2 do
     local key = P..'due:'..L..lane
-    local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+    local head = call('ZRANGEBYSCORE', key, left_until[L] and '('..now or '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
     if head and limited[L] and lane > 0 and tonumber(head) <= tonumber(late) then
       out[2][c + 3] = '1'
       head = call('ZRANGEBYSCORE', key, '('..late, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]

@@ -118,6 +118,7 @@ void store_claim(struct store *s, int partition, const struct claim_limits *limi
     args_int(a, s->retain_events_ms);
     args_int(a, RESEND_AFTER_MS);
     args_int(a, limits->late_ms);
+    args_int(a, limits->yield_ms);
     for (int c = 0; c < CHANNEL_COUNT; c++) {
         args_char(a, channel_letters[c]);
         args_int(a, limits->room[c]);

@@ -30,6 +30,8 @@ typedef void claim_fn(void *arg, bool ok, const struct claims *);
 /* What a claim may take, by channel in the order of channel_letters. */
 struct claim_limits {
     int64_t lease_ms, late_ms; /* real time; service time after which a message is late */
+    int64_t
+        yield_ms; /* service time for which what no worker knew so far is left to the others; 0: this one knows all */
     int room[CHANNEL_COUNT];
     int late[CHANNEL_COUNT]; /* of it, for late ones of normal and low priority; -1: no limit */
 };

@@ -295,6 +295,25 @@ static void the_late_ones_have_a_share_of_their_own(void **state)
     claimer_free(w);
 }
 
+static void whoever_met_what_it_does_not_know_lets_others_go_first(void **state)
+{
+    struct claimer *w = claimer_begin(0);
+
+    claimer_round(w);
+    assert_int_equal(claims[0].limits.yield_ms, 0);
+    for (int i = 0, n = claims_count; i < n; i++)
+        answer(i, 0, -1);
+    claimer_yield(w);
+    claims_count = 0;
+    claimer_anew(w);
+    claimer_round(w);
+    assert_true(claims_count > 0);
+    assert_true(claims[0].limits.yield_ms > 0);
+    for (int i = 0, n = claims_count; i < n; i++)
+        answer(i, 0, -1);
+    claimer_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -305,6 +324,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_more_is_claimed_than_there_is_room_for, begin, end),
         cmocka_unit_test_setup_teardown(a_partition_is_asked_again_when_it_is_due_or_was_woken, begin, end),
         cmocka_unit_test_setup_teardown(the_late_ones_have_a_share_of_their_own, begin, end),
+        cmocka_unit_test_setup_teardown(whoever_met_what_it_does_not_know_lets_others_go_first, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
