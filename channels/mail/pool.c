@@ -426,6 +426,8 @@ struct provider *email_open(struct ev_loop *loop, const struct email_settings *s
     g_strlcpy(m->head.name, s->name, sizeof m->head.name);
     m->loop = loop;
     m->s = *s;
+    m->s.name = m->s.host = m->s.user = m->s.password = m->s.ca_file = m->s.hello =
+        NULL; /* they have gone into the text */
     json_auto_t *json =
         json_pack("{s:s, s:i, s:i, s:s?, s:s?, s:s?, s:s?}", "host", s->host, "port", s->port, "tls", (int)s->tls,
                   "user", s->user, "password", s->password, "ca_file", s->ca_file, "hello", s->hello);

@@ -24,7 +24,7 @@ struct email_settings {
     int64_t reply_timeout_ms;                    /* after the dot: RFC 5321 asks for ten minutes */
 };
 
-/* email_open: never fails for what the network does.  The loop and the settings' strings are copied or borrowed for
+/* email_open: never fails for what the network does.  The settings' strings are copied, the loop is borrowed for
  * good. */
 struct provider *email_open(struct ev_loop *, const struct email_settings *);
 

@@ -3,13 +3,12 @@
 #include <assert.h>
 #include <string.h>
 
-const struct channel_row channel_rows[] = {
-    [CHANNEL_EMAIL] = { "email", 'e', "email" },
-    [CHANNEL_SMS] = { "sms", 's', "phone" },
-    [CHANNEL_IN_APP] = { "in_app", 'i', NULL },
-};
-const char channel_letters[] = "esi";
-const char *const channel_names[] = { "email", "sms", "in_app", NULL };
+#define ROW_OF(id, name, letter, address, rings)    { name, letter, address, rings },
+#define LETTER_OF(id, name, letter, address, rings) letter,
+#define NAME_OF(id, name, letter, address, rings)   name,
+const struct channel_row channel_rows[] = { CHANNEL_TABLE(ROW_OF) };
+const char channel_letters[] = { CHANNEL_TABLE(LETTER_OF) '\0' };
+const char *const channel_names[] = { CHANNEL_TABLE(NAME_OF) NULL };
 const char *const kind_names[] = { "transactional", "service", "marketing", NULL };
 const char *const lane_names[] = { "high", "normal", "low", NULL };
 
@@ -25,6 +24,15 @@ char channel_letter(const char *name)
 {
     unsigned c = word_index(channel_names, name);
     return c < CHANNEL_COUNT ? channel_rows[c].letter : 0;
+}
+
+unsigned channels_ringing(void)
+{
+    unsigned bits = 0;
+
+    for (int c = 0; c < CHANNEL_COUNT; c++)
+        bits |= channel_rows[c].rings ? 1u << c : 0;
+    return bits;
 }
 
 enum channel channel_of(char letter)

@@ -7,20 +7,33 @@
 #define DISPATCHER_BASE_VOCAB_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 enum kind { KIND_TRANSACTIONAL, KIND_SERVICE, KIND_MARKETING, KINDS };
 #define KIND_LETTERS "tsm"
 
 enum lane { LANE_HIGH, LANE_NORMAL, LANE_LOW, LANES };
 
-#define CHANNEL_COUNT 3
-enum channel { CHANNEL_EMAIL, CHANNEL_SMS, CHANNEL_IN_APP };
+/* Every channel there is: id, name, letter, the field of a profile that holds its address (NULL: it needs none),
+ * whether it rings (what reaches people in their sleep; an inbox waits).  Enum, settings and scripts follow from the
+ * row; its driver has a row in outlets/outbox.c, its parts in templates/library.c, what it carries in content/render.c.
+ */
+#define CHANNEL_TABLE(ROW)                                                                                             \
+    ROW(EMAIL, "email", 'e', "email", true)                                                                            \
+    ROW(SMS, "sms", 's', "phone", true)                                                                                \
+    ROW(IN_APP, "in_app", 'i', NULL, false)
 
-/* One row a channel. */
+#define CHANNEL_ID(id, name, letter, address, rings)   CHANNEL_##id,
+#define CHANNEL_WORD(id, name, letter, address, rings) "|" name
+enum channel { CHANNEL_TABLE(CHANNEL_ID) CHANNEL_COUNT };
+#define CHANNEL_WORDS (&(CHANNEL_TABLE(CHANNEL_WORD))[1]) /* "email|sms|in_app" */
+#define CHANNELS_ALL  ((1u << CHANNEL_COUNT) - 1)
+
 struct channel_row {
     const char *name;
     char letter;
-    const char *address; /* the field of a profile that it needs, NULL for none */
+    const char *address;
+    bool rings;
 };
 extern const struct channel_row channel_rows[CHANNEL_COUNT];
 extern const char channel_letters[CHANNEL_COUNT + 1]; /* "esi" */
@@ -28,6 +41,8 @@ extern const char channel_letters[CHANNEL_COUNT + 1]; /* "esi" */
 /* Channels by letter and name; NULL and 0 for none. */
 const char *channel_name(char letter);
 char channel_letter(const char *name);
+/* channels_ringing: bits of those that ring. */
+unsigned channels_ringing(void);
 /* channel_of: the letter must be one. */
 enum channel channel_of(char letter);
 

@@ -133,7 +133,10 @@ static bool late_turn(const struct claimer *w, const struct partition *p, enum c
 
 static bool any_late_turn(const struct claimer *w, const struct partition *p)
 {
-    return late_turn(w, p, CHANNEL_EMAIL) || late_turn(w, p, CHANNEL_SMS) || late_turn(w, p, CHANNEL_IN_APP);
+    for (int c = 0; c < CHANNEL_COUNT; c++)
+        if (late_turn(w, p, (enum channel)c))
+            return true;
+    return false;
 }
 
 /* Seconds until the late ones of a partition have a share again, in portions; a long time when none wait. */
@@ -186,7 +189,11 @@ static bool claim(struct claimer *w, int partition, int64_t now, bool stale)
 
 static int64_t soonest_of(const struct partition *p)
 {
-    return MIN(p->next_due[0], MIN(p->next_due[1], p->next_due[2]));
+    int64_t soonest = INT64_MAX;
+
+    for (int c = 0; c < CHANNEL_COUNT; c++)
+        soonest = MIN(soonest, p->next_due[c]);
+    return soonest;
 }
 
 /* One round over the partitions, beginning where the last one found no room. */

@@ -59,7 +59,7 @@ enum flow delivery_settle_sent(struct delivery *d, const struct outcome *o)
         (struct settlement){ .final = true, .code = 'T', .burn = true, .keep_cap = true, .sent_at = clock_now() };
     g_strlcpy(d->ref, o->ref, sizeof d->ref); /* cut and made valid when it came in: on_done() */
     d->reason[0] = '\0';
-    if (d->channel == CHANNEL_IN_APP)
+    if (delivery_into_store(d))
         d->settlement.card = d->made.bytes->str;
     return delivery_settle(d);
 }
@@ -86,7 +86,7 @@ static enum flow settled(struct delivery *d)
     } else if (d->from_world) { /* what the world said cannot be asked again */
         worker_journal(d->worker, &d->settlement);
     }
-    if (d->channel == CHANNEL_IN_APP && d->outlet)
+    if (delivery_into_store(d))
         outlet_leave(worker_outbox(d->worker), d->outlet,
                      &(struct outcome){ .kind = d->lost ? OUTCOME_UNKNOWN : OUTCOME_SENT });
     return END;

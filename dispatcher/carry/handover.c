@@ -17,7 +17,7 @@ enum flow delivery_transmit(struct delivery *d)
                 report_quoted(json_string_value(json_object_get(d->body, "template"))), d->made.version, d->made.locale,
                 d->made.bytes->len);
     report_fact(&d->report, "provider", "pass", "{\"provider\":\"%s\"}", d->outlet->name);
-    if (d->channel == CHANNEL_IN_APP) { /* the inbox is the store's: handing over and settling are one step */
+    if (delivery_into_store(d)) { /* the inbox is the store's: handing over and settling are one step */
         report_fact(&d->report, "outcome", "sent", NULL);
         return delivery_settle_sent(d, &(struct outcome){ .kind = OUTCOME_SENT });
     }

@@ -55,7 +55,7 @@ void delivery_ask_suppression(struct delivery *d)
 {
     char key[ADDRESS_SIZE], tombstone[ADDRESS_SIZE];
 
-    if (d->channel == CHANNEL_IN_APP || address_key(key, delivery_address(d)) != NULL)
+    if (!channel_rows[d->channel].address || address_key(key, delivery_address(d)) != NULL)
         return;
     tombstone_of(delivery_service(d), key, tombstone);
     d->answers += 2;
@@ -121,9 +121,9 @@ static enum flow start(struct delivery *d)
         flow = unknown_here(d);
     if (flow != GO_ON)
         return flow;
-    if (d->channel != CHANNEL_IN_APP && !delivery_address(d)) {
+    if (channel_rows[d->channel].address && !delivery_address(d)) {
         report_fact(&d->report, "address", "suppressed", "{\"needs\":\"%s\",\"recipient_known\":%s}",
-                    d->channel == CHANNEL_EMAIL ? "email" : "phone", d->profile ? "true" : "false");
+                    channel_rows[d->channel].address, d->profile ? "true" : "false");
         return delivery_end(d, 'P', "no_address", true);
     }
     if (!outbox_configured(worker_outbox(d->worker), d->channel)) {

@@ -80,6 +80,11 @@ struct service *delivery_service(const struct delivery *d)
     return worker_service(d->worker);
 }
 
+bool delivery_into_store(const struct delivery *d)
+{
+    return d->outlet && !d->outlet->provider;
+}
+
 double delivery_chance(void)
 {
     return g_random_double();
@@ -87,7 +92,7 @@ double delivery_chance(void)
 
 const char *delivery_address(const struct delivery *d)
 {
-    return json_string_value(json_object_get(d->profile, d->channel == CHANNEL_EMAIL ? "email" : "phone"));
+    return json_string_value(json_object_get(d->profile, channel_rows[d->channel].address));
 }
 
 void delivery_leave_outlet(struct delivery *d)

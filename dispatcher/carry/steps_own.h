@@ -56,6 +56,8 @@ enum flow delivery_transmit(struct delivery *);
 struct service *delivery_service(const struct delivery *);
 const char *delivery_address(const struct delivery *); /* NULL for none */
 void delivery_leave_outlet(struct delivery *);
+/* delivery_into_store: the outlet that it has taken is the store's own. */
+bool delivery_into_store(const struct delivery *);
 /* delivery_fault_wait: ms, as long as the pause of its provider, unless another one can take it now. */
 int64_t delivery_fault_wait(const struct delivery *);
 double delivery_chance(void);

@@ -16,6 +16,7 @@
 #include "dispatcher/carry/batches.h"
 #include "dispatcher/carry/claims.h"
 #include "dispatcher/carry/steps.h"
+#include "dispatcher/outlets/drivers.h"
 #include "dispatcher/intake/ingest.h"
 #include "dispatcher/store/pipeline.h"
 #include "dispatcher/store/messages.h"
@@ -349,7 +350,7 @@ struct worker *worker_start(struct service *s, char **why)
                                                     .batch = (int)setting_int(s->config->root, "worker.batch") },
                              &claim_owner, w);
     w->batches = batches_new(s->store, s->loop, batch_kinds, BATCH_KINDS, s);
-    w->outbox = outbox_open(s);
+    w->outbox = drivers_open(s);
     w->ingest = ingest_start(s);
     start_timer(w, &w->lease, on_lease, (double)w->lease_ms / 3000);
     start_timer(w, &w->again, on_again, 0);

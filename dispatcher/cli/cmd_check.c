@@ -115,8 +115,7 @@ static void on_probe_done(void *arg, const struct outcome *o)
 static void probe_mail(struct checking *k, const char *what, const json_t *p)
 {
     struct service *s = k->cli->service;
-    g_autoptr(GPtrArray) strings = g_ptr_array_new_with_free_func(g_free);
-    struct probing probing = { .provider = driver_mail(s, p, strings) };
+    struct probing probing = { .provider = driver_mail(s, p) };
     struct parcel parcel = { .id = "check", .from = s->from, .to = s->from, .bytes = "", .len = 0 };
 
     probing.ticket = probing.provider->type->send(probing.provider, &parcel,

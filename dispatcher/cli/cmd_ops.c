@@ -81,7 +81,7 @@ static void add_totals(struct sums *s, const json_t *totals)
 
     json_object_foreach ((json_t *)totals, labels, value)
         for (int i = 0; i < CHANNEL_COUNT; i++) {
-            g_autofree char *want = g_strdup_printf("channel=\"%s\",status=\"sent\"", channel_name(channel_letters[i]));
+            g_autofree char *want = g_strdup_printf("channel=\"%s\",status=\"sent\"", channel_rows[i].name);
             if (strcmp(labels, want) == 0)
                 s->sent[i] += (json_int_t)json_real_value(value);
         }
@@ -104,7 +104,7 @@ static json_t *take_picture(struct cli *c, struct sums *last)
     for (int ch = 0; ch < CHANNEL_COUNT; ch++) {
         double seconds = (double)(now.at - last->at) / 1000,
                rate = last->at && seconds > 0 ? (double)(now.sent[ch] - last->sent[ch]) / seconds : 0;
-        json_t *row = json_object_get(json_object_get(a.result, "channels"), channel_name(channel_letters[ch]));
+        json_t *row = json_object_get(json_object_get(a.result, "channels"), channel_rows[ch].name);
         json_object_set_new(row, "sent", json_integer(now.sent[ch]));
         json_object_set_new(row, "rate", json_real(MAX(rate, 0)));
     }

@@ -1,8 +1,9 @@
 /* Every setting there is.  To add one, add a row: checks, defaults, help and reference follow. */
 #include "dispatcher/config/settings_table.h"
 
-#define CHANNELS "email|sms|in_app"
-#define KINDS    "transactional|service|marketing"
+#include "dispatcher/base/vocab.h"
+
+#define KINDS "transactional|service|marketing"
 
 const struct setting settings_table[] = {
     { "data_dir", SET_PATH, "./data", NULL, "where the private Redis and the journal live" },
@@ -106,7 +107,7 @@ const struct setting settings_table[] = {
       "whose sends are counted: of the person, or of all people of their account (calendar windows in its zone)" },
     { "caps[].kinds", SET_CHOICES, NULL, KINDS, "which kinds it counts; absent: service and marketing" },
     { "caps[].categories", SET_NAMES, NULL, NULL, "which categories it counts; absent: all" },
-    { "caps[].channels", SET_CHOICES, NULL, CHANNELS, "which channels it counts; absent: all" },
+    { "caps[].channels", SET_CHOICES, NULL, CHANNEL_WORDS, "which channels it counts; absent: all" },
     { "caps[].sources", SET_NAMES, NULL, NULL, "which senders it counts; absent: all" },
     { "caps[].priorities", SET_CHOICES, NULL, "high|normal|low", "which priorities it counts; absent: all" },
     { "caps[].roles", SET_NAMES, NULL, NULL, "which people it counts, by their role; absent: all" },
@@ -128,7 +129,7 @@ const struct setting settings_table[] = {
     { "quiet_hours.from", SET_CLOCK, NULL, NULL, "local time at which it begins" },
     { "quiet_hours.to", SET_CLOCK, NULL, NULL, "local time at which it ends" },
     { "quiet_hours.days", SET_DAYS, "all", NULL, "on which the span begins" },
-    { "quiet_hours.channels", SET_CHOICES, NULL, CHANNELS, "absent: email and sms" },
+    { "quiet_hours.channels", SET_CHOICES, NULL, CHANNEL_WORDS, "absent: email and sms" },
     { "quiet_hours.holidays", SET_SECTION, NULL, NULL, "public holidays are quiet whole" },
     { "quiet_hours.holidays.region", SET_TEXT, NULL, NULL, "key in the file, like DE-BY" },
     { "quiet_hours.holidays.file", SET_PATH, NULL, NULL, "YAML: region: [\"2026-01-01\", …], beside this file" },
@@ -140,7 +141,7 @@ const struct setting settings_table[] = {
       "when messages may go; what several windows cover goes in any of them, what none covers at any time" },
     { "windows[]", SET_SECTION, NULL, NULL, "" },
     { "windows[].kinds", SET_CHOICES, NULL, KINDS, "absent: service and marketing" },
-    { "windows[].channels", SET_CHOICES, NULL, CHANNELS, "absent: email and sms" },
+    { "windows[].channels", SET_CHOICES, NULL, CHANNEL_WORDS, "absent: email and sms" },
     { "windows[].days", SET_DAYS, "all", NULL, "on which it opens" },
     { "windows[].from", SET_CLOCK, "", NULL, "local time at which it opens" },
     { "windows[].to", SET_CLOCK, "", NULL, "local time at which it closes; before \"from\": on the next day" },

@@ -284,6 +284,12 @@ static char *compose_card(struct making *m)
 
 /* ---------------------------------------------------------------- a delivery */
 
+static char *(*const composers[CHANNEL_COUNT])(struct making *) = {
+    [CHANNEL_EMAIL] = compose_email,
+    [CHANNEL_SMS] = compose_sms,
+    [CHANNEL_IN_APP] = compose_card,
+};
+
 static char *make(struct making *m, struct template *t, char letter)
 {
     struct render_request request = {
@@ -294,13 +300,13 @@ static char *make(struct making *m, struct template *t, char letter)
         .offset = on_offset,
         .instant = instant_parse,
         .given = on_given,
-        .literal = letter == 'e' ? on_literal : NULL,
+        .literal = channel_of(letter) == CHANNEL_EMAIL ? on_literal : NULL,
     };
 
     if (!template_render(t, &request, &m->rendered))
         return g_strdup(m->rendered.why);
     g_strlcpy(m->out->locale, m->rendered.locale, sizeof m->out->locale);
-    return letter == 'e' ? compose_email(m) : letter == 's' ? compose_sms(m) : compose_card(m);
+    return composers[channel_of(letter)](m);
 }
 
 bool render_delivery(struct service *s, const char *id, char letter, const json_t *body, const json_t *profile,

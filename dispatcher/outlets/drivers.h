@@ -1,16 +1,18 @@
 /*
- * From a provider's settings to the driver that carries: one function a driver.
+ * From settings to the outlets that are configured: a row for the settings of a
+ * channel, a row for each driver, which is found by the scheme of the URL.
  */
 #ifndef DISPATCHER_OUTLETS_DRIVERS_H
 #define DISPATCHER_OUTLETS_DRIVERS_H
 
 #include "channels/channel.h"
+#include "dispatcher/outlets/outbox.h"
 #include "dispatcher/service.h"
 
-/* driver_mail: an entry of email.providers.  strings keeps what the driver borrows. */
-struct provider *driver_mail(struct service *, const json_t *entry, GPtrArray *strings);
+/* drivers_open: all of them, in the order of their lists. */
+struct outbox *drivers_open(struct service *);
 
-/* driver_sms: an entry of sms.providers. */
-struct provider *driver_sms(struct service *, const json_t *entry);
+/* driver_mail: the provider of an entry of email.providers. */
+struct provider *driver_mail(struct service *, const json_t *entry);
 
 #endif

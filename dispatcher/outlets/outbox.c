@@ -1,83 +1,62 @@
 #include "dispatcher/outlets/outbox.h"
 
+#include <ev.h>
 #include <glib.h>
 #include <string.h>
 
-#include "dispatcher/base/vocab.h"
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
-#include "dispatcher/config/settings.h"
-#include "dispatcher/outlets/drivers.h"
 
 #define FIRST_PAUSE   1.0
 #define LONGEST_PAUSE 60.0
-#define LONGEST_REST  900.0
-#define IN_APP_PLACES 256
 #define TELL_FROM     1.0 /* seconds */
 #define TELL_MOST     64.0
 #define GROW_AFTER    5.0 /* seconds without a complaint, then one connection more is tried */
 
 struct outbox {
-    struct service *service;
+    struct ev_loop *loop;
     GPtrArray *outlets;
     GQueue waiting[CHANNEL_COUNT][LANES];
     unsigned popped[CHANNEL_COUNT];
     double tells[CHANNEL_COUNT], told_at[CHANNEL_COUNT];
-    GPtrArray *strings; /* settings that providers borrow */
 };
 
 /* ---------------------------------------------------------------- opening */
 
-static struct outlet *add_outlet(struct outbox *o, enum channel channel, struct provider *p, const char *name,
-                                 int places, double rate)
+struct outbox *outbox_new(struct ev_loop *loop)
+{
+    struct outbox *o = g_new0(struct outbox, 1);
+
+    o->loop = loop;
+    o->outlets = g_ptr_array_new();
+    return o;
+}
+
+static unsigned next_bit(const struct outbox *o, enum channel channel)
+{
+    unsigned bit = 1;
+
+    for (guint i = 0; i < o->outlets->len; i++)
+        bit <<= ((struct outlet *)o->outlets->pdata[i])->channel == channel;
+    return bit;
+}
+
+void outbox_add(struct outbox *o, enum channel channel, struct provider *provider, const struct outlet_terms *terms)
 {
     struct outlet *out = g_new0(struct outlet, 1);
 
-    *out = (struct outlet){ .provider = p, .channel = channel, .places = places, .rate = rate };
-    out->bears = places;
-    out->longest_rest = LONGEST_REST;
-    for (guint i = 0; i < o->outlets->len; i++)
-        out->bit = MAX(out->bit, ((struct outlet *)o->outlets->pdata[i])->channel == channel
-                                     ? ((struct outlet *)o->outlets->pdata[i])->bit << 1
-                                     : 0);
-    out->bit = out->bit ? out->bit : 1;
-    out->burst = MAX(1, rate / 10);
+    *out = (struct outlet){ .provider = provider,
+                            .channel = channel,
+                            .bit = next_bit(o, channel),
+                            .places = terms->places,
+                            .bears = terms->places,
+                            .rate = terms->rate,
+                            .longest_rest = terms->longest_rest };
+    out->burst = MAX(1, out->rate / 10);
     out->tokens = out->burst;
-    out->filled_at = ev_now(o->service->loop);
-    g_strlcpy(out->name, name, sizeof out->name);
+    out->filled_at = ev_now(o->loop);
+    g_strlcpy(out->name, terms->name, sizeof out->name);
     g_ptr_array_add(o->outlets, out);
-    return out;
-}
-
-static void add_email(struct outbox *o, const json_t *p)
-{
-    add_outlet(o, CHANNEL_EMAIL, driver_mail(o->service, p, o->strings), setting_text(p, "email.providers[].name"),
-               (int)setting_int(p, "email.providers[].connections"), setting_rate(p, "email.providers[].rate"));
-}
-
-static void add_sms(struct outbox *o, const json_t *p)
-{
-    struct outlet *out =
-        add_outlet(o, CHANNEL_SMS, driver_sms(o->service, p), setting_text(p, "sms.providers[].name"),
-                   (int)setting_int(p, "sms.providers[].concurrency"), setting_rate(p, "sms.providers[].rate"));
-    out->longest_rest = (double)setting_ms(p, "sms.providers[].max_retry_after") / 1000;
-}
-
-struct outbox *outbox_open(struct service *s)
-{
-    struct outbox *o = g_new0(struct outbox, 1);
-    json_t *p;
-    size_t i;
-
-    o->service = s;
-    o->outlets = g_ptr_array_new();
-    o->strings = g_ptr_array_new_with_free_func(g_free);
-    json_array_foreach ((json_t *)setting_json(s->config->root, "email.providers"), i, p)
-        add_email(o, p);
-    json_array_foreach ((json_t *)setting_json(s->config->root, "sms.providers"), i, p)
-        add_sms(o, p);
-    add_outlet(o, CHANNEL_IN_APP, NULL, "inbox", IN_APP_PLACES, 0);
-    return o;
 }
 
 void outbox_close(struct outbox *o)
@@ -92,7 +71,6 @@ void outbox_close(struct outbox *o)
         g_free(out);
     }
     g_ptr_array_unref(o->outlets);
-    g_ptr_array_unref(o->strings);
     for (int c = 0; c < CHANNEL_COUNT; c++)
         for (int l = 0; l < LANES; l++)
             g_queue_clear(&o->waiting[c][l]);
@@ -133,7 +111,7 @@ int outbox_waiting(const struct outbox *o, enum channel c)
 
 static void refill(struct outbox *o, struct outlet *out)
 {
-    double now = ev_now(o->service->loop);
+    double now = ev_now(o->loop);
 
     out->tokens = MIN(out->burst, out->tokens + (now - out->filled_at) * out->rate);
     out->filled_at = now;
@@ -147,7 +125,7 @@ static int places(const struct outlet *out)
 
 static double wait_of(struct outbox *o, struct outlet *out)
 {
-    double now = ev_now(o->service->loop);
+    double now = ev_now(o->loop);
 
     if (out->paused_until > now)
         return out->paused_until - now;
@@ -189,7 +167,7 @@ static void set_up(const struct outlet *out, bool up)
 
 static void pause_outlet(struct outbox *o, struct outlet *out, double seconds, const struct outcome *why)
 {
-    out->paused_until = ev_now(o->service->loop) + seconds;
+    out->paused_until = ev_now(o->loop) + seconds;
     set_up(out, false);
     log_warn("provider.paused", "{s:s, s:f, s:i, s:i}", "provider", out->name, "seconds", seconds, "faults",
              out->faults, "code", why->code);
@@ -198,7 +176,7 @@ static void pause_outlet(struct outbox *o, struct outlet *out, double seconds, c
 static void set_bears(struct outbox *o, struct outlet *out, int bears)
 {
     out->bears = CLAMP(bears, 1, out->places);
-    out->grown_at = ev_now(o->service->loop);
+    out->grown_at = ev_now(o->loop);
     if (out->provider)
         out->provider->limit = out->bears < out->places ? out->bears : 0;
 }
@@ -218,7 +196,7 @@ static bool crowded(struct outbox *o, struct outlet *out, const struct outcome *
 
 static void grow(struct outbox *o, struct outlet *out)
 {
-    if (out->bears < out->places && ev_now(o->service->loop) - out->grown_at > GROW_AFTER)
+    if (out->bears < out->places && ev_now(o->loop) - out->grown_at > GROW_AFTER)
         set_bears(o, out, out->bears + 1);
 }
 
@@ -240,7 +218,7 @@ void outlet_leave(struct outbox *o, struct outlet *out, const struct outcome *ou
         out->sent++;
     else
         out->failed++;
-    bool paused = out->paused_until > ev_now(o->service->loop); /* those that went down together are one fault */
+    bool paused = out->paused_until > ev_now(o->loop); /* those that went down together are one fault */
     if (outcome->kind == OUTCOME_SENT)
         grow(o, out);
     if (outcome->kind == OUTCOME_FAULT && crowded(o, out, outcome))
@@ -282,7 +260,7 @@ bool outbox_configured(const struct outbox *o, enum channel c)
 
 int64_t outlet_pause_ms(const struct outbox *o, const struct outlet *out)
 {
-    double left = out->paused_until - ev_now(o->service->loop);
+    double left = out->paused_until - ev_now(o->loop);
     return left > 0 ? (int64_t)(1000 * left) : 0;
 }
 
@@ -298,7 +276,7 @@ bool outbox_alternative(const struct outbox *o, const struct outlet *than)
 
 double outbox_rest(const struct outbox *o, enum channel c)
 {
-    double now = ev_now(o->service->loop), rest = -1;
+    double now = ev_now(o->loop), rest = -1;
 
     for (guint i = 0; i < o->outlets->len; i++) {
         const struct outlet *out = o->outlets->pdata[i];
@@ -312,7 +290,7 @@ double outbox_rest(const struct outbox *o, enum channel c)
  */
 static int telling(struct outbox *o, enum channel c)
 {
-    double now = ev_now(o->service->loop);
+    double now = ev_now(o->loop);
 
     if (outbox_rest(o, c) < TELL_FROM)
         return 0;
@@ -328,7 +306,7 @@ void outbox_told(struct outbox *o, enum channel c)
 
 int outbox_capacity(struct outbox *o, enum channel c)
 {
-    double now = ev_now(o->service->loop);
+    double now = ev_now(o->loop);
     int capacity = 0;
 
     if (!outbox_configured(o, c))
@@ -358,9 +336,9 @@ json_t *outbox_report(const struct outbox *o)
     for (guint i = 0; i < o->outlets->len; i++) {
         const struct outlet *out = o->outlets->pdata[i];
         json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:i, s:I, s:I}", "name", out->name, "channel",
-                                              channel_name(channel_letters[out->channel]), "paused",
-                                              out->paused_until > ev_now(o->service->loop), "in_flight", out->taken,
-                                              "sent", (json_int_t)out->sent, "failed", (json_int_t)out->failed));
+                                              channel_rows[out->channel].name, "paused",
+                                              out->paused_until > ev_now(o->loop), "in_flight", out->taken, "sent",
+                                              (json_int_t)out->sent, "failed", (json_int_t)out->failed));
     }
     return list;
 }

@@ -9,14 +9,17 @@
 #ifndef DISPATCHER_OUTLETS_OUTBOX_H
 #define DISPATCHER_OUTLETS_OUTBOX_H
 
+#include <glib.h>
+#include <jansson.h>
+
 #include "channels/channel.h"
-#include "dispatcher/service.h"
+#include "dispatcher/base/vocab.h"
 
 struct delivery;
 struct outbox;
 
 struct outlet {
-    struct provider *provider;
+    struct provider *provider; /* NULL: the store itself takes what is sent, at once */
     enum channel channel;
     char name[64];
     double rate, tokens, burst; /* per second; rate 0: no limit */
@@ -33,7 +36,17 @@ struct outlet {
     GQueue ready; /* admitted deliveries that wait for a place */
 };
 
-struct outbox *outbox_open(struct service *);
+/* What the operator allows. */
+struct outlet_terms {
+    const char *name; /* copied */
+    int places;
+    double rate, longest_rest; /* per second, 0 for no limit; seconds */
+};
+
+struct outbox *outbox_new(struct ev_loop *);
+/* outbox_add: tried after those that were added before; takes the provider. */
+void outbox_add(struct outbox *, enum channel, struct provider *, const struct outlet_terms *);
+/* outbox_close: and all providers. */
 void outbox_close(struct outbox *);
 
 /* outbox_capacity: how many deliveries of a channel a worker should hold; 0 while it could not send any. */

@@ -6,8 +6,7 @@
 #include "dispatcher/base/vocab.h"
 #include "dispatcher/config/yaml.h"
 
-#define MAX_BLACKOUT      366
-#define REACHING_CHANNELS (1u << CHANNEL_EMAIL | 1u << CHANNEL_SMS) /* those that ring; the inbox waits */
+#define MAX_BLACKOUT 366
 
 /* ---------------------------------------------------------------- days */
 
@@ -133,7 +132,7 @@ static char *add_quiet(struct policy *p, const struct config *config)
     p->quiet.days = 0x7f;
     if (days)
         setting_days_parse(&p->quiet.days, days);
-    p->quiet_channels = word_bits(channel_names, setting_json(root, "quiet_hours.channels"), REACHING_CHANNELS);
+    p->quiet_channels = word_bits(channel_names, setting_json(root, "quiet_hours.channels"), channels_ringing());
     p->spread_ms = setting_ms(root, "quiet_hours.spread");
     char *why = add_holidays(p, config);
     return why ? why : add_blackout(p, config);
@@ -145,7 +144,7 @@ static char *add_window(struct policy *p, const struct config *config, size_t in
     const json_t *days = setting_json(from, "windows[].days");
 
     w->kinds = word_bits(kind_names, setting_json(from, "windows[].kinds"), 1u << KIND_SERVICE | 1u << KIND_MARKETING);
-    w->channels = word_bits(channel_names, setting_json(from, "windows[].channels"), REACHING_CHANNELS);
+    w->channels = word_bits(channel_names, setting_json(from, "windows[].channels"), channels_ringing());
     quiet_clock(&w->window.from, setting_text(from, "windows[].from"));
     quiet_clock(&w->window.to, setting_text(from, "windows[].to"));
     w->window.days = 0x7f;

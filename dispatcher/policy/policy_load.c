@@ -98,8 +98,8 @@ static void take_selectors(struct cap *c, const json_t *from)
     c->held = (struct cap_selector){
         .kinds = word_bits(kind_names, setting_json(from, "caps[].kinds"),
                            categories ? 7 : 1u << KIND_SERVICE | 1u << KIND_MARKETING),
-        .channels = word_bits(channel_names, setting_json(from, "caps[].channels"), 7),
-        .lanes = word_bits(lane_names, setting_json(from, "caps[].priorities"), 7),
+        .channels = word_bits(channel_names, setting_json(from, "caps[].channels"), CHANNELS_ALL),
+        .lanes = word_bits(lane_names, setting_json(from, "caps[].priorities"), (1u << LANES) - 1),
         .categories = names_of(categories),
         .sources = names_of(setting_json(from, "caps[].sources")),
         .roles = names_of(setting_json(from, "caps[].roles")),

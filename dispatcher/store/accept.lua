@@ -14,7 +14,7 @@ for i = 6, #ARGV, 15 do
     if will ~= '' then put_profile(rid, was, will) end
     if u ~= '' then
       local older = call('HGET', P..'x:'..rid, u)
-      if older then stop(older, 'esi', 'X', 'superseded', ret, ret_events) end
+      if older then stop(older, CHANNELS, 'X', 'superseded', ret, ret_events) end
       call('HSET', P..'x:'..rid, u, mid)
     end
     call('SET', P..'m:'..mid, body)

@@ -9,7 +9,7 @@
 local keep, R = tonumber(ARGV[3]), tonumber(ARGV[4])
 local rules, i = read_rules(5, R)
 local fields = {}
-for L in string.gmatch('esi', '.') do fields[L] = { L..'s', L..'f', L..'x', L..'y', L..'m', L..'r' } end
+for L in string.gmatch(CHANNELS, '.') do fields[L] = { L..'s', L..'f', L..'x', L..'y', L..'m', L..'r' } end
 
 -- Whether a rule counts such a send; the last one is the person's own, which counts when it is asked.
 local counted = {}

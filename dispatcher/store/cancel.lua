@@ -7,10 +7,10 @@ local ret, ret_events, out = tonumber(ARGV[3]), tonumber(ARGV[4]), {}
 local function cancel(mid)
   local s, result = P..'s:'..mid, 'unknown'
   if call('EXISTS', s) == 1 then
-    local stopped, flying = stop(mid, 'esi', 'X', 'cancelled', ret, ret_events)
+    local stopped, flying = stop(mid, CHANNELS, 'X', 'cancelled', ret, ret_events)
     result = flying > 0 and 'in_flight' or stopped > 0 and 'cancelled' or 'final'
     if result == 'final' then
-      for L in string.gmatch('esi', '.') do
+      for L in string.gmatch(CHANNELS, '.') do
         local st = call('HGET', s, L..'s')
         if st == 'T' or st == 'D' or st == 'U' then result = 'sent' end
       end

@@ -3,7 +3,7 @@
 -- [7] service ms after which one is late
 -- [8] service ms for which a template that no worker knew so far is left to the others (0: this worker knows all)
 -- then for each channel: letter, how many, how many late ones of the lanes normal and low (-1: no limit)
--- Returns fence, for e, s, i when the next one is due (-1: none waits), and for each "1" when late ones wait for their turn, {how many leases ran out, when the next one will},
+-- Returns fence, for each channel when the next one is due (-1: none waits), and for each "1" when late ones wait for their turn, {how many leases ran out, when the next one will},
 --   {account reservations to be given back}, then for each delivery: mid..L, body, profile, attempts, send_at, expires, due, channels, kind, lane, reason, unknown since, planned
 local ret, ret_events, reclaimed = tonumber(ARGV[4]), tonumber(ARGV[5]), 0
 
@@ -94,18 +94,19 @@ for i = 9, #ARGV, 3 do
 end
 out[1] = fence or 0
 
-for c, L in ipairs({ 'e', 's', 'i' }) do
+for c = 1, #CHANNELS do
+  local L, waits = sub(CHANNELS, c, c), c + #CHANNELS
   local next = left_until[L]
   for lane = 0, 2 do
     local key = P..'due:'..L..lane
     local head = call('ZRANGEBYSCORE', key, left_until[L] and '('..now or '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
     if head and limited[L] and lane > 0 and tonumber(head) <= tonumber(late) then
-      out[2][c + 3] = '1'
+      out[2][waits] = '1'
       head = call('ZRANGEBYSCORE', key, '('..late, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
     end
     if head and (not next or tonumber(head) < next) then next = tonumber(head) end
   end
-  out[2][c], out[2][c + 3] = next and int(next) or '-1', out[2][c + 3] or ''
+  out[2][c], out[2][waits] = next and int(next) or '-1', out[2][waits] or ''
 end
 local lease = call('ZRANGE', P..'lease', 0, 0, 'WITHSCORES')[2]
 out[3] = { reclaimed, lease and int(tonumber(lease)) or '-1' }

@@ -164,7 +164,8 @@ local function stop(mid, letters, code, reason, ret, ret_events)
 end
 
 -- The letters of a profile's channels in the person's order, "" when there is no list.
-local letter_of, name_of = { email = 'e', sms = 's', in_app = 'i' }, { e = 'email', s = 'sms', i = 'in_app' }
+local letter_of = {}
+for L, name in pairs(NAME_OF) do letter_of[name] = L end
 local function own_order(p)
   local list, letters = p.channels, ''
   for _, name in ipairs(type(list) == 'table' and list or {}) do letters = letters..(letter_of[name] or '') end
@@ -203,7 +204,7 @@ local function follow_order(mid, order)
   call('HDEL', s, waits..'s', waits..'d', waits..'r', waits..'a', waits..'f', waits..'x')
   schedule(mid, first, lane, math.max(now, tonumber(at)))
   wake()
-  trace(mid, first, 'preference', 'pass', '{"detail":"the person now prefers this channel","instead_of":"'..name_of[waits]..'"}')
+  trace(mid, first, 'preference', 'pass', '{"detail":"the person now prefers this channel","instead_of":"'..NAME_OF[waits]..'"}')
 end
 
 -- A message whose local time means another instant now; one that has begun, or was put off, stays.
@@ -255,7 +256,7 @@ local function recall_sends(rid)
   for _, mid in ipairs(call('ZRANGE', P..'p:'..rid, 0, AGAIN_MOST - 1)) do mids[#mids + 1] = mid end
   for _, mid in ipairs(mids) do
     local kind, lane, cat, source = unpack(call('HMGET', P..'s:'..mid, 'k', 'l', 'c', 'w'))
-    for L in string.gmatch(kind and 'esi' or '', '.') do
+    for L in string.gmatch(kind and CHANNELS or '', '.') do
       local st, at, due = unpack(call('HMGET', P..'s:'..mid, L..'s', L..'t', L..'d'))
       at = tonumber(at or due or now)
       if st and has('TDUk', st) and at > week then call('ZADD', P..'h:'..rid, 'NX', int(at), send(mid, L, kind, lane, cat, source)) end

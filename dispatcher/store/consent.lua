@@ -48,8 +48,13 @@ if not history and state == 'w' then at = math.max(now, newest)
 elseif not history and not given then at = math.max(now, newest + 1) end
 
 local seq = call('RPUSH', P..'cl:'..rid, sub(ARGV[13], 1, -2)..',"effective_at":'..int(at)..'}')
-local one = ch == '*' and 'e' or ch
-if state == 'p' then return { consent(rid, cat, one) == 'g' and 'g' or 'p', {}, {}, {}, {} } end
+-- On any of the channels that the entry is about.
+local function holds(what)
+  for L in string.gmatch(ch == '*' and CHANNELS or ch, '.') do
+    if consent(rid, cat, L) == what then return true end
+  end
+end
+if state == 'p' then return { holds('g') and 'g' or 'p', {}, {}, {}, {} } end
 local field = cat..'|'..ch
 local held = call('HGET', P..'c:'..rid, field)
 local held_at = held and tonumber(string.match(held, '^%a:(%-?%d+)')) or nil
@@ -57,9 +62,8 @@ local held_at = held and tonumber(string.match(held, '^%a:(%-?%d+)')) or nil
 if not held_at or at > held_at or (at == held_at and (state == 'w' or sub(held, 1, 1) ~= 'w')) then
   call('HSET', P..'c:'..rid, field, state..':'..int(at)..':'..int(seq))
 end
-local holds = consent(rid, cat, one)
-if state ~= 'w' then return { holds == 'w' and 'o' or state, {}, {}, {}, {} } end
-if holds ~= 'w' then return { 'n', {}, {}, {}, {} } end
+if state ~= 'w' then return { holds('g') and 'g' or 'o', {}, {}, {}, {} } end
+if not holds('w') then return { 'n', {}, {}, {}, {} } end
 
 local pending, left = call('ZRANGE', P..'p:'..rid, 0, -1), {}
 if #pending > PORTION then -- what is under way first, for it cannot wait; the others are swept behind this call
@@ -74,7 +78,7 @@ local last = {}
 local function look_at(mid)
   local mcat = call('HGET', P..'s:'..mid, 'c')
   if not mcat or (cat ~= '*' and cat ~= mcat) then return end
-  for L in string.gmatch(ch == '*' and 'esi' or ch, '.') do
+  for L in string.gmatch(ch == '*' and CHANNELS or ch, '.') do
     local st, sent = unpack(call('HMGET', P..'s:'..mid, L..'s', L..'t'))
     if (st == 'T' or st == 'D') and sent and (not last[2] or tonumber(sent) > tonumber(last[2])) then last = { mid..'-'..L, sent } end
   end

@@ -19,7 +19,7 @@ local s = P..'s:'..mid
 local st, lane, rid, q = unpack(call('HMGET', s, L..'s', 'l', 'r', 'q'))
 if st ~= 'F' or call('EXISTS', P..'m:'..mid) == 0 then return 0 end
 -- strategy first: once another channel has it, or may have it, or tries, there is nothing to repeat
-for other in string.gmatch('esi', '.') do
+for other in string.gmatch(CHANNELS, '.') do
   local is = call('HGET', s, other..'s')
   if q == 'f' and other ~= L and is and is ~= 'F' and is ~= 'P' then return 0 end
 end

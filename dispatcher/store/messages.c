@@ -486,31 +486,39 @@ void store_timeline(struct store *s, const char *recipient, int limit, enum show
 
 /* ---------------------------------------------------------------- the queue */
 
+static void add_to(json_t *row, const char *name, int64_t n)
+{
+    json_t *sum = json_object_get(row, name);
+    json_integer_set(sum, json_integer_value(sum) + n);
+}
+
+static void at_least(json_t *row, const char *name, double x)
+{
+    if (x > json_real_value(json_object_get(row, name)))
+        json_real_set(json_object_get(row, name), x);
+}
+
+#define ROW 4 /* figures that the script tells of a channel */
+
 static void on_queue(void *arg, const redisReply *reply)
 {
     struct gather *g = arg;
     json_t *channels = json_object_get(g->result, "channels");
 
     g->lost |= !reply;
-    for (int c = 0; reply && c < CHANNEL_COUNT; c++) {
-        json_t *row = json_object_get(channels, channel_name(channel_letters[c]));
-        int64_t oldest = reply_int(reply, 3 * (size_t)c + 2);
-        json_integer_set(json_object_get(row, "waiting"),
-                         json_integer_value(json_object_get(row, "waiting")) + reply_int(reply, 3 * (size_t)c));
-        json_integer_set(json_object_get(row, "due"),
-                         json_integer_value(json_object_get(row, "due")) + reply_int(reply, 3 * (size_t)c + 1));
-        json_integer_set(json_object_get(row, "in_flight"),
-                         json_integer_value(json_object_get(row, "in_flight")) + reply_int(reply, 11 + (size_t)c));
+    for (size_t c = 0; reply && c < CHANNEL_COUNT; c++) {
+        json_t *row = json_object_get(channels, channel_rows[c].name);
+        int64_t oldest = reply_int(reply, 2 + ROW * c + 2);
         double lag = oldest < 0 ? 0 : (double)(clock_now() - oldest) / 1000;
-        if (lag > json_real_value(json_object_get(row, "lag_seconds")))
-            json_real_set(json_object_get(row, "lag_seconds"), lag);
-        if (lag > json_real_value(json_object_get(g->result, "lag_seconds")))
-            json_real_set(json_object_get(g->result, "lag_seconds"), lag);
+        add_to(row, "waiting", reply_int(reply, 2 + ROW * c));
+        add_to(row, "due", reply_int(reply, 2 + ROW * c + 1));
+        add_to(row, "in_flight", reply_int(reply, 2 + ROW * c + 3));
+        at_least(row, "lag_seconds", lag);
+        at_least(g->result, "lag_seconds", lag);
     }
     if (reply) {
-        json_t *leases = json_object_get(g->result, "in_flight"), *dead = json_object_get(g->result, "dead");
-        json_integer_set(leases, json_integer_value(leases) + reply_int(reply, 9));
-        json_integer_set(dead, json_integer_value(dead) + reply_int(reply, 10));
+        add_to(g->result, "in_flight", reply_int(reply, 0));
+        add_to(g->result, "dead", reply_int(reply, 1));
     }
     gather_done(g);
 }
@@ -523,7 +531,7 @@ void store_queue(struct store *s, json_fn *fn, void *arg)
     g->result = json_pack("{s:{}, s:i, s:i, s:f}", "channels", "in_flight", 0, "dead", 0, "lag_seconds", 0.);
     for (int c = 0; c < CHANNEL_COUNT; c++)
         json_object_set_new(
-            json_object_get(g->result, "channels"), channel_name(channel_letters[c]),
+            json_object_get(g->result, "channels"), channel_rows[c].name,
             json_pack("{s:i, s:i, s:i, s:f}", "waiting", 0, "due", 0, "in_flight", 0, "lag_seconds", 0.));
     for (int p = 0; p < s->partitions; p++) {
         g->open++;

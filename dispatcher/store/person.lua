@@ -34,9 +34,9 @@ local erased, flying = 0, 0
 local function erase(mid)
   local s = P..'s:'..mid
   if call('HGET', s, 'r') ~= rid then return end
-  local _, open = stop(mid, 'esi', 'X', 'cancelled', tonumber(ARGV[5]), tonumber(ARGV[6]))
+  local _, open = stop(mid, CHANNELS, 'X', 'cancelled', tonumber(ARGV[5]), tonumber(ARGV[6]))
   flying = flying + open
-  for L in string.gmatch('esi', '.') do call('ZREM', P..'dead', mid..L) end
+  for L in string.gmatch(CHANNELS, '.') do call('ZREM', P..'dead', mid..L) end
   call('DEL', P..'m:'..mid, P..'t:'..mid)
   -- what is in flight has to end first, or a place that it holds would never be given back
   if open > 0 then call('HSET', s, 'erased', 1) else call('DEL', s) end

@@ -91,7 +91,7 @@ static void on_claim(void *arg, const redisReply *reply)
         for (int c = 0; c < CHANNEL_COUNT; c++)
             claims.next_due[c] = reply_int(reply_at(reply, 1), (size_t)c);
         for (int c = 0; c < CHANNEL_COUNT; c++)
-            claims.late_wait[c] = *reply_text(reply_at(reply, 1), (size_t)(CHANNEL_COUNT + c));
+            claims.late_wait[c] = *reply_text(reply_at(reply, 1), (size_t)CHANNEL_COUNT + (size_t)c);
         claims.reclaimed = (int)reply_int(reply_at(reply, 2), 0);
         claims.next_lease = reply_int(reply_at(reply, 2), 1);
     }

@@ -487,12 +487,12 @@ class Consent(FlowTest):
         self.assertEqual(h.cli_json('dead', 'list'), [])
 
     def test_dead_letters_are_kept_no_longer_than_messages(self):
-        h = self.start('--clock-rate', '3600', retention={'messages': '1h', 'events': '1h'})
+        h = self.start('--clock-rate', '600', retention={'messages': '1h', 'events': '1h'})
         letter = lambda text: h.redis('XADD', 'tidings:ingest', '*', 'message', text)
         reasons = lambda: [d['reason'] for d in h.cli_json('dead', 'list')]
         letter('{"recipient":"x","template":"nope"}')
         h.until(lambda: 'template' in str(reasons()), 5, reasons)
-        h.until(lambda: letter('not json') and 'template' not in str(reasons()), 8, reasons)  # a younger one may be what lets it go
+        h.until(lambda: letter('not json') and 'template' not in str(reasons()), 15, reasons)  # a younger one may be what lets it go
 
 
 if __name__ == '__main__':

@@ -8,6 +8,7 @@
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
+#include "dispatcher/base/vocab.h"
 
 /* ---------------------------------------------------------------- arguments */
 
@@ -65,7 +66,8 @@ void args_char(struct args *a, char c)
 /* ---------------------------------------------------------------- running */
 
 struct known {
-    const struct script_source *source;
+    const char *name;
+    char *text; /* the words of C that it needs, and its source */
     char sha[41];
     char label[64];
 };
@@ -80,22 +82,47 @@ struct run {
     bool whole;
 };
 
-static const struct known *find_script(const char *name)
+/* local CHANNELS, NAME_OF = 'esi', {e='email',…} */
+static char *words_for_lua(void)
+{
+    GString *names = g_string_new(NULL);
+
+    for (int c = 0; c < CHANNEL_COUNT; c++)
+        g_string_append_printf(names, "%c='%s',", channel_rows[c].letter, channel_rows[c].name);
+    char *words = g_strdup_printf("local CHANNELS, NAME_OF = '%s', {%s}\n", channel_letters, names->str);
+    g_string_free(names, TRUE);
+    return words;
+}
+
+static struct known *known_new(const char *words, const struct script_source *s)
+{
+    struct known *k = g_new0(struct known, 1);
+
+    k->name = s->name;
+    k->text = g_strconcat(words, s->text, NULL);
+    g_autofree char *sha = g_compute_checksum_for_string(G_CHECKSUM_SHA1, k->text, -1);
+    g_strlcpy(k->sha, sha, sizeof k->sha);
+    snprintf(k->label, sizeof k->label, "script=\"%s\"", s->name);
+    return k;
+}
+
+/* Made once, for the life of the process. */
+static GHashTable *all_scripts(void)
 {
     static GHashTable *scripts;
 
     if (!scripts) {
+        g_autofree char *words = words_for_lua();
         scripts = g_hash_table_new(g_str_hash, g_str_equal);
-        for (const struct script_source *s = script_sources; s->name; s++) {
-            struct known *k = g_new0(struct known, 1);
-            g_autofree char *sha = g_compute_checksum_for_data(G_CHECKSUM_SHA1, (const guchar *)s->text, s->len);
-            k->source = s;
-            g_strlcpy(k->sha, sha, sizeof k->sha);
-            snprintf(k->label, sizeof k->label, "script=\"%s\"", s->name);
-            g_hash_table_insert(scripts, (char *)s->name, k);
-        }
+        for (const struct script_source *s = script_sources; s->name; s++)
+            g_hash_table_insert(scripts, (char *)s->name, known_new(words, s));
     }
-    const struct known *k = g_hash_table_lookup(scripts, name);
+    return scripts;
+}
+
+static const struct known *find_script(const char *name)
+{
+    const struct known *k = g_hash_table_lookup(all_scripts(), name);
     assert(k);
     return k;
 }
@@ -119,7 +146,7 @@ static void on_script(void *arg, const redisReply *reply)
         return;
     }
     if (reply && reply->type == REDIS_REPLY_ERROR) {
-        log_error("redis.error", "{s:s, s:s}", "script", run->script->source->name, "error", reply->str);
+        log_error("redis.error", "{s:s, s:s}", "script", run->script->name, "error", reply->str);
         reply = NULL;
         failed = true;
     }
@@ -140,7 +167,7 @@ static void send_run(struct run *run)
     char now[24], real[24];
 
     argv[0] = run->whole ? "EVAL" : "EVALSHA";
-    argv[1] = run->whole ? run->script->source->text : run->script->sha;
+    argv[1] = run->whole ? run->script->text : run->script->sha;
     argv[2] = "1";
     argv[3] = run->key;
     snprintf(now, sizeof now, "%" G_GINT64_FORMAT, clock_now());
@@ -174,9 +201,13 @@ void script_run(struct redis *redis, const char *key, const char *name, struct a
 
 void scripts_load(struct redis *redis)
 {
-    for (const struct script_source *s = script_sources; s->name; s++) {
-        const char *words[] = { "SCRIPT", "LOAD", s->text };
-        redis_call(redis, NULL, NULL, 3, words, (size_t[]){ 6, 4, s->len });
+    GHashTableIter all;
+    gpointer script;
+
+    g_hash_table_iter_init(&all, all_scripts());
+    while (g_hash_table_iter_next(&all, NULL, &script)) {
+        const char *text = ((struct known *)script)->text;
+        redis_call(redis, NULL, NULL, 3, (const char *[]){ "SCRIPT", "LOAD", text }, (size_t[]){ 6, 4, strlen(text) });
     }
 }
 

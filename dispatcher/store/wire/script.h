@@ -3,7 +3,8 @@
  *
  * A script runs in one partition and is safe to repeat, because a lost answer
  * is an unknown outcome.  Its first two arguments, service and real time, are
- * put in here, so that no script can forget the clock.
+ * put in here, so that no script can forget the clock.  Before it stand the
+ * channels of vocab.h, as the Lua locals CHANNELS ("esi") and NAME_OF (e = "email").
  */
 #ifndef DISPATCHER_STORE_WIRE_SCRIPT_H
 #define DISPATCHER_STORE_WIRE_SCRIPT_H
@@ -14,7 +15,6 @@
 
 struct script_source {
     const char *name, *text;
-    size_t len;
 };
 extern const struct script_source script_sources[]; /* name NULL at the end */
 
