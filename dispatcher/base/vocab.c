@@ -9,6 +9,19 @@
 const struct channel_row channel_rows[] = { CHANNEL_TABLE(ROW_OF) };
 const char channel_letters[] = { CHANNEL_TABLE(LETTER_OF) '\0' };
 const char *const channel_names[] = { CHANNEL_TABLE(NAME_OF) NULL };
+
+static const struct {
+    char letter;
+    const char *name;
+    int rank;
+} status_rows[] = {
+#define STATUS_ROW(id, letter, name, rank) { letter, name, rank },
+    STATUS_TABLE(STATUS_ROW)
+};
+
+#define REASON_ROW(id, name, status, next_channel, by_gate) { name, STATUS_##status, next_channel, by_gate },
+const struct reason_row reason_rows[] = { REASON_TABLE(REASON_ROW) };
+
 const char *const kind_names[] = { "transactional", "service", "marketing", NULL };
 const char *const lane_names[] = { "high", "normal", "low", NULL };
 
@@ -41,6 +54,39 @@ enum channel channel_of(char letter)
 
     assert(at);
     return (enum channel)(at - channel_letters);
+}
+
+#define STATUS_COUNT (int)(sizeof status_rows / sizeof *status_rows)
+
+static int status_index(char letter)
+{
+    for (int i = 0; i < STATUS_COUNT; i++)
+        if (status_rows[i].letter == letter)
+            return i;
+    return 0;
+}
+
+const char *status_name(char letter)
+{
+    return status_rows[status_index(letter)].name;
+}
+
+int status_rank(char letter)
+{
+    return status_rows[status_index(letter)].rank;
+}
+
+bool status_is_final(char letter)
+{
+    return status_rank(letter) > 0;
+}
+
+bool status_known(const char *name)
+{
+    for (int i = 0; i < STATUS_COUNT; i++)
+        if (strcmp(status_rows[i].name, name) == 0)
+            return true;
+    return false;
 }
 
 unsigned word_index(const char *const *names, const char *name)

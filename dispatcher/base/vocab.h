@@ -48,6 +48,60 @@ enum channel channel_of(char letter);
 
 extern const char *const kind_names[KINDS + 1], *const lane_names[LANES + 1], *const channel_names[CHANNEL_COUNT + 1];
 
+/* Every status of a delivery: id, letter, name outside, rank.  A message has the status of its delivery with the
+ * highest rank; those without one are not final. */
+#define STATUS_TABLE(ROW)                                                                                              \
+    ROW(SCHEDULED, 's', "scheduled", 0)                                                                                \
+    ROW(CLAIMED, 'c', "scheduled", 0)                                                                                  \
+    ROW(ADMITTED, 'a', "sending", 0)                                                                                   \
+    ROW(COMMITTING, 'k', "sending", 0)                                                                                 \
+    ROW(CANCELLED, 'X', "cancelled", 1)                                                                                \
+    ROW(EXPIRED, 'E', "expired", 2)                                                                                    \
+    ROW(SUPPRESSED, 'P', "suppressed", 3)                                                                              \
+    ROW(FAILED, 'F', "failed", 4)                                                                                      \
+    ROW(BOUNCED, 'B', "bounced", 5)                                                                                    \
+    ROW(COMPLAINED, 'M', "complained", 6)                                                                              \
+    ROW(UNKNOWN, 'U', "unknown", 7)                                                                                    \
+    ROW(SENT, 'T', "sent", 8)                                                                                          \
+    ROW(DELIVERED, 'D', "delivered", 9)
+
+#define STATUS_ID(id, letter, name, rank) STATUS_##id = (letter),
+enum status { STATUS_TABLE(STATUS_ID) };
+
+/* By letter; what is none is taken for SCHEDULED. */
+const char *status_name(char letter);
+int status_rank(char letter);
+bool status_is_final(char letter);
+bool status_known(const char *name);
+
+/* Every reason that a delivery may have, besides cap:<name>: id, name, how it ends for it, whether another channel may
+ * try with strategy first, and whether it waits for a gate: then it is looked at again when person, rules or templates
+ * change. */
+#define REASON_TABLE(ROW)                                                                                              \
+    ROW(EXPIRED, "expired", EXPIRED, false, false)                                                                     \
+    ROW(NO_ADDRESS, "no_address", SUPPRESSED, true, false)                                                             \
+    ROW(SUPPRESSED_ADDRESS, "suppressed_address", SUPPRESSED, true, false)                                             \
+    ROW(NO_CONSENT, "no_consent", SUPPRESSED, true, false)                                                             \
+    ROW(OPTED_OUT, "opted_out", SUPPRESSED, true, false)                                                               \
+    ROW(PREFERENCE, "preference", SUPPRESSED, true, true)                                                              \
+    ROW(QUIET_HOURS, "quiet_hours", SUPPRESSED, false, true)                                                           \
+    ROW(TEMPLATE_UNKNOWN, "template_unknown", FAILED, true, true)                                                      \
+    ROW(RENDER_ERROR, "render_error", FAILED, true, false)                                                             \
+    ROW(PROVIDER_UNAVAILABLE, "provider_unavailable", FAILED, true, false)                                             \
+    ROW(UNDECIDABLE, "provider_unavailable", FAILED, false, false)                                                     \
+    ROW(PROVIDER_REJECTED, "provider_rejected", FAILED, true, false)                                                   \
+    ROW(OUTCOME_UNKNOWN, "outcome_unknown", UNKNOWN, false, false)
+
+#define REASON_ID(id, name, status, next_channel, by_gate) REASON_##id,
+enum reason { REASON_TABLE(REASON_ID) REASON_COUNT };
+
+struct reason_row {
+    const char *name;
+    enum status status;
+    bool next_channel, by_gate;
+};
+extern const struct reason_row reason_rows[REASON_COUNT];
+
 /* word_index: where a name stands in a list (NULL at the end), its length when nowhere. */
 unsigned word_index(const char *const *names, const char *name);
 /* word_bits: those of a JSON list of names; a missing list gives the fallback. */

@@ -6,7 +6,6 @@
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/store/pipeline.h"
-#include "dispatcher/store/messages.h"
 
 enum flow delivery_settle(struct delivery *d)
 {
@@ -25,12 +24,32 @@ enum flow delivery_settle(struct delivery *d)
     return WAIT;
 }
 
-/* Final, without anything having been sent. */
-enum flow delivery_end(struct delivery *d, char code, const char *reason, bool next_channel)
+static enum flow end_as(struct delivery *d, const char *reason, const struct settlement *t)
 {
     g_strlcpy(d->reason, reason, sizeof d->reason);
-    d->settlement = (struct settlement){ .final = true, .code = code, .next_channel = next_channel };
+    d->settlement = *t;
+    d->settlement.final = true;
     return delivery_settle(d);
+}
+
+enum flow delivery_end(struct delivery *d, enum reason reason)
+{
+    const struct reason_row *row = &reason_rows[reason];
+    return end_as(d, row->name, &(struct settlement){ .code = (char)row->status, .next_channel = row->next_channel });
+}
+
+enum flow delivery_end_over_cap(struct delivery *d, const char *reason, bool next_channel)
+{
+    return end_as(d, reason, &(struct settlement){ .code = STATUS_SUPPRESSED, .next_channel = next_channel });
+}
+
+enum flow delivery_end_tried(struct delivery *d, enum reason reason, bool keep_cap)
+{
+    const struct reason_row *row = &reason_rows[reason];
+    return end_as(
+        d, row->name,
+        &(struct settlement){
+            .code = (char)row->status, .burn = true, .keep_cap = keep_cap, .next_channel = row->next_channel });
 }
 
 /* What expires while it waits is told so at that instant, not when the wait is over. */
@@ -55,8 +74,9 @@ enum flow delivery_try_again(struct delivery *d, const char *reason, int64_t due
 
 enum flow delivery_settle_sent(struct delivery *d, const struct outcome *o)
 {
-    d->settlement =
-        (struct settlement){ .final = true, .code = 'T', .burn = true, .keep_cap = true, .sent_at = clock_now() };
+    d->settlement = (struct settlement){
+        .final = true, .code = STATUS_SENT, .burn = true, .keep_cap = true, .sent_at = clock_now()
+    };
     g_strlcpy(d->ref, o->ref, sizeof d->ref); /* cut and made valid when it came in: on_done() */
     d->reason[0] = '\0';
     if (delivery_into_store(d))

@@ -58,9 +58,7 @@ static void forget_soft_bounces(const struct delivery *d)
 static enum flow final_unknown(struct delivery *d, const struct outcome *o)
 {
     fact_outcome(d, "unknown", o);
-    g_strlcpy(d->reason, "outcome_unknown", sizeof d->reason);
-    d->settlement = (struct settlement){ .final = true, .code = 'U', .burn = true, .keep_cap = true };
-    return delivery_settle(d);
+    return delivery_end_tried(d, REASON_OUTCOME_UNKNOWN, true);
 }
 
 static enum flow retry_later(struct delivery *d, const struct outcome *o)
@@ -74,12 +72,10 @@ static enum flow retry_later(struct delivery *d, const struct outcome *o)
     if (d->attempts + 1 >= r->max_attempts) {
         fact_outcome(d, "failed", o);
         count_soft_bounce(d, o);
-        g_strlcpy(d->reason, "provider_unavailable", sizeof d->reason);
-        d->settlement = (struct settlement){ .final = true, .code = 'F', .burn = true, .next_channel = true };
-        return delivery_settle(d);
+        return delivery_end_tried(d, REASON_PROVIDER_UNAVAILABLE, false);
     }
     fact_outcome(d, "retry", o);
-    return delivery_try_again(d, "provider_unavailable", clock_now() + wait, o->perhaps);
+    return delivery_try_again(d, reason_rows[REASON_PROVIDER_UNAVAILABLE].name, clock_now() + wait, o->perhaps);
 }
 
 /* Withdrawn, cancelled, expired or suppressed between admission and the final dot. */
@@ -101,12 +97,12 @@ static enum flow stopped(struct delivery *d)
     if (d->suppressed) {
         report_fact(&d->report, "suppression", "suppressed", "{\"reason\":%s,\"when\":\"before the final dot\"}",
                     report_quoted(d->suppressed_why));
-        return delivery_end(d, 'P', "suppressed_address", true);
+        return delivery_end(d, REASON_SUPPRESSED_ADDRESS);
     }
     if (d->commit >= 0) /* whoever stopped it has written down why */
         return END;
     report_fact(&d->report, "expiry", "expired", "{\"when\":\"before the final dot\"}");
-    return delivery_end(d, 'E', "expired", false);
+    return delivery_end(d, REASON_EXPIRED);
 }
 
 static enum flow unknown(struct delivery *d, const struct outcome *o)
@@ -116,8 +112,8 @@ static enum flow unknown(struct delivery *d, const struct outcome *o)
     if (!d->category.resend_unknown || d->attempts + 1 >= r->max_attempts)
         return final_unknown(d, o);
     fact_outcome(d, "unknown", o);
-    return delivery_try_again(d, "outcome_unknown", clock_now() + retry_wait(r, d->attempts + 1, delivery_chance()),
-                              true);
+    return delivery_try_again(d, reason_rows[REASON_OUTCOME_UNKNOWN].name,
+                              clock_now() + retry_wait(r, d->attempts + 1, delivery_chance()), true);
 }
 
 /* No provider could be given it for days. */
@@ -130,9 +126,7 @@ static enum flow refused(struct delivery *d, const struct outcome *o)
 {
     fact_outcome(d, "failed", o);
     suppress_refused(d, o);
-    g_strlcpy(d->reason, "provider_rejected", sizeof d->reason);
-    d->settlement = (struct settlement){ .final = true, .code = 'F', .burn = true, .next_channel = true };
-    return delivery_settle(d);
+    return delivery_end_tried(d, REASON_PROVIDER_REJECTED, false);
 }
 
 /* This provider cannot carry it (SMTPUTF8, size); one that can is tried at once, as a new start of the same attempt. */
@@ -158,19 +152,19 @@ static enum flow take_outcome(struct delivery *d)
         forget_soft_bounces(d);
         return delivery_settle_sent(d, o);
     case OUTCOME_DEFERRED: return retry_later(d, o);
-    case OUTCOME_RETURNED: return delivery_put_off(d, "provider_unavailable", clock_now());
+    case OUTCOME_RETURNED: return delivery_put_off(d, reason_rows[REASON_PROVIDER_UNAVAILABLE].name, clock_now());
     case OUTCOME_UNABLE: return try_another(d, o);
     case OUTCOME_FAULT: /* says nothing about this message: no attempt is burnt */
         if (given_up(d)) {
             fact_outcome(d, "failed", o);
-            return delivery_end(d, 'F', "provider_unavailable", true);
+            return delivery_end(d, REASON_PROVIDER_UNAVAILABLE);
         }
         if (d->has_next && !outbox_alternative(worker_outbox(d->worker), d->outlet)) {
             fact_outcome(d, "failed", o);
-            return delivery_end(d, 'F', "provider_unavailable", true); /* the next channel can have it now */
+            return delivery_end(d, REASON_PROVIDER_UNAVAILABLE); /* the next channel can have it now */
         }
         fact_outcome(d, "retry", o);
-        return delivery_put_off(d, "provider_unavailable", clock_now() + delivery_fault_wait(d));
+        return delivery_put_off(d, reason_rows[REASON_PROVIDER_UNAVAILABLE].name, clock_now() + delivery_fault_wait(d));
     case OUTCOME_REFUSED: return refused(d, o);
     case OUTCOME_UNKNOWN: return unknown(d, o);
     case OUTCOME_STOPPED: return stopped(d);

@@ -30,9 +30,9 @@ enum flow delivery_begin(struct delivery *d)
         return GO_ON;
     delivery_leave_outlet(d);
     if (a.verdict == GATE_DEFERRED)
-        return delivery_put_off(d, "quiet_hours", gate_spread(&q, a.until));
+        return delivery_put_off(d, reason_rows[REASON_QUIET_HOURS].name, gate_spread(&q, a.until));
     else
-        return delivery_end(d, 'E', "expired", false);
+        return delivery_end(d, REASON_EXPIRED);
 }
 
 /* ---------------------------------------------------------------- suppression */
@@ -72,7 +72,7 @@ static enum flow looked_up(struct delivery *d)
         return delivery_wait_for_outlet(d);
     report_fact(&d->report, "address", "pass", NULL);
     report_fact(&d->report, "suppression", "suppressed", "{\"reason\":%s}", report_quoted(d->suppressed_why));
-    return delivery_end(d, 'P', "suppressed_address", true);
+    return delivery_end(d, REASON_SUPPRESSED_ADDRESS);
 }
 
 /* ---------------------------------------------------------------- start */
@@ -93,7 +93,8 @@ static enum flow unknown_here(struct delivery *d)
     d->unspoken = d->unknown_since != 0;
     worker_yield(d->worker);
     int64_t wait = CLAMP((d->now - since) / 4, 1000, 60000);
-    return delivery_put_off(d, "template_unknown", clock_now() + (int64_t)((double)wait * MIN(clock_rate(), 60)));
+    return delivery_put_off(d, reason_rows[REASON_TEMPLATE_UNKNOWN].name,
+                            clock_now() + (int64_t)((double)wait * MIN(clock_rate(), 60)));
 }
 
 /* All providers rest: it is told so, and comes back when they may be tried again. */
@@ -105,11 +106,11 @@ static enum flow tell_rest(struct delivery *d)
     outbox_told(o, d->channel);
     report_fact(&d->report, "provider", d->has_next ? "failed" : "deferred",
                 "{\"detail\":\"every provider of %s pauses\"}", channel_name(d->letter));
-    d->unspoken = strcmp(d->held_reason, "provider_unavailable") == 0 && !d->has_next;
+    d->unspoken = strcmp(d->held_reason, reason_rows[REASON_PROVIDER_UNAVAILABLE].name) == 0 && !d->has_next;
     if (d->has_next)
-        return delivery_end(d, 'F', "provider_unavailable", true); /* the next channel can have it now */
+        return delivery_end(d, REASON_PROVIDER_UNAVAILABLE); /* the next channel can have it now */
     else
-        return delivery_put_off(d, "provider_unavailable",
+        return delivery_put_off(d, reason_rows[REASON_PROVIDER_UNAVAILABLE].name,
                                 clock_now() + (int64_t)(1000 * rest * (1 + delivery_chance() / 4)));
 }
 
@@ -124,13 +125,13 @@ static enum flow start(struct delivery *d)
     if (channel_rows[d->channel].address && !delivery_address(d)) {
         report_fact(&d->report, "address", "suppressed", "{\"needs\":\"%s\",\"recipient_known\":%s}",
                     channel_rows[d->channel].address, d->profile ? "true" : "false");
-        return delivery_end(d, 'P', "no_address", true);
+        return delivery_end(d, REASON_NO_ADDRESS);
     }
     if (!outbox_configured(worker_outbox(d->worker), d->channel)) {
         report_fact(&d->report, "address", "pass", NULL);
         report_fact(&d->report, "provider", "failed", "{\"detail\":\"no provider is configured for %s\"}",
                     channel_name(d->letter));
-        return delivery_end(d, 'F', "provider_unavailable", true);
+        return delivery_end(d, REASON_PROVIDER_UNAVAILABLE);
     }
     if (outbox_rest(worker_outbox(d->worker), d->channel) > 0.5)
         return tell_rest(d);
@@ -172,7 +173,7 @@ static enum flow over_cap(struct delivery *d)
     if (over == OVER_DEFER)
         return delivery_put_off(d, reason, MAX(d->verdict.until, clock_now() + 1));
     else
-        return delivery_end(d, 'P', reason, over == OVER_NEXT_CHANNEL);
+        return delivery_end_over_cap(d, reason, over == OVER_NEXT_CHANNEL);
 }
 
 enum flow delivery_not_now(struct delivery *d)
@@ -182,15 +183,15 @@ enum flow delivery_not_now(struct delivery *d)
 
     fact_preference(d, &a);
     if (a.verdict == GATE_SUPPRESSED)
-        return delivery_end(d, 'P', "preference", true);
+        return delivery_end(d, REASON_PREFERENCE);
     if (a.verdict == GATE_DEFERRED)
-        return delivery_put_off(d, "preference", a.until);
+        return delivery_put_off(d, reason_rows[REASON_PREFERENCE].name, a.until);
     a = gate_quiet_hours(&q);
     fact_quiet(d, &q, &a);
     if (a.verdict == GATE_SUPPRESSED)
-        return delivery_end(d, 'P', "quiet_hours", false);
+        return delivery_end(d, REASON_QUIET_HOURS);
     else
-        return delivery_put_off(d, "quiet_hours", gate_spread(&q, a.until));
+        return delivery_put_off(d, reason_rows[REASON_QUIET_HOURS].name, gate_spread(&q, a.until));
 }
 
 static enum flow render_failed(struct delivery *d)
@@ -199,7 +200,7 @@ static enum flow render_failed(struct delivery *d)
                 report_quoted(json_string_value(json_object_get(d->body, "template"))), d->made.version,
                 report_quoted(d->made.why));
     log_warn("delivery.render_error", "{s:s, s:s}", "message", d->message, "why", d->made.why);
-    return delivery_end(d, 'F', "render_error", true); /* another channel has other parts */
+    return delivery_end(d, REASON_RENDER_ERROR); /* another channel has other parts */
 }
 
 /* What the caps of the account said, behind those of the person. */
@@ -220,7 +221,7 @@ static enum flow end_poison(struct delivery *d)
 {
     delivery_leave_outlet(d);
     report_fact(&d->report, "outcome", "failed", "{\"detail\":\"the store cannot decide about it; its log says why\"}");
-    return delivery_end(d, 'F', "provider_unavailable", false);
+    return delivery_end(d, REASON_UNDECIDABLE);
 }
 
 static enum flow refused_by(struct delivery *d, enum verdict verdict)
@@ -229,7 +230,7 @@ static enum flow refused_by(struct delivery *d, enum verdict verdict)
     case VERDICT_NO_CONSENT:
     case VERDICT_OPTED_OUT:
         fact_consent(d, "suppressed");
-        return delivery_end(d, 'P', verdict == VERDICT_OPTED_OUT ? "opted_out" : "no_consent", true);
+        return delivery_end(d, verdict == VERDICT_OPTED_OUT ? REASON_OPTED_OUT : REASON_NO_CONSENT);
     case VERDICT_LATER: fact_consent(d, "pass"); return delivery_not_now(d);
     case VERDICT_CAP: fact_passed(d); return over_cap(d);
     case VERDICT_WAIT: /* nothing is decided yet, so nothing is told */
@@ -242,7 +243,7 @@ static enum flow refused_by(struct delivery *d, enum verdict verdict)
         return render_failed(d);
     default:
         report_fact(&d->report, "outcome", "failed", "{\"detail\":\"workers died over it again and again\"}");
-        return delivery_end(d, 'F', "provider_unavailable", false);
+        return delivery_end(d, REASON_UNDECIDABLE);
     }
 }
 

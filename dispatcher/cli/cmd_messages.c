@@ -9,6 +9,7 @@
 #include "dispatcher/carry/replay.h"
 #include "dispatcher/cli/stream.h"
 #include "dispatcher/intake/intake.h"
+#include "dispatcher/store/cancelling.h"
 #include "dispatcher/store/messages.h"
 #include "dispatcher/store/dead.h"
 

@@ -4,6 +4,7 @@
 #include "dispatcher/http/handlers.h"
 #include "dispatcher/http/lines.h"
 #include "dispatcher/intake/intake.h"
+#include "dispatcher/store/cancelling.h"
 #include "dispatcher/store/messages.h"
 #include "dispatcher/store/listing.h"
 

@@ -14,19 +14,19 @@ for i = 6, #ARGV, 15 do
     if will ~= '' then put_profile(rid, was, will) end
     if u ~= '' then
       local older = call('HGET', P..'x:'..rid, u)
-      if older then stop(older, CHANNELS, 'X', 'superseded', ret, ret_events) end
+      if older then stop(older, CHANNELS, IS_CANCELLED, 'superseded', ret, ret_events) end
       call('HSET', P..'x:'..rid, u, mid)
     end
     call('SET', P..'m:'..mid, body)
-    call('HSET', s, 'r', rid, 'c', cat, 'k', kind, 'a', at, 'x', expires, 'q', q, 'h', h, 'l', lane, 'u', u,
-      'n', q == 'f' and 1 or #h, 'z', ARGV[1])
-    if source ~= '' then call('HSET', s, 'w', source) end
-    if civil ~= '' then call('HSET', s, 'v', civil) end
+    call('HSET', s, RECIPIENT, rid, CATEGORY, cat, KIND, kind, SEND_AT, at, EXPIRES, expires, STRATEGY, q, ORDER, h, LANE, lane, SUPERSEDE, u,
+      OPEN, q == 'f' and 1 or #h, ACCEPTED_AT, ARGV[1])
+    if source ~= '' then call('HSET', s, SOURCE, source) end
+    if civil ~= '' then call('HSET', s, CIVIL, civil) end
     call('ZADD', P..'p:'..rid, at, mid)
     for L in string.gmatch(q == 'f' and string.sub(h, 1, 1) or h, '.') do
       local key = P..'due:'..L..lane
       call('ZADD', key, at, mid)
-      call('HSET', s, L..'s', 's', L..'d', at)
+      call('HSET', s, L..STATUS, IS_SCHEDULED, L..DUE, at)
       if not wake or tonumber(at) < wake then
         local head = call('ZRANGE', key, 0, 0)[1]
         if head == mid then wake = tonumber(at) end

@@ -9,7 +9,7 @@
 local keep, R = tonumber(ARGV[3]), tonumber(ARGV[4])
 local rules, i = read_rules(5, R)
 local fields = {}
-for L in string.gmatch(CHANNELS, '.') do fields[L] = { L..'s', L..'f', L..'x', L..'y', L..'m', L..'r' } end
+for L in string.gmatch(CHANNELS, '.') do fields[L] = { L..STATUS, L..FENCE, L..ADMISSIONS, L..HOLDER, L..MAYBE, L..REASON } end
 
 -- Whether a rule counts such a send; the last one is the person's own, which counts when it is asked.
 local counted = {}
@@ -29,8 +29,8 @@ end
 local function older_first(rid, mid, L, lane, at)
   for _, other in ipairs(call('ZRANGE', P..'p:'..rid, 0, 63)) do
     if other ~= mid then
-      local st, planned, reason, its_lane, its_at = unpack(call('HMGET', P..'s:'..other, L..'s', L..'g', L..'r', 'l', 'a'))
-      local open = by_gate(reason) and (st == 'c' or st == 'a' or st == 'k' or (st == 's' and tonumber(planned or '0') <= now))
+      local st, planned, reason, its_lane, its_at = unpack(call('HMGET', P..'s:'..other, L..STATUS, L..PLANNED, L..REASON, LANE, SEND_AT))
+      local open = by_gate(reason) and (st == IS_CLAIMED or st == IS_ADMITTED or st == IS_COMMITTING or (st == IS_SCHEDULED and tonumber(planned or '0') <= now))
       if open and (its_lane < lane or (its_lane == lane and (tonumber(its_at) < at or (tonumber(its_at) == at and other < mid)))) then
         return true
       end
@@ -44,11 +44,11 @@ while i <= #ARGV do
   i = i + 9
   local mid, L = sub(member, 1, 22), sub(member, 23)
   local s, f = P..'s:'..mid, fields[L]
-  local st, held, tries, lane, kind, source, was, maybe, reason, at = unpack(call('HMGET', s, f[1], f[2], f[3], 'l', 'k', 'w', f[4], f[5], f[6], 'a'))
+  local st, held, tries, lane, kind, source, was, maybe, reason, at = unpack(call('HMGET', s, f[1], f[2], f[3], LANE, KIND, SOURCE, f[4], f[5], f[6], SEND_AT))
   local state, state_at = '', -1
   if rule ~= '0' then state, state_at = consent(rid, cat, L) end
   local answer = { 'ok', state, int(state_at), '' }
-  if (st ~= 'c' and st ~= 'a') or held ~= fence then answer[1] = 'gone'
+  if (st ~= IS_CLAIMED and st ~= IS_ADMITTED) or held ~= fence then answer[1] = 'gone'
   elseif tonumber(tries or '0') >= 30 then answer[1] = 'crash'
   elseif rule ~= '0' and state == 'w' then answer[1] = 'opted_out'
   elseif rule == '2' and state ~= 'g' then answer[1] = 'no_consent'
@@ -63,7 +63,7 @@ while i <= #ARGV do
       answer[1], answer[5], answer[6] = 'cap', worst, int(wait)
     elseif render == '1' then answer[1] = 'render'
     else
-      call('HSET', s, f[1], 'a', f[3], int((tries or 0) + 1))
+      call('HSET', s, f[1], IS_ADMITTED, f[3], int((tries or 0) + 1))
       if is_counted(rules, R, sent, questions) then count_send(key, sent, keep, last) end
       -- a worker died over it, and the person has moved since; what may have arrived keeps its place
       if was and was ~= '' and was ~= holder and not maybe then give_back(was, fence - 1, sent) end

@@ -4,11 +4,11 @@
 local members = call('ZRANGEBYSCORE', P..'held', '-inf', ARGV[3], 'LIMIT', 0, 200)
 for _, member in ipairs(members) do
   local mid, L = sub(member, 1, 22), sub(member, 23)
-  local st, reason, due, at, lane = unpack(call('HMGET', P..'s:'..mid, L..'s', L..'r', L..'d', 'a', 'l'))
+  local st, reason, due, at, lane = unpack(call('HMGET', P..'s:'..mid, L..STATUS, L..REASON, L..DUE, SEND_AT, LANE))
   if not st then call('ZREM', P..'held', member) else call('ZADD', P..'held', int(ARGV[3] + 1), member) end
-  if st == 's' and by_gate(reason) and tonumber(due) > now and (ARGV[4] == 'rules' or reason == 'template_unknown') then
+  if st == IS_SCHEDULED and by_gate(reason) and tonumber(due) > now and (ARGV[4] == 'rules' or reason == 'template_unknown') then
     schedule(mid, L, lane, int(math.max(now, tonumber(at))))
-    call('HSET', P..'s:'..mid, L..'g', int(now))
+    call('HSET', P..'s:'..mid, L..PLANNED, int(now))
   end
 end
 if #members > 0 then wake() end

@@ -19,3 +19,19 @@ void on_asked(void *arg, const redisReply *reply)
     a->fn(a->arg, reply != NULL, result);
     g_free(a);
 }
+
+struct gather *gather_new(json_t *result, json_fn *fn, void *arg)
+{
+    struct gather *g = g_new0(struct gather, 1);
+    *g = (struct gather){ .open = 1, .result = result, .fn = fn, .arg = arg };
+    return g;
+}
+
+void gather_done(struct gather *g)
+{
+    if (--g->open > 0)
+        return;
+    g->fn(g->arg, !g->lost, g->lost ? NULL : g->result);
+    json_decref(g->result);
+    g_free(g);
+}

@@ -1,5 +1,6 @@
 /*
- * One call to the store whose answer becomes JSON.
+ * One call to the store whose answer becomes JSON, and several calls whose answers
+ * become one.
  */
 #ifndef DISPATCHER_STORE_ASKING_H
 #define DISPATCHER_STORE_ASKING_H
@@ -16,5 +17,19 @@ struct asking {
 struct asking *asking_new(json_t *(*read)(const redisReply *, struct asking *), json_fn *fn, void *arg);
 /* on_asked: the answer of a script or command whose argument is the asking: reads it, answers, frees. */
 void on_asked(void *asking, const redisReply *);
+
+/* Collects the answers of several calls and hands over the whole when the last has come; when one was lost, nothing. */
+struct gather {
+    int open; /* calls under way, and one for whoever still makes them */
+    bool lost;
+    json_t *result;
+    json_fn *fn;
+    void *arg;
+};
+
+/* gather_new: takes the result. */
+struct gather *gather_new(json_t *result, json_fn *fn, void *arg);
+/* gather_done: one of `open` has ended. */
+void gather_done(struct gather *);
 
 #endif

@@ -7,12 +7,12 @@ local ret, ret_events, out = tonumber(ARGV[3]), tonumber(ARGV[4]), {}
 local function cancel(mid)
   local s, result = P..'s:'..mid, 'unknown'
   if call('EXISTS', s) == 1 then
-    local stopped, flying = stop(mid, CHANNELS, 'X', 'cancelled', ret, ret_events)
+    local stopped, flying = stop(mid, CHANNELS, IS_CANCELLED, 'cancelled', ret, ret_events)
     result = flying > 0 and 'in_flight' or stopped > 0 and 'cancelled' or 'final'
     if result == 'final' then
       for L in string.gmatch(CHANNELS, '.') do
-        local st = call('HGET', s, L..'s')
-        if st == 'T' or st == 'D' or st == 'U' then result = 'sent' end
+        local st = call('HGET', s, L..STATUS)
+        if st == IS_SENT or st == IS_DELIVERED or st == IS_UNKNOWN then result = 'sent' end
       end
     end
   end
@@ -23,7 +23,7 @@ if ARGV[5] == 'ids' then
   for i = 6, #ARGV do cancel(ARGV[i]) end
 else
   for i = 8, #ARGV do
-    local rid, cat = unpack(call('HMGET', P..'s:'..ARGV[i], 'r', 'c'))
+    local rid, cat = unpack(call('HMGET', P..'s:'..ARGV[i], RECIPIENT, CATEGORY))
     if rid == ARGV[6] and (ARGV[7] == '' or cat == ARGV[7]) then cancel(ARGV[i]) end
   end
 end

@@ -10,20 +10,20 @@ local ret, ret_events, reclaimed = tonumber(ARGV[4]), tonumber(ARGV[5]), 0
 for _, member in ipairs(call('ZRANGEBYSCORE', P..'lease', '-inf', real, 'LIMIT', 0, 128)) do
   local mid, L = string.sub(member, 1, -2), string.sub(member, -1)
   local s = P..'s:'..mid
-  local st, lane, due, lost, erased = unpack(call('HMGET', s, L..'s', 'l', L..'d', L..'o', 'erased'))
+  local st, lane, due, lost, erased = unpack(call('HMGET', s, L..STATUS, LANE, L..DUE, L..ON_LOST, ERASED))
   call('ZREM', P..'lease', member)
-  if st == 'c' or st == 'a' then
+  if st == IS_CLAIMED or st == IS_ADMITTED then
     schedule(mid, L, lane, due)
     reclaimed = reclaimed + 1
-    if st == 'a' then trace(mid, L, 'outcome', 'retry', '{"detail":"the worker died before the point of no return"}') end
-  elseif st == 'k' then
+    if st == IS_ADMITTED then trace(mid, L, 'outcome', 'retry', '{"detail":"the worker died before the point of no return"}') end
+  elseif st == IS_COMMITTING then
     reclaimed = reclaimed + 1
     trace(mid, L, 'outcome', 'unknown', '{"detail":"the worker died after the point of no return","on_unknown":"'..(lost == 'r' and 'resend' or 'hold')..'"}')
     if lost == 'r' and not erased then
       schedule(mid, L, lane, now + tonumber(ARGV[6]))
-      call('HSET', s, L..'r', 'outcome_unknown', L..'m', 1)
+      call('HSET', s, L..REASON, 'outcome_unknown', L..MAYBE, 1)
     else
-      finish(mid, L, 'U', 'outcome_unknown', true, false, ret, ret_events)
+      finish(mid, L, IS_UNKNOWN, 'outcome_unknown', true, false, ret, ret_events)
     end
   end
 end
@@ -60,14 +60,14 @@ local function take(L, lane, count)
   call('ZREM', key, unpack(mids))
   local leases, ends, bodies, profiles, states = {}, int(real + tonumber(ARGV[3])), {}, {}, {}
   for j, mid in ipairs(mids) do
-    states[j] = call('HMGET', P..'s:'..mid, 'r', L..'a', 'a', 'x', L..'d', 'h', L..'s', 'k', 'l', L..'r', L..'w', L..'g')
+    states[j] = call('HMGET', P..'s:'..mid, RECIPIENT, L..ATTEMPTS, SEND_AT, EXPIRES, L..DUE, ORDER, L..STATUS, KIND, LANE, L..REASON, L..UNKNOWN_SINCE, L..PLANNED)
     bodies[j], profiles[j] = P..'m:'..mid, P..'u:'..(states[j][1] or '')
   end
   bodies, profiles = call('MGET', unpack(bodies)), call('MGET', unpack(profiles))
   for j, mid in ipairs(mids) do
     local rid, attempts, at, expires, due, h, st, kind, lane, reason, since, planned = unpack(states[j])
-    if rid and bodies[j] and st == 's' and not (reason == 'template_unknown' and leave(key, mid, L, due)) then
-      call('HSET', P..'s:'..mid, L..'s', 'c', L..'f', fence)
+    if rid and bodies[j] and st == IS_SCHEDULED and not (reason == 'template_unknown' and leave(key, mid, L, due)) then
+      call('HSET', P..'s:'..mid, L..STATUS, IS_CLAIMED, L..FENCE, fence)
       leases[#leases + 1] = ends
       leases[#leases + 1] = mid..L
       local n = #out

@@ -5,12 +5,12 @@ local answers = {}
 for i = 3, #ARGV, 3 do
   local mid, L = string.sub(ARGV[i], 1, -2), string.sub(ARGV[i], -1)
   local s, go = P..'s:'..mid, 0
-  local st, fence, expires = unpack(call('HMGET', s, L..'s', L..'f', 'x'))
-  if st == 'a' and fence == ARGV[i + 1] then
+  local st, fence, expires = unpack(call('HMGET', s, L..STATUS, L..FENCE, EXPIRES))
+  if st == IS_ADMITTED and fence == ARGV[i + 1] then
     if expires ~= '0' and tonumber(expires) <= now then go = -1
     else
       go = 1
-      call('HSET', s, L..'s', 'k', L..'o', ARGV[i + 2])
+      call('HSET', s, L..STATUS, IS_COMMITTING, L..ON_LOST, ARGV[i + 2])
     end
   end
   answers[#answers + 1] = go

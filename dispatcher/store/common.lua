@@ -18,14 +18,7 @@
 --   ah:<account>  its people's sends that account-wide caps count, see send()
 --   af:<mid>L<account>  the last word on one of them, r (reserved) or x (given back), fence|role, for an hour
 --
--- State: r rid, c category, k kind, a send_at, x expires, q strategy, h channels in order, l lane, u supersede,
---        v local time|ttl when its time follows the person's zone,
---        n open deliveries, z accepted at, w source, erased: it is forgotten once what is in flight has ended; and for each channel letter L:
---        Ls status, La attempts, Ld due, Lr reason, Lf fence, Lp provider, Lt sent at, Li provider's reference,
---        Lo resend ("r") or hold ("h") when the outcome is lost, Lm set once an outcome was lost, Lg when a gate let it go, Lx admissions
---        without a settlement, Lw since when no worker knew its template, Ly role|account while the account may hold a reservation for it
--- Status: s scheduled, c claimed, a admitted, k committing; T sent, D delivered, U unknown, P suppressed,
---         F failed, B bounced, M complained, E expired, X cancelled.
+-- Fields of the state: wire/state.h.  Statuses (IS_…) and reasons that wait for a gate (BY_GATE): base/vocab.h.
 local P, now, real = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
 local call, sub = redis.call, string.sub
 
@@ -39,7 +32,7 @@ end
 
 local function schedule(mid, L, lane, due)
   call('ZADD', P..'due:'..L..lane, due, mid)
-  call('HSET', P..'s:'..mid, L..'s', 's', L..'d', due)
+  call('HSET', P..'s:'..mid, L..STATUS, IS_SCHEDULED, L..DUE, due)
 end
 
 -- A message without open deliveries leaves the pending index and begins to age.
@@ -60,12 +53,12 @@ end
 -- A message that had ended goes on.
 local function reopen(mid, rid)
   local s = P..'s:'..mid
-  call('HINCRBY', s, 'n', 1)
+  call('HINCRBY', s, OPEN, 1)
   call('PERSIST', s)
   call('PERSIST', P..'m:'..mid)
   call('PERSIST', P..'t:'..mid)
   call('ZREM', P..'r:'..rid, mid)
-  call('ZADD', P..'p:'..rid, call('HGET', s, 'a'), mid)
+  call('ZADD', P..'p:'..rid, call('HGET', s, SEND_AT), mid)
 end
 
 -- A member of h:<rid>: mid..L|kind|lane|category|source; of ah:<account> the same, a line feed and the person's role.
@@ -81,7 +74,7 @@ end
 
 -- What ending or settling a delivery needs to know, read once.
 local function state(mid, L)
-  local v = call('HMGET', P..'s:'..mid, L..'s', 'r', 'c', 'k', 'q', 'h', 'l', 'u', 'n', 'a', L..'m', L..'f', L..'r', L..'a', 'w', L..'y', 'erased')
+  local v = call('HMGET', P..'s:'..mid, L..STATUS, RECIPIENT, CATEGORY, KIND, STRATEGY, ORDER, LANE, SUPERSEDE, OPEN, SEND_AT, L..MAYBE, L..FENCE, L..REASON, L..ATTEMPTS, SOURCE, L..HOLDER, ERASED)
   return { st = v[1], rid = v[2], cat = v[3], kind = v[4], q = v[5], h = v[6], lane = v[7], u = v[8], n = v[9], at = v[10],
     maybe = v[11], fence = v[12], reason = v[13], attempts = v[14], source = v[15], holder = v[16], erased = v[17] }
 end
@@ -104,14 +97,14 @@ local function let_go(mid, L, d)
   call('ZREM', P..'h:'..d.rid, sent)
   if d.holder and d.holder ~= '' then
     give_back(d.holder, d.fence, sent)
-    call('HDEL', P..'s:'..mid, L..'y')
+    call('HDEL', P..'s:'..mid, L..HOLDER)
   end
 end
 
 -- Reasons of the gates that depend on person, policy and templates: when those change, what waits is looked at again.  The sorted
 -- set "held" has all such deliveries, by when they were put off.
 local function by_gate(reason)
-  return reason == 'quiet_hours' or reason == 'preference' or reason == 'template_unknown' or (reason and sub(reason, 1, 4) == 'cap:')
+  return reason and (BY_GATE[reason] or sub(reason, 1, 4) == 'cap:')
 end
 
 -- Ends a delivery.  keep: its place in the caps' history stays.  next: strategy first goes on to the next channel.
@@ -122,8 +115,8 @@ local function finish(mid, L, code, reason, keep, next, ret, ret_events, known, 
   local d = known or state(mid, L)
   local st, rid, q, h, lane, u, n, at = d.st, d.rid, d.q, d.h, d.lane, d.u, d.n, d.at
   -- what may have arrived stays unknown, whatever ends the next try, and is not repeated on another channel
-  if d.maybe and code ~= 'T' then code, reason, next = 'U', 'outcome_unknown', false end
-  if st == 's' then call('ZREM', P..'due:'..L..lane, mid)
+  if d.maybe and code ~= IS_SENT then code, reason, next = IS_UNKNOWN, 'outcome_unknown', false end
+  if st == IS_SCHEDULED then call('ZREM', P..'due:'..L..lane, mid)
   elseif leases then leases[#leases + 1] = mid..L
   else call('ZREM', P..'lease', mid..L) end
   if by_gate(d.reason) then call('ZREM', P..'held', mid..L) end
@@ -132,14 +125,14 @@ local function finish(mid, L, code, reason, keep, next, ret, ret_events, known, 
   local N = ''
   if next and q == 'f' and not d.erased then
     for after in string.gmatch(string.sub(h, string.find(h, L, 1, true) + 1), '.') do
-      if N == '' and not call('HGET', s, after..'s') then N = after end
+      if N == '' and not call('HGET', s, after..STATUS) then N = after end
     end
   end
-  if code == 'F' and N == '' then
+  if code == IS_FAILED and N == '' then
     call('ZADD', P..'dead', now, mid..L)
     call('ZREMRANGEBYSCORE', P..'dead', '-inf', int(now - ret))
   end
-  call('HSET', s, L..'s', code, L..'r', reason, L..'x', 0, 'n', N ~= '' and n or n - 1, ...)
+  call('HSET', s, L..STATUS, code, L..REASON, reason, L..ADMISSIONS, 0, OPEN, N ~= '' and n or n - 1, ...)
   if N ~= '' then schedule(mid, N, lane, math.max(now, tonumber(at)))
   elseif n - 1 <= 0 and d.erased then call('DEL', s, P..'m:'..mid, P..'t:'..mid)
   elseif n - 1 <= 0 then close(mid, rid, at, u, ret, ret_events) end
@@ -149,14 +142,14 @@ end
 -- Cancels what can still be stopped of a message.  Returns cancelled, in flight (or perhaps sent before), other final deliveries.
 local function stop(mid, letters, code, reason, ret, ret_events)
   local s, stopped, flying, ended = P..'s:'..mid, 0, 0, 0
-  for L in string.gmatch(call('HGET', s, 'h') or '', '.') do
-    local st, maybe = unpack(call('HMGET', s, L..'s', L..'m'))
+  for L in string.gmatch(call('HGET', s, ORDER) or '', '.') do
+    local st, maybe = unpack(call('HMGET', s, L..STATUS, L..MAYBE))
     if st and string.find(letters, L, 1, true) then
-      if st == 's' or st == 'c' or st == 'a' then
+      if st == IS_SCHEDULED or st == IS_CLAIMED or st == IS_ADMITTED then
         finish(mid, L, code, reason, false, false, ret, ret_events)
-        trace(mid, L, 'outcome', code == 'X' and 'cancelled' or 'superseded', '{"reason":"'..reason..'"}')
+        trace(mid, L, 'outcome', code == IS_CANCELLED and 'cancelled' or 'superseded', '{"reason":"'..reason..'"}')
         if maybe then flying = flying + 1 else stopped = stopped + 1 end
-      elseif st == 'k' then flying = flying + 1
+      elseif st == IS_COMMITTING then flying = flying + 1
       else ended = ended + 1 end
     end
   end
@@ -183,12 +176,12 @@ end
 -- A message of strategy first goes on in the person's order with what has not been tried; one that only waits begins anew with it.
 local function follow_order(mid, order)
   local s = P..'s:'..mid
-  local q, h, lane, at = unpack(call('HMGET', s, 'q', 'h', 'l', 'a'))
+  local q, h, lane, at = unpack(call('HMGET', s, STRATEGY, ORDER, LANE, SEND_AT))
   if q ~= 'f' then return end
   local tried, rest, waits = '', '', nil
   for L in string.gmatch(h, '.') do
-    local st, attempts, maybe = unpack(call('HMGET', s, L..'s', L..'a', L..'m'))
-    if st == 's' and (attempts or '0') == '0' and not maybe then waits, rest = L, rest..L
+    local st, attempts, maybe = unpack(call('HMGET', s, L..STATUS, L..ATTEMPTS, L..MAYBE))
+    if st == IS_SCHEDULED and (attempts or '0') == '0' and not maybe then waits, rest = L, rest..L
     elseif st then tried = tried..L
     else rest = rest..L end
   end
@@ -196,12 +189,12 @@ local function follow_order(mid, order)
   for L in string.gmatch(order..rest, '.') do
     if string.find(rest, L, 1, true) and not string.find(sorted, L, 1, true) then sorted = sorted..L end
   end
-  call('HSET', s, 'h', tried..sorted)
+  call('HSET', s, ORDER, tried..sorted)
   local first = sub(sorted, 1, 1)
   if not waits or waits == first then return end
   call('ZREM', P..'due:'..waits..lane, mid)
   let_go(mid, waits, state(mid, waits)) -- of an admission whose worker died
-  call('HDEL', s, waits..'s', waits..'d', waits..'r', waits..'a', waits..'f', waits..'x')
+  call('HDEL', s, waits..STATUS, waits..DUE, waits..REASON, waits..ATTEMPTS, waits..FENCE, waits..ADMISSIONS)
   schedule(mid, first, lane, math.max(now, tonumber(at)))
   wake()
   trace(mid, first, 'preference', 'pass', '{"detail":"the person now prefers this channel","instead_of":"'..NAME_OF[waits]..'"}')
@@ -210,17 +203,17 @@ end
 -- A message whose local time means another instant now; one that has begun, or was put off, stays.
 local function replan(rid, mid, was, at)
   local s = P..'s:'..mid
-  local held, civil, h, lane, expires = unpack(call('HMGET', s, 'a', 'v', 'h', 'l', 'x'))
+  local held, civil, h, lane, expires = unpack(call('HMGET', s, SEND_AT, CIVIL, ORDER, LANE, EXPIRES))
   if held ~= was then return end
   for L in string.gmatch(h, '.') do
-    local st, due = unpack(call('HMGET', s, L..'s', L..'d'))
-    if st and (st ~= 's' or due ~= was) then return end
+    local st, due = unpack(call('HMGET', s, L..STATUS, L..DUE))
+    if st and (st ~= IS_SCHEDULED or due ~= was) then return end
   end
-  call('HSET', s, 'a', at)
-  if tonumber(string.match(civil, '|(%d+)$') or '0') > 0 then call('HSET', s, 'x', int(expires + at - was)) end
+  call('HSET', s, SEND_AT, at)
+  if tonumber(string.match(civil, '|(%d+)$') or '0') > 0 then call('HSET', s, EXPIRES, int(expires + at - was)) end
   call('ZADD', P..'p:'..rid, at, mid)
   for L in string.gmatch(h, '.') do
-    if call('HEXISTS', s, L..'s') == 1 then schedule(mid, L, lane, at) end
+    if call('HEXISTS', s, L..STATUS) == 1 then schedule(mid, L, lane, at) end
   end
 end
 
@@ -229,16 +222,16 @@ local AGAIN_MOST = 500
 local function look_again(rid)
   for _, mid in ipairs(call('ZRANGE', P..'p:'..rid, 0, AGAIN_MOST - 1)) do
     local s = P..'s:'..mid
-    local h, lane, at = unpack(call('HMGET', s, 'h', 'l', 'a'))
+    local h, lane, at = unpack(call('HMGET', s, ORDER, LANE, SEND_AT))
     for L in string.gmatch(h or '', '.') do
       local d = state(mid, L)
-      if d.st == 's' and by_gate(d.reason) then
+      if d.st == IS_SCHEDULED and by_gate(d.reason) then
         schedule(mid, L, lane, int(math.max(now, tonumber(at))))
-        call('HSET', s, L..'g', int(now))
-      elseif d.st == 'a' or d.st == 'c' then
+        call('HSET', s, L..PLANNED, int(now))
+      elseif d.st == IS_ADMITTED or d.st == IS_CLAIMED then
         if not d.maybe then let_go(mid, L, d) end
         call('ZREM', P..'lease', mid..L)
-        call('HSET', s, L..'x', 0)
+        call('HSET', s, L..ADMISSIONS, 0)
         schedule(mid, L, lane, int(now))
       end
     end
@@ -255,11 +248,11 @@ local function recall_sends(rid)
   local mids, week = call('ZRANGEBYSCORE', P..'r:'..rid, int(now - 604800000), '+inf'), now - 604800000
   for _, mid in ipairs(call('ZRANGE', P..'p:'..rid, 0, AGAIN_MOST - 1)) do mids[#mids + 1] = mid end
   for _, mid in ipairs(mids) do
-    local kind, lane, cat, source = unpack(call('HMGET', P..'s:'..mid, 'k', 'l', 'c', 'w'))
+    local kind, lane, cat, source = unpack(call('HMGET', P..'s:'..mid, KIND, LANE, CATEGORY, SOURCE))
     for L in string.gmatch(kind and CHANNELS or '', '.') do
-      local st, at, due = unpack(call('HMGET', P..'s:'..mid, L..'s', L..'t', L..'d'))
+      local st, at, due = unpack(call('HMGET', P..'s:'..mid, L..STATUS, L..SENT_AT, L..DUE))
       at = tonumber(at or due or now)
-      if st and has('TDUk', st) and at > week then call('ZADD', P..'h:'..rid, 'NX', int(at), send(mid, L, kind, lane, cat, source)) end
+      if st and (st == IS_SENT or st == IS_DELIVERED or st == IS_UNKNOWN or st == IS_COMMITTING) and at > week then call('ZADD', P..'h:'..rid, 'NX', int(at), send(mid, L, kind, lane, cat, source)) end
     end
   end
   call('PEXPIRE', P..'h:'..rid, 691200000)
@@ -373,8 +366,8 @@ local function open_places(key, rule, kinds, list, from)
   for j = from, #kinds do
     if rule.known[kinds[j]] and now - tonumber(call('ZSCORE', key, list[j])) < OPEN_MS then
       local mid, L = sub(list[j], 1, 22), sub(list[j], 23, 23)
-      local st, holder = unpack(call('HMGET', P..'s:'..mid, L..'s', L..'y'))
-      if st == 'a' and holder and holder ~= '' then open = open + 1 end
+      local st, holder = unpack(call('HMGET', P..'s:'..mid, L..STATUS, L..HOLDER))
+      if st == IS_ADMITTED and holder and holder ~= '' then open = open + 1 end
     end
   end
   return open

@@ -14,22 +14,22 @@ local cancelled, flying = {}, {}
 
 local function sweep(mid)
   local s = P..'s:'..mid
-  local mcat, h, of = unpack(call('HMGET', s, 'c', 'h', 'r'))
+  local mcat, h, of = unpack(call('HMGET', s, CATEGORY, ORDER, RECIPIENT))
   if not mcat or of ~= rid or string.find(exempt, ','..mcat..',', 1, true) or (cat ~= '*' and cat ~= mcat) then return end
   local done, open = {}, 0
   for L in string.gmatch(h, '.') do
-    local st, maybe = unpack(call('HMGET', s, L..'s', L..'m'))
+    local st, maybe = unpack(call('HMGET', s, L..STATUS, L..MAYBE))
     local covered = st and (ch == '*' or ch == L) and consent(rid, mcat, L) == 'w'
-    if covered and (st == 's' or st == 'c' or st == 'a') then
+    if covered and (st == IS_SCHEDULED or st == IS_CLAIMED or st == IS_ADMITTED) then
       -- a first strategy goes on to a channel that the withdrawal leaves open, at its own time
-      finish(mid, L, 'P', 'opted_out', false, ch ~= '*', ret, ret_events)
+      finish(mid, L, IS_SUPPRESSED, 'opted_out', false, ch ~= '*', ret, ret_events)
       trace(mid, L, 'consent', 'suppressed', '{"category":"'..mcat..'","state":"withdrawn","withdrawn_while":"pending"}')
       if maybe then flying[#flying + 1] = mid else done[#done + 1] = L end
-    elseif covered and st == 'k' then flying[#flying + 1] = mid end
+    elseif covered and st == IS_COMMITTING then flying[#flying + 1] = mid end
   end
   for L in string.gmatch(h, '.') do
-    local st = call('HGET', s, L..'s')
-    if st == 's' or st == 'c' or st == 'a' or st == 'k' then open = open + 1 end
+    local st = call('HGET', s, L..STATUS)
+    if st == IS_SCHEDULED or st == IS_CLAIMED or st == IS_ADMITTED or st == IS_COMMITTING then open = open + 1 end
   end
   if #done > 0 and open == 0 then cancelled[#cancelled + 1] = mid
   else for _, L in ipairs(done) do cancelled[#cancelled + 1] = mid..'-'..L end end
@@ -76,11 +76,11 @@ end
 -- the newest that was sent of what the withdrawal is about, as far as it is remembered
 local last = {}
 local function look_at(mid)
-  local mcat = call('HGET', P..'s:'..mid, 'c')
+  local mcat = call('HGET', P..'s:'..mid, CATEGORY)
   if not mcat or (cat ~= '*' and cat ~= mcat) then return end
   for L in string.gmatch(ch == '*' and CHANNELS or ch, '.') do
-    local st, sent = unpack(call('HMGET', P..'s:'..mid, L..'s', L..'t'))
-    if (st == 'T' or st == 'D') and sent and (not last[2] or tonumber(sent) > tonumber(last[2])) then last = { mid..'-'..L, sent } end
+    local st, sent = unpack(call('HMGET', P..'s:'..mid, L..STATUS, L..SENT_AT))
+    if (st == IS_SENT or st == IS_DELIVERED) and sent and (not last[2] or tonumber(sent) > tonumber(last[2])) then last = { mid..'-'..L, sent } end
   end
 end
 for _, mid in ipairs(call('ZREVRANGE', P..'r:'..rid, 0, 199)) do

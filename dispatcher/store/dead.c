@@ -6,6 +6,7 @@
 
 #include "dispatcher/base/clock.h"
 #include "schedules/instant.h"
+#include "dispatcher/store/asking.h"
 #include "dispatcher/store/dead.h"
 
 /*
@@ -13,38 +14,15 @@
  * (<prefix>:dead) with its bytes; what could not be delivered is a message like
  * any other, with a failed delivery, and each partition keeps an index of them.
  */
-struct dead_job {
-    int open;
-    bool lost;
-    json_t *result;
-    json_fn *fn;
-    void *arg;
-};
-
-static struct dead_job *job_new(json_t *result, json_fn *fn, void *arg)
-{
-    struct dead_job *job = g_new0(struct dead_job, 1);
-    *job = (struct dead_job){ .open = 1, .result = result, .fn = fn, .arg = arg };
-    return job;
-}
-
-static void job_done(struct dead_job *job)
-{
-    if (--job->open > 0)
-        return;
-    job->fn(job->arg, !job->lost, job->lost ? NULL : job->result);
-    json_decref(job->result);
-    g_free(job);
-}
 
 static void on_buried(void *arg, const redisReply *reply)
 {
-    struct dead_job *job = arg;
+    struct gather *job = arg;
 
     job->lost = !reply || reply->type != REDIS_REPLY_STRING;
     if (!job->lost)
         json_object_set_new(job->result, "id", json_string(reply->str));
-    job_done(job);
+    gather_done(job);
 }
 
 /* Their ids are real time; retention is service time. */
@@ -64,7 +42,7 @@ void store_bury(struct store *s, const char *source, const char *reason, const c
 
     for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
         lens[i] = i == G_N_ELEMENTS(words) - 1 ? len : strlen(words[i]);
-    redis_call(s->redis, on_buried, job_new(json_object(), fn, arg), G_N_ELEMENTS(words), words, lens);
+    redis_call(s->redis, on_buried, gather_new(json_object(), fn, arg), G_N_ELEMENTS(words), words, lens);
     /* dead letters hold people's data, so they do not live for ever */
     g_autofree char *oldest = oldest_kept(s);
     store_command(s, NULL, NULL, 4, (const char *[]){ "XTRIM", key, "MINID", oldest });
@@ -102,17 +80,17 @@ static json_t *buried_json(const redisReply *entry, bool whole)
 
 static void on_stream(void *arg, const redisReply *reply)
 {
-    struct dead_job *job = arg;
+    struct gather *job = arg;
 
     job->lost |= !reply || reply->type != REDIS_REPLY_ARRAY;
     for (size_t i = 0; !job->lost && i < reply->elements; i++)
         json_array_append_new(job->result, buried_json(reply_at(reply, i), false));
-    job_done(job);
+    gather_done(job);
 }
 
 static void on_failed(void *arg, const redisReply *reply)
 {
-    struct dead_job *job = arg;
+    struct gather *job = arg;
     char at[32];
 
     job->lost |= !reply;
@@ -123,12 +101,12 @@ static void on_failed(void *arg, const redisReply *reply)
                                                      instant_format(at, reply_int(reply, i + 1)), "reason",
                                                      reply_text(reply, i + 2)));
     }
-    job_done(job);
+    gather_done(job);
 }
 
 void store_dead_list(struct store *s, int limit, json_fn *fn, void *arg)
 {
-    struct dead_job *job = job_new(json_array(), fn, arg);
+    struct gather *job = gather_new(json_array(), fn, arg);
     g_autofree char *key = store_key(s, "dead"), *count = g_strdup_printf("%d", limit), *oldest = oldest_kept(s);
 
     job->open += s->partitions;
@@ -143,7 +121,7 @@ void store_dead_list(struct store *s, int limit, json_fn *fn, void *arg)
 
 static void on_one(void *arg, const redisReply *reply)
 {
-    struct dead_job *job = arg;
+    struct gather *job = arg;
 
     /* an id that is none is an error of Redis, which here means: no such entry */
     job->lost = !reply;
@@ -151,29 +129,29 @@ static void on_one(void *arg, const redisReply *reply)
         json_decref(job->result);
         job->result = buried_json(reply_at(reply, 0), true);
     }
-    job_done(job);
+    gather_done(job);
 }
 
 void store_dead_show(struct store *s, const char *id, json_fn *fn, void *arg)
 {
     g_autofree char *key = store_key(s, "dead");
-    store_command(s, on_one, job_new(json_null(), fn, arg), 4, (const char *[]){ "XRANGE", key, id, id });
+    store_command(s, on_one, gather_new(json_null(), fn, arg), 4, (const char *[]){ "XRANGE", key, id, id });
 }
 
 static void on_count(void *arg, const redisReply *reply)
 {
-    struct dead_job *job = arg;
+    struct gather *job = arg;
 
     job->lost = !reply;
     json_decref(job->result);
     job->result = json_boolean(reply && reply->type == REDIS_REPLY_INTEGER && reply->integer);
-    job_done(job);
+    gather_done(job);
 }
 
 void store_dead_forget(struct store *s, const char *id, json_fn *fn, void *arg)
 {
     g_autofree char *key = store_key(s, "dead");
-    store_command(s, on_count, job_new(json_null(), fn, arg), 3, (const char *[]){ "XDEL", key, id });
+    store_command(s, on_count, gather_new(json_null(), fn, arg), 3, (const char *[]){ "XDEL", key, id });
 }
 
 #define ERASE_PAGE "500"
@@ -181,7 +159,7 @@ void store_dead_forget(struct store *s, const char *id, json_fn *fn, void *arg)
 struct dead_erasing {
     struct store *store;
     const GPtrArray *texts;
-    struct dead_job *job;
+    struct gather *job;
 };
 
 static bool holds_one(const redisReply *bytes, const GPtrArray *texts)
@@ -211,7 +189,7 @@ static void on_page(void *arg, const redisReply *reply)
         erase_page(e, next);
         return;
     }
-    job_done(e->job);
+    gather_done(e->job);
     g_free(e);
 }
 
@@ -225,7 +203,7 @@ void store_dead_erase(struct store *s, const GPtrArray *texts, json_fn *fn, void
 {
     struct dead_erasing *e = g_new0(struct dead_erasing, 1);
 
-    *e = (struct dead_erasing){ s, texts, job_new(json_object(), fn, arg) };
+    *e = (struct dead_erasing){ s, texts, gather_new(json_object(), fn, arg) };
     erase_page(e, "-");
 }
 
@@ -241,5 +219,5 @@ void store_dead_redrive(struct store *s, const char *delivery, json_fn *fn, void
     args_text(a, member);
     args_text(a, wake);
     store_script(s, good && ident_partition(message) < s->partitions ? ident_partition(message) : 0, "dead", a,
-                 on_count, job_new(json_null(), fn, arg));
+                 on_count, gather_new(json_null(), fn, arg));
 }

@@ -5,7 +5,7 @@ if ARGV[3] == 'list' then
   local list = call('ZREVRANGE', P..'dead', 0, tonumber(ARGV[4]) - 1, 'WITHSCORES')
   for i = 1, #list, 2 do
     local mid, L = string.sub(list[i], 1, -2), string.sub(list[i], -1)
-    local reason = call('HGET', P..'s:'..mid, L..'r')
+    local reason = call('HGET', P..'s:'..mid, L..REASON)
     if reason then
       out[#out + 1], out[#out + 2], out[#out + 3] = list[i], list[i + 1], reason
     else
@@ -16,16 +16,16 @@ if ARGV[3] == 'list' then
 end
 local mid, L = string.sub(ARGV[4], 1, -2), string.sub(ARGV[4], -1)
 local s = P..'s:'..mid
-local st, lane, rid, q = unpack(call('HMGET', s, L..'s', 'l', 'r', 'q'))
-if st ~= 'F' or call('EXISTS', P..'m:'..mid) == 0 then return 0 end
+local st, lane, rid, q = unpack(call('HMGET', s, L..STATUS, LANE, RECIPIENT, STRATEGY))
+if st ~= IS_FAILED or call('EXISTS', P..'m:'..mid) == 0 then return 0 end
 -- strategy first: once another channel has it, or may have it, or tries, there is nothing to repeat
 for other in string.gmatch(CHANNELS, '.') do
-  local is = call('HGET', s, other..'s')
-  if q == 'f' and other ~= L and is and is ~= 'F' and is ~= 'P' then return 0 end
+  local is = call('HGET', s, other..STATUS)
+  if q == 'f' and other ~= L and is and is ~= IS_FAILED and is ~= IS_SUPPRESSED then return 0 end
 end
 call('ZREM', P..'dead', ARGV[4])
 reopen(mid, rid)
-call('HSET', s, L..'a', 0, L..'r', '')
+call('HSET', s, L..ATTEMPTS, 0, L..REASON, '')
 schedule(mid, L, lane, now)
 trace(mid, L, 'outcome', 'redriven')
 call('PUBLISH', ARGV[5], P..int(now))

@@ -6,12 +6,12 @@ for i = 5, #ARGV, 2 do
   local member = ARGV[i]
   local mid, L = string.sub(member, 1, -2), string.sub(member, -1)
   local s = P..'s:'..mid
-  local st, fence, lane, due = unpack(call('HMGET', s, L..'s', L..'f', 'l', L..'d'))
-  local mine = fence == ARGV[i + 1] and (st == 'c' or st == 'a' or st == 'k')
+  local st, fence, lane, due = unpack(call('HMGET', s, L..STATUS, L..FENCE, LANE, L..DUE))
+  local mine = fence == ARGV[i + 1] and (st == IS_CLAIMED or st == IS_ADMITTED or st == IS_COMMITTING)
   if mine and ARGV[3] == 'renew' then call('ZADD', P..'lease', real + tonumber(ARGV[4]), member)
-  elseif mine and st ~= 'k' then
+  elseif mine and st ~= IS_COMMITTING then
     call('ZREM', P..'lease', member)
-    call('HSET', s, L..'x', 0)
+    call('HSET', s, L..ADMISSIONS, 0)
     schedule(mid, L, lane, due)
   end
   answers[#answers + 1] = mine and 1 or 0

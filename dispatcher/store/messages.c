@@ -7,50 +7,11 @@
 #include "dispatcher/base/vocab.h"
 #include "dispatcher/base/clock.h"
 #include "schedules/instant.h"
+#include "dispatcher/store/asking.h"
 #include "dispatcher/store/messages.h"
+#include "dispatcher/store/wire/state.h"
 
 #define KEY_OUTLIVES_MS (24 * INT64_C(3600000)) /* an idempotency key lives until 24 h after the send time */
-
-/* ---------------------------------------------------------------- statuses */
-
-static const struct status {
-    char code;
-    const char *name;
-    bool final;
-    int rank; /* the message has the status of its best delivery */
-} statuses[] = {
-    { 's', "scheduled", false, 0 }, { 'c', "scheduled", false, 0 }, { 'a', "sending", false, 0 },
-    { 'k', "sending", false, 0 },   { 'D', "delivered", true, 9 },  { 'T', "sent", true, 8 },
-    { 'U', "unknown", true, 7 },    { 'M', "complained", true, 6 }, { 'B', "bounced", true, 5 },
-    { 'F', "failed", true, 4 },     { 'P', "suppressed", true, 3 }, { 'E', "expired", true, 2 },
-    { 'X', "cancelled", true, 1 },
-};
-
-static const struct status *status_of(char code)
-{
-    for (size_t i = 0; i < G_N_ELEMENTS(statuses); i++)
-        if (statuses[i].code == code)
-            return &statuses[i];
-    return &statuses[0];
-}
-
-const char *status_name(char code)
-{
-    return status_of(code)->name;
-}
-
-bool status_known(const char *name)
-{
-    for (size_t i = 0; i < G_N_ELEMENTS(statuses); i++)
-        if (strcmp(statuses[i].name, name) == 0)
-            return true;
-    return false;
-}
-
-bool status_is_final(char code)
-{
-    return status_of(code)->final;
-}
 
 /* ---------------------------------------------------------------- accepting */
 
@@ -143,9 +104,12 @@ static const char *field(const redisReply *state, const char *name)
     return "";
 }
 
-static const char *letter_field(const redisReply *state, char letter, char what)
+static const char *letter_field(const redisReply *state, char letter, const char *what)
 {
-    return field(state, (char[]){ letter, what, '\0' });
+    char name[8] = { letter };
+
+    g_strlcpy(name + 1, what, sizeof name - 1);
+    return field(state, name);
 }
 
 static json_t *instant_json(int64_t ms)
@@ -166,35 +130,34 @@ static json_t *text_or_null(const char *text)
 
 static json_t *delivery_json(const redisReply *state, const char *mid, char letter)
 {
-    char code = *letter_field(state, letter, 's');
+    char code = *letter_field(state, letter, DELIVERY_STATUS);
     g_autofree char *id = g_strdup_printf("%s-%c", mid, letter);
-    int64_t attempts = g_ascii_strtoll(letter_field(state, letter, 'a'), NULL, 10);
+    int64_t attempts = g_ascii_strtoll(letter_field(state, letter, DELIVERY_ATTEMPTS), NULL, 10);
 
     return json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:o, s:o, s:o, s:[]}", "id", id, "channel", channel_name(letter),
-                     "status", status_name(code), "reason", text_or_null(letter_field(state, letter, 'r')), "provider",
-                     text_or_null(letter_field(state, letter, 'p')), "attempts", (json_int_t)attempts,
-                     "next_attempt_at",
-                     status_is_final(code) ? json_null() : instant_or_null(letter_field(state, letter, 'd')), "sent_at",
-                     instant_or_null(letter_field(state, letter, 't')), "provider_ref",
-                     text_or_null(letter_field(state, letter, 'i')), "engagement");
+                     "status", status_name(code), "reason", text_or_null(letter_field(state, letter, DELIVERY_REASON)),
+                     "provider", text_or_null(letter_field(state, letter, DELIVERY_PROVIDER)), "attempts",
+                     (json_int_t)attempts, "next_attempt_at",
+                     status_is_final(code) ? json_null() : instant_or_null(letter_field(state, letter, DELIVERY_DUE)),
+                     "sent_at", instant_or_null(letter_field(state, letter, DELIVERY_SENT_AT)), "provider_ref",
+                     text_or_null(letter_field(state, letter, DELIVERY_REFERENCE)), "engagement");
 }
 
 static const char *overall_status(const redisReply *state)
 {
-    const struct status *best = NULL;
     bool open = false, sending = false;
+    char best = 0;
 
-    for (const char *l = field(state, "h"); *l; l++) {
-        char code = *letter_field(state, *l, 's');
-        if (!code)
+    for (const char *l = field(state, STATE_ORDER); *l; l++) {
+        char status = *letter_field(state, *l, DELIVERY_STATUS);
+        if (!status)
             continue;
-        const struct status *s = status_of(code);
-        open |= !s->final;
-        sending |= code == 'a' || code == 'k';
-        if (!best || s->rank > best->rank)
-            best = s;
+        open |= !status_is_final(status);
+        sending |= status == STATUS_ADMITTED || status == STATUS_COMMITTING;
+        if (!best || status_rank(status) > status_rank(best))
+            best = status;
     }
-    return sending ? "sending" : open || !best ? "scheduled" : best->name;
+    return status_name(sending ? STATUS_ADMITTED : open || !best ? STATUS_SCHEDULED : best);
 }
 
 static void add_trace(json_t *trace, const char *packed)
@@ -221,9 +184,10 @@ static json_t *trace_json(const redisReply *state, const json_t *body, const red
     for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
         if (json_object_get(body, keys[i]))
             json_object_set(detail, keys[i], json_object_get(body, keys[i]));
-    json_object_set_new(detail, "send_at", instant_or_null(field(state, "a")));
-    json_array_append_new(trace, json_pack("{s:o, s:n, s:s, s:s, s:o}", "at", instant_or_null(field(state, "z")),
-                                           "channel", "gate", "accepted", "verdict", "pass", "detail", detail));
+    json_object_set_new(detail, "send_at", instant_or_null(field(state, STATE_SEND_AT)));
+    json_array_append_new(trace,
+                          json_pack("{s:o, s:n, s:s, s:s, s:o}", "at", instant_or_null(field(state, STATE_ACCEPTED_AT)),
+                                    "channel", "gate", "accepted", "verdict", "pass", "detail", detail));
     for (size_t i = 0; list && i < list->elements; i++)
         add_trace(trace, reply_text(list, i));
     return trace;
@@ -235,17 +199,18 @@ static json_t *message_json(const char *mid, const redisReply *reply, enum show 
                                         "tags",     "data",     "supersede", "thread" };
     const redisReply *state = reply_at(reply, 0);
     json_auto_t *body = json_loads(reply_text(reply, 1), JSON_REJECT_DUPLICATES, NULL);
-    json_t *message =
-        json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", mid, "status", overall_status(state), "recipient",
-                  field(state, "r"), "category", field(state, "c"), "send_at", instant_or_null(field(state, "a")),
-                  "expires_at", instant_or_null(field(state, "x")), "accepted_at", instant_or_null(field(state, "z")));
+    json_t *message = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", mid, "status", overall_status(state),
+                                "recipient", field(state, STATE_RECIPIENT), "category", field(state, STATE_CATEGORY),
+                                "send_at", instant_or_null(field(state, STATE_SEND_AT)), "expires_at",
+                                instant_or_null(field(state, STATE_EXPIRES)), "accepted_at",
+                                instant_or_null(field(state, STATE_ACCEPTED_AT)));
     json_t *deliveries = json_array();
 
     for (size_t i = 0; i < G_N_ELEMENTS(kept); i++)
         if (json_object_get(body, kept[i]) && (show == SHOW_TRACE || i < 6))
             json_object_set(message, kept[i], json_object_get(body, kept[i]));
-    for (const char *l = field(state, "h"); *l; l++)
-        if (*letter_field(state, *l, 's'))
+    for (const char *l = field(state, STATE_ORDER); *l; l++)
+        if (*letter_field(state, *l, DELIVERY_STATUS))
             json_array_append_new(deliveries, delivery_json(state, mid, *l));
     json_object_set_new(message, "deliveries", deliveries);
     if (show == SHOW_TRACE)
@@ -283,158 +248,7 @@ void store_show(struct store *s, const char *id, enum show show, message_fn *fn,
     store_script(s, partition >= 0 && partition < s->partitions ? partition : 0, "show", a, on_shown, job);
 }
 
-/* ---------------------------------------------------------------- many at once */
-
-/* Collects answers of several calls and hands over the whole when the last has come. */
-struct gather {
-    int open;
-    bool lost;
-    json_t *result;
-    json_fn *fn;
-    void *arg;
-};
-
-static void gather_done(struct gather *g)
-{
-    if (--g->open > 0)
-        return;
-    g->fn(g->arg, !g->lost, g->lost ? NULL : g->result);
-    json_decref(g->result);
-    g_free(g);
-}
-
-static void add_cancelled(json_t *result, const char *mid, const char *word)
-{
-    const char *list = strcmp(word, "sent") == 0 ? "already_sent" : word;
-    json_array_append_new(json_object_get(result, list), json_string(mid));
-}
-
-static void on_cancelled(void *arg, const redisReply *reply)
-{
-    struct gather *g = arg;
-
-    g->lost |= !reply;
-    for (size_t i = 0; reply && i + 1 < reply->elements; i += 2)
-        add_cancelled(g->result, reply_text(reply, i), reply_text(reply, i + 1));
-    gather_done(g);
-}
-
-static struct gather *cancel_gather(json_fn *fn, void *arg)
-{
-    struct gather *g = g_new0(struct gather, 1);
-    *g = (struct gather){ .open = 1, .fn = fn, .arg = arg };
-    g->result =
-        json_pack("{s:[], s:[], s:[], s:[], s:[]}", "cancelled", "in_flight", "already_sent", "final", "unknown");
-    return g;
-}
-
-static struct args *cancel_args(struct store *s, const char *mode)
-{
-    struct args *a = args_new();
-    args_int(a, s->retain_messages_ms);
-    args_int(a, s->retain_events_ms);
-    args_text(a, mode);
-    return a;
-}
-
-void store_cancel_ids(struct store *s, const json_t *ids, json_fn *fn, void *arg)
-{
-    struct gather *g = cancel_gather(fn, arg);
-    struct args **by_partition = g_new0(struct args *, s->partitions);
-    size_t i;
-    json_t *id;
-
-    json_array_foreach ((json_t *)ids, i, id) {
-        int p = ident_partition(json_string_value(id));
-        if (p < 0 || p >= s->partitions)
-            p = 0; /* the script will not know it */
-        if (!by_partition[p])
-            by_partition[p] = cancel_args(s, "ids");
-        args_text(by_partition[p], json_string_value(id));
-    }
-    for (int p = 0; p < s->partitions; p++)
-        if (by_partition[p]) {
-            g->open++;
-            store_script(s, p, "cancel", by_partition[p], on_cancelled, g);
-        }
-    g_free(by_partition);
-    if (g->open == 1) { /* no id at all: still answered from the loop */
-        g->open++;
-        store_script(s, 0, "cancel", cancel_args(s, "ids"), on_cancelled, g);
-    }
-    gather_done(g);
-}
-
-#define CANCEL_PORTION 100
-
-/* All pending messages of a person, in portions, so that nobody waits for Redis long. */
-struct cancelling {
-    struct store *store;
-    struct gather *gather;
-    char recipient[129], category[65];
-    json_t *mids;
-    size_t next;
-};
-
-static void cancel_on(struct cancelling *c);
-
-static void cancelling_end(struct cancelling *c, bool lost)
-{
-    c->gather->lost |= lost;
-    gather_done(c->gather);
-    json_decref(c->mids);
-    g_free(c);
-}
-
-static void on_some_cancelled(void *arg, const redisReply *reply)
-{
-    struct cancelling *c = arg;
-
-    for (size_t i = 0; reply && i + 1 < reply->elements; i += 2)
-        add_cancelled(c->gather->result, reply_text(reply, i), reply_text(reply, i + 1));
-    if (reply && c->next < json_array_size(c->mids))
-        cancel_on(c);
-    else
-        cancelling_end(c, !reply);
-}
-
-static void cancel_on(struct cancelling *c)
-{
-    struct args *a = cancel_args(c->store, "recipient");
-
-    args_text(a, c->recipient);
-    args_text(a, c->category);
-    for (int i = 0; i < CANCEL_PORTION && c->next < json_array_size(c->mids); i++)
-        args_text(a, json_string_value(json_array_get(c->mids, c->next++)));
-    store_script(c->store, store_partition(c->store, c->recipient), "cancel", a, on_some_cancelled, c);
-}
-
-static void on_pending_mids(void *arg, const redisReply *reply)
-{
-    struct cancelling *c = arg;
-    const redisReply *pending = reply_at(reply, 0);
-
-    for (size_t i = 0; pending && i < pending->elements; i++)
-        json_array_append_new(c->mids, json_string(reply_text(pending, i)));
-    if (reply)
-        cancel_on(c);
-    else
-        cancelling_end(c, true);
-}
-
-void store_cancel_recipient(struct store *s, const char *recipient, const char *category, json_fn *fn, void *arg)
-{
-    struct cancelling *c = g_new0(struct cancelling, 1);
-    struct args *a = args_new();
-
-    *c = (struct cancelling){ .store = s, .gather = cancel_gather(fn, arg), .mids = json_array() };
-    g_strlcpy(c->recipient, recipient, sizeof c->recipient);
-    g_strlcpy(c->category, category ? category : "", sizeof c->category);
-    args_text(a, "mids");
-    args_text(a, recipient);
-    args_int(a, 1000000);
-    store_script(s, store_partition(s, recipient), "person", a, on_pending_mids, c);
-}
+/* ---------------------------------------------------------------- of a person */
 
 static void on_timeline_message(void *arg, bool ok, json_t *message)
 {
@@ -475,9 +289,7 @@ void store_timeline(struct store *s, const char *recipient, int limit, enum show
     struct timeline *job = g_new0(struct timeline, 1);
     struct args *a = args_new();
 
-    *job = (struct timeline){ s, g_new0(struct gather, 1), show };
-    *job->gather =
-        (struct gather){ .open = 1, .fn = fn, .arg = arg, .result = json_pack("{s:[], s:[]}", "pending", "past") };
+    *job = (struct timeline){ s, gather_new(json_pack("{s:[], s:[]}", "pending", "past"), fn, arg), show };
     args_text(a, "mids");
     args_text(a, recipient);
     args_int(a, limit);
@@ -525,10 +337,9 @@ static void on_queue(void *arg, const redisReply *reply)
 
 void store_queue(struct store *s, json_fn *fn, void *arg)
 {
-    struct gather *g = g_new0(struct gather, 1);
+    struct gather *g = gather_new(
+        json_pack("{s:{}, s:i, s:i, s:f}", "channels", "in_flight", 0, "dead", 0, "lag_seconds", 0.), fn, arg);
 
-    *g = (struct gather){ .open = 1, .fn = fn, .arg = arg };
-    g->result = json_pack("{s:{}, s:i, s:i, s:f}", "channels", "in_flight", 0, "dead", 0, "lag_seconds", 0.);
     for (int c = 0; c < CHANNEL_COUNT; c++)
         json_object_set_new(
             json_object_get(g->result, "channels"), channel_rows[c].name,

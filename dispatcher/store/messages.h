@@ -1,5 +1,5 @@
 /*
- * Messages: accepted, shown, cancelled; and the queue of them as figures.
+ * Messages: accepted and shown; and the queue of them as figures.
  */
 #ifndef DISPATCHER_STORE_MESSAGES_H
 #define DISPATCHER_STORE_MESSAGES_H
@@ -29,15 +29,6 @@ void store_reserve(struct store *, const char *key, const char *hash, const char
 typedef void message_fn(void *arg, bool ok, json_t *message);
 enum show { SHOW_BRIEF, SHOW_TRACE };
 void store_show(struct store *, const char *id, enum show, message_fn *, void *arg);
-
-/* Status letters and their names. */
-const char *status_name(char code);
-bool status_is_final(char code);
-bool status_known(const char *name);
-
-/* Results of a cancel: {"cancelled":[ids],"in_flight":[],"already_sent":[],"final":[],"unknown":[]} */
-void store_cancel_ids(struct store *, const json_t *ids, json_fn *, void *arg);
-void store_cancel_recipient(struct store *, const char *recipient, const char *category, json_fn *, void *arg);
 
 /* {"pending":[messages],"past":[messages]} */
 void store_timeline(struct store *, const char *recipient, int limit, enum show, json_fn *, void *arg);

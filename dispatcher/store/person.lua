@@ -21,7 +21,7 @@ end
 if op == 'civil' then
   local out = {}
   for _, mid in ipairs(call('ZRANGE', P..'p:'..rid, 0, -1)) do
-    local civil, at = unpack(call('HMGET', P..'s:'..mid, 'v', 'a'))
+    local civil, at = unpack(call('HMGET', P..'s:'..mid, CIVIL, SEND_AT))
     if civil then out[#out + 1], out[#out + 2], out[#out + 3] = mid, civil, at end
   end
   return out
@@ -33,13 +33,13 @@ end
 local erased, flying = 0, 0
 local function erase(mid)
   local s = P..'s:'..mid
-  if call('HGET', s, 'r') ~= rid then return end
-  local _, open = stop(mid, CHANNELS, 'X', 'cancelled', tonumber(ARGV[5]), tonumber(ARGV[6]))
+  if call('HGET', s, RECIPIENT) ~= rid then return end
+  local _, open = stop(mid, CHANNELS, IS_CANCELLED, 'cancelled', tonumber(ARGV[5]), tonumber(ARGV[6]))
   flying = flying + open
   for L in string.gmatch(CHANNELS, '.') do call('ZREM', P..'dead', mid..L) end
   call('DEL', P..'m:'..mid, P..'t:'..mid)
   -- what is in flight has to end first, or a place that it holds would never be given back
-  if open > 0 then call('HSET', s, 'erased', 1) else call('DEL', s) end
+  if open > 0 then call('HSET', s, ERASED, 1) else call('DEL', s) end
   erased = erased + 1
 end
 if op == 'erase_some' then

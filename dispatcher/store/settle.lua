@@ -37,19 +37,19 @@ for i = 9, #ARGV, 15 do
   local s = P..'s:'..mid
   local d = state(mid, L)
   local st, held, rid, lane, was, attempts = d.st, d.fence, d.rid, d.lane, d.reason, d.attempts
-  local mine = held == fence and (st == 'c' or st == 'a' or st == 'k')
+  local mine = held == fence and (st == IS_CLAIMED or st == IS_ADMITTED or st == IS_COMMITTING)
   -- a result that arrives late is still the truth about an outcome that was given up as unknown
-  local late = held == fence and (st == 'U' or (st == 's' and was == 'outcome_unknown'))
+  local late = held == fence and (st == IS_UNKNOWN or (st == IS_SCHEDULED and was == 'outcome_unknown'))
   if not mine and not late then
     answers[#answers + 1] = (held == fence and st == code) and 'ok' or 'gone'
   else
     if denied == '1' and d.holder then
       d.holder = nil
-      call('HDEL', s, L..'y')
+      call('HDEL', s, L..HOLDER)
     end
-    if d.erased and op == 'R' then op, code, reason = 'F', 'X', 'cancelled' end
-    local more = { L..'a', tonumber(attempts or '0') + (burn == '1' and 1 or 0), L..'p', provider }
-    if code == 'T' then more[5], more[6], more[7], more[8] = L..'t', sent_at, L..'i', ref end
+    if d.erased and op == 'R' then op, code, reason = 'F', IS_CANCELLED, 'cancelled' end
+    local more = { L..ATTEMPTS, tonumber(attempts or '0') + (burn == '1' and 1 or 0), L..PROVIDER, provider }
+    if code == IS_SENT then more[5], more[6], more[7], more[8] = L..SENT_AT, sent_at, L..REFERENCE, ref end
     if entry ~= '' then
       call('RPUSH', P..'t:'..mid, entry)
       -- a message that waits for days must not grow without bound: the oldest tries leave
@@ -57,21 +57,21 @@ for i = 9, #ARGV, 15 do
     end
     if op == 'R' then
       leases[#leases + 1] = member
-      if st == 'U' then reopen(mid, rid) end
-      call('HSET', s, L..'r', reason, L..'x', 0, unpack(more))
-      if reason == 'template_unknown' then call('HSETNX', s, L..'w', int(now)) elseif was == 'template_unknown' then call('HDEL', s, L..'w') end
-      if by_gate(reason) and reason ~= 'template_unknown' and entry ~= '' then call('HSET', s, L..'g', due) end
+      if st == IS_UNKNOWN then reopen(mid, rid) end
+      call('HSET', s, L..REASON, reason, L..ADMISSIONS, 0, unpack(more))
+      if reason == 'template_unknown' then call('HSETNX', s, L..UNKNOWN_SINCE, int(now)) elseif was == 'template_unknown' then call('HDEL', s, L..UNKNOWN_SINCE) end
+      if by_gate(reason) and reason ~= 'template_unknown' and entry ~= '' then call('HSET', s, L..PLANNED, due) end
       if by_gate(reason) then call('ZADD', P..'held', int(now), member) elseif by_gate(was) then call('ZREM', P..'held', member) end
-      if keep == '1' then call('HSET', s, L..'m', 1)
+      if keep == '1' then call('HSET', s, L..MAYBE, 1)
       elseif not d.maybe then
         let_go(mid, L, d)
       end
       schedule(mid, L, lane, due)
       if not wake or tonumber(due) < wake then wake = tonumber(due) end
-    elseif st == 'U' then
+    elseif st == IS_UNKNOWN then
       if keep ~= '1' and not d.maybe then let_go(mid, L, d) end
-      call('HSET', s, L..'s', code, L..'r', reason, unpack(more))
-      if code == 'F' then call('ZADD', P..'dead', now, member) end
+      call('HSET', s, L..STATUS, code, L..REASON, reason, unpack(more))
+      if code == IS_FAILED then call('ZADD', P..'dead', now, member) end
     else
       if card ~= '' then put_card(rid, mid..'-'..L, card) end
       local N = finish(mid, L, code, reason, keep == '1', next == '1', ret, ret_events, d, leases, unpack(more))

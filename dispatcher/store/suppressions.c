@@ -66,38 +66,28 @@ void store_suppression(struct store *s, const char *address, json_fn *fn, void *
     suppress_call(s, args_begin("get", address), address, read_suppression, fn, arg);
 }
 
-struct all_suppressed {
-    int open;
-    bool lost;
-    json_t *list;
-    json_fn *fn;
-    void *arg;
-};
-
 static void on_suppressed_page(void *arg, const redisReply *reply)
 {
-    struct all_suppressed *all = arg;
+    struct gather *all = arg;
 
     all->lost |= !reply;
     for (size_t i = 0; reply && i + 1 < reply->elements; i += 2)
-        json_array_append_new(all->list, entry_json(reply_text(reply, i), reply_text(reply, i + 1)));
-    if (--all->open > 0)
-        return;
-    json_auto_t *result = json_pack("{s:o}", "suppressions", all->list);
-    all->fn(all->arg, !all->lost, all->lost ? NULL : result);
-    g_free(all);
+        json_array_append_new(json_object_get(all->result, "suppressions"),
+                              entry_json(reply_text(reply, i), reply_text(reply, i + 1)));
+    gather_done(all);
 }
 
 void store_suppressions(struct store *s, json_fn *fn, void *arg)
 {
-    struct all_suppressed *all = g_new0(struct all_suppressed, 1);
+    struct gather *all = gather_new(json_pack("{s:[]}", "suppressions"), fn, arg);
 
-    *all = (struct all_suppressed){ .open = s->partitions, .list = json_array(), .fn = fn, .arg = arg };
     for (int p = 0; p < s->partitions; p++) {
         struct args *a = args_new();
         args_text(a, "list");
+        all->open++;
         store_script(s, p, "suppress", a, on_suppressed_page, all);
     }
+    gather_done(all);
 }
 
 struct suppressed_job {

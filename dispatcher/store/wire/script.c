@@ -9,6 +9,7 @@
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/base/vocab.h"
+#include "dispatcher/store/wire/state.h"
 
 /* ---------------------------------------------------------------- arguments */
 
@@ -82,16 +83,25 @@ struct run {
     bool whole;
 };
 
-/* local CHANNELS, NAME_OF = 'esi', {e='email',…} */
+/* The tables of vocab.h and state.h as Lua locals. */
 static char *words_for_lua(void)
 {
-    GString *names = g_string_new(NULL);
+    GString *words = g_string_new(NULL);
 
+#define LUA_FIELD(name, letters)           g_string_append(words, "local " #name " = '" letters "'\n");
+#define LUA_STATUS(id, letter, name, rank) g_string_append_printf(words, "local IS_" #id " = '%c'\n", letter);
+    STATE_TABLE(LUA_FIELD)
+    DELIVERY_TABLE(LUA_FIELD)
+    STATUS_TABLE(LUA_STATUS)
+    g_string_append_printf(words, "local CHANNELS = '%s'\nlocal NAME_OF = {", channel_letters);
     for (int c = 0; c < CHANNEL_COUNT; c++)
-        g_string_append_printf(names, "%c='%s',", channel_rows[c].letter, channel_rows[c].name);
-    char *words = g_strdup_printf("local CHANNELS, NAME_OF = '%s', {%s}\n", channel_letters, names->str);
-    g_string_free(names, TRUE);
-    return words;
+        g_string_append_printf(words, "%c='%s',", channel_rows[c].letter, channel_rows[c].name);
+    g_string_append(words, "}\nlocal BY_GATE = {");
+    for (int r = 0; r < REASON_COUNT; r++)
+        if (reason_rows[r].by_gate)
+            g_string_append_printf(words, "%s=true,", reason_rows[r].name);
+    g_string_append(words, "}\n");
+    return g_string_free(words, FALSE);
 }
 
 static struct known *known_new(const char *words, const struct script_source *s)

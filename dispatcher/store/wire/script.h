@@ -4,7 +4,8 @@
  * A script runs in one partition and is safe to repeat, because a lost answer
  * is an unknown outcome.  Its first two arguments, service and real time, are
  * put in here, so that no script can forget the clock.  Before it stand the
- * channels of vocab.h, as the Lua locals CHANNELS ("esi") and NAME_OF (e = "email").
+ * tables of vocab.h and state.h, as Lua locals: CHANNELS ("esi"), NAME_OF (e =
+ * "email"), BY_GATE (quiet_hours = true), IS_SENT ('T'), SEND_AT ('a') …
  */
 #ifndef DISPATCHER_STORE_WIRE_SCRIPT_H
 #define DISPATCHER_STORE_WIRE_SCRIPT_H
