@@ -1,6 +1,6 @@
 """Random operations against the real program, and every verdict beside model.py, which knows nothing of it.
 
-TIDINGS_OPERATIONS says how many (default 10,000), TIDINGS_SEED which ones.
+TIDINGS_OPERATIONS says how many (default 5,000), TIDINGS_SEED which ones.
 
 A step is a batch of operations, one for an account at most, or a jump of the clock; then all that is due is awaited, and what the
 traces say is put to the model.  Where several deliveries of an account were decided together, some order of them must explain all.
@@ -10,7 +10,7 @@ import datetime, json, os, random, time, unittest
 from house import FlowTest, SmtpServer
 from model import DAY, LETTERS, MINUTE, Model, Person, ms
 
-OPERATIONS = int(os.environ.get('TIDINGS_OPERATIONS', '10000'))
+OPERATIONS = int(os.environ.get('TIDINGS_OPERATIONS', '5000'))
 SEED = int(os.environ.get('TIDINGS_SEED', '0')) or random.randrange(1, 10 ** 6)
 ZONES = ['UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Kathmandu', 'Australia/Lord_Howe', 'Pacific/Chatham', None]
 CHANNELS = ['email', 'sms', 'in_app']

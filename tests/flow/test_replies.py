@@ -194,6 +194,8 @@ class Replies(FlowTest):
                 h.until(lambda: h.delivery(id)['reason'] or h.delivery(id)['status'] == 'failed', what=lambda: h.message(id))
                 self.assertIn(self.mail(h, id), [(s, 'provider_unavailable', 0) for s in ('scheduled', 'sending')], h.gate(id, 'outcome'))  # it may be at its next try
                 h.smtp.script = None
+        for (verb, reply), h, id in zip(table, houses, ids):
+            with self.subTest(verb=verb, reply=reply):
                 h.settled(id, 30)
                 self.assertEqual(self.mail(h, id), ('sent', None, 1), h.gate(id, 'outcome'))
                 self.assertEqual(len(h.smtp.accepted), 1)
