@@ -37,7 +37,7 @@
 
 #include "channels/channel.h"
 #include "channels/mail/pool.h"
-#include "channels/mail/utf8.h"
+#include "channels/mail/by_curl.h"
 #include "channels/mail/relay.h"
 #include "channels/mail/replies.h"
 #include "channels/mail/wire.h"
@@ -558,17 +558,17 @@ static void on_utf8_mail(void)
 
 static void run_by_curl(void)
 {
-    struct utf8_server at = { .host = a.host,
+    struct curl_server at = { .host = a.host,
                               .user = a.user,
                               .password = a.password,
                               .hello = a.hello,
                               .ca_file = a.ca_file,
                               .port = a.port,
                               .tls = a.tls };
-    struct utf8_mail mail = { a.job.from, a.job.to, a.job.mail, a.job.len, on_utf8_mail, ask, put_whole_result };
+    struct curl_mail mail = { a.job.from, a.job.to, a.job.mail, a.job.len, on_utf8_mail, ask, put_whole_result };
 
     put_stage(STAGE_CONNECT);
-    smtp_utf8_send(&at, &mail);
+    smtp_by_curl(&at, &mail);
 }
 
 /* No SNI is sent otherwise. */

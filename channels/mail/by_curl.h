@@ -3,19 +3,19 @@
  * libesmtp cannot announce SMTPUTF8, so the agent sends these by libcurl, one
  * connection each; all other mail goes its way.
  */
-#ifndef CHANNELS_MAIL_UTF8_H
-#define CHANNELS_MAIL_UTF8_H
+#ifndef CHANNELS_MAIL_BY_CURL_H
+#define CHANNELS_MAIL_BY_CURL_H
 
 #include "channels/channel.h"
 #include "channels/mail/pool.h"
 
-struct utf8_server {
+struct curl_server {
     const char *host, *user, *password, *hello, *ca_file; /* all but the host may be NULL */
     int port;
     enum email_tls tls;
 };
 
-struct utf8_mail {
+struct curl_mail {
     const char *from, *to, *mail;
     size_t len;
     void (*on_mail)(void);                /* MAIL FROM is on its way */
@@ -26,7 +26,7 @@ struct utf8_mail {
 /* smtp_utf8_needed: an envelope address is not ASCII. */
 bool smtp_utf8_needed(const char *address);
 
-/* smtp_utf8_send: blocks; whoever is afraid of that kills the process. */
-void smtp_utf8_send(const struct utf8_server *, const struct utf8_mail *);
+/* smtp_by_curl: blocks; whoever is afraid of that kills the process. */
+void smtp_by_curl(const struct curl_server *, const struct curl_mail *);
 
 #endif

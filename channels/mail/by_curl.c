@@ -1,4 +1,4 @@
-#include "channels/mail/utf8.h"
+#include "channels/mail/by_curl.h"
 
 #include <curl/curl.h>
 #include <glib.h>
@@ -10,7 +10,7 @@
 #include "channels/mail/replies.h"
 
 struct sending {
-    const struct utf8_mail *mail;
+    const struct curl_mail *mail;
     struct replies replies;
     size_t given;
     bool begun, asked, go;
@@ -60,7 +60,7 @@ static size_t on_body(char *to, size_t size, size_t count, void *arg)
 
 /* ---------------------------------------------------------------- the request */
 
-static void set_server(CURL *curl, const struct utf8_server *at)
+static void set_server(CURL *curl, const struct curl_server *at)
 {
     bool v6 = strchr(at->host, ':') != NULL;
     g_autofree char *hello = g_uri_escape_string(at->hello ? at->hello : "", NULL, FALSE);
@@ -150,7 +150,7 @@ static void hang_up(CURL *curl)
         shutdown(fd, SHUT_RDWR);
 }
 
-void smtp_utf8_send(const struct utf8_server *at, const struct utf8_mail *mail)
+void smtp_by_curl(const struct curl_server *at, const struct curl_mail *mail)
 {
     struct sending s = { .mail = mail };
     bool needed = smtp_utf8_needed(mail->from) || smtp_utf8_needed(mail->to);
