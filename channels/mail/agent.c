@@ -45,6 +45,7 @@
 #define SESSION_MAILS 100
 #define IDLE_MS       5000
 #define QUIT_MS       2000L
+#define TICKETS_MOST  32768 /* bytes; no server says so much before it is spoken to */
 #define FOR_EVER_MS                                                                                                    \
     (24L * 3600 * 1000) /* the provider's deadlines kill us long before: libesmtp's own leave holes in a body */
 
@@ -68,6 +69,7 @@ static struct {
     int dialled;  /* the port that libesmtp was given: the server's, or the local relay's */
     int mails;    /* in this session */
     int smtp_fd;  /* libesmtp hides it; found among our descriptors */
+    bool deaf;    /* see hear() */
     struct replies replies;
     bool by_curl; /* this server's replies are beyond libesmtp: libcurl sends to it */
     SSL *ssl;
@@ -352,16 +354,13 @@ static void on_connected(void)
     put_stage(STAGE_GREETING);
 }
 
-/* TLS 1.3 tickets make the socket readable; libesmtp would then read before it has sent its EHLO, and wait for ever. */
-static void drain_tickets(SSL *ssl)
+/* Tickets of TLS 1.3 make the socket readable, and libesmtp would read before it has sent its EHLO, and wait for ever.
+ * So, until that is written, what comes does not wake it. */
+static void hear(bool anything)
 {
-    struct pollfd fd = { a.smtp_fd, POLLIN, 0 };
-    char c;
-
-    while (poll(&fd, 1, 3) > 0 && SSL_peek(ssl, &c, 1) <= 0 && SSL_get_error(ssl, -1) == SSL_ERROR_WANT_READ)
-        ;
-    ERR_clear_error();
-    errno = 0;
+    int enough = anything ? 1 : TICKETS_MOST;
+    setsockopt(a.smtp_fd, SOL_SOCKET, SO_RCVLOWAT, &enough, sizeof enough);
+    a.deaf = !anything;
 }
 
 static void on_tls(SSL *ssl)
@@ -370,7 +369,7 @@ static void on_tls(SSL *ssl)
         put_result(OUTCOME_FAULT, 0, "the server sent bytes before the TLS handshake: STARTTLS injection");
         _exit(0);
     }
-    drain_tickets(ssl);
+    hear(false);
 }
 
 /* libesmtp compares the certificate with a name that DNS chose.  OpenSSL has compared it with the configured one. */
@@ -427,6 +426,8 @@ static void hide_chunking(char *bytes, size_t len)
 
 static void on_wire(const char *buf, int len, int writing, void *arg)
 {
+    if (a.deaf && writing == SMTP_CB_WRITING)
+        hear(true);
     if (writing == SMTP_CB_READING && !a.job.given)
         hide_chunking((char *)buf, (size_t)len);
     if (writing == SMTP_CB_READING)
