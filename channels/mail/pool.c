@@ -29,6 +29,7 @@ struct ticket {
     struct slot *slot;
     const struct parcel parcel; /* its texts are borrowed until done() */
     bool written; /* to the agent; one ahead follows the answer of the one in hand, which the agent waits for */
+    bool asked;   /* events.ask has run */
     bool went;    /* answer(go) was given */
     struct parcel_events events;
 };
@@ -247,30 +248,36 @@ static void on_stage(struct slot *s, enum smtp_stage stage)
         set_deadline(s, s->home->s.connect_timeout_ms);
 }
 
-/* Takes one frame out of the buffer; its size, or 0 while it is incomplete. */
-static size_t take_frame(struct slot *s, const guint8 *bytes, size_t len)
+static void on_said(struct slot *s, const struct wire_said *said)
 {
-    struct smtp_head head;
-
-    if (len < sizeof head)
-        return 0;
-    memcpy(&head, bytes, sizeof head);
-    if (len < sizeof head + head.len)
-        return 0;
-    if (head.type == FRAME_STAGE && head.len == sizeof(uint32_t)) {
-        uint32_t stage;
-        memcpy(&stage, bytes + sizeof head, sizeof stage);
-        on_stage(s, (enum smtp_stage)stage);
-    } else if (head.type == FRAME_ASK && s->hand) {
+    if (said->type == FRAME_STAGE) {
+        on_stage(s, said->stage);
+    } else if (said->type == FRAME_RESULT) {
+        on_result(s, &said->result);
+    } else if (s->hand && !s->hand->asked) {
         ev_timer_stop(s->home->loop, &s->deadline); /* the answer is ours to give */
+        s->hand->asked = true;
         s->hand->events.ask(s->hand->events.arg);
-    } else if (head.type == FRAME_RESULT && head.len == sizeof(struct smtp_result)) {
-        struct smtp_result r;
-        memcpy(&r, bytes + sizeof head, sizeof r);
-        r.detail[sizeof r.detail - 1] = '\0';
-        on_result(s, &r);
     }
-    return sizeof head + head.len;
+}
+
+/* All frames that are whole.  One of them may end the agent. */
+static void take_frames(struct slot *s)
+{
+    struct wire_said said;
+    size_t used = 0;
+    ssize_t one;
+
+    while (s->pid > 0 && (one = wire_read(&said, s->in->data + used, s->in->len - used)) != 0) {
+        if (one < 0) {
+            finish_by_stage(s, "the mail agent spoke nonsense");
+            return;
+        }
+        used += (size_t)one;
+        on_said(s, &said);
+    }
+    if (used && used <= s->in->len)
+        g_byte_array_remove_range(s->in, 0, (guint)used);
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
@@ -278,7 +285,6 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
     struct slot *s = w->data;
     guint8 buf[4096];
     ssize_t n = read(s->fd, buf, sizeof buf);
-    size_t used = 0, one;
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -287,10 +293,7 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
         return;
     }
     g_byte_array_append(s->in, buf, (guint)n);
-    while (s->pid > 0 && (one = take_frame(s, s->in->data + used, s->in->len - used)) > 0)
-        used += one;
-    if (used && used <= s->in->len)
-        g_byte_array_remove_range(s->in, 0, (guint)used);
+    take_frames(s);
 }
 
 static void on_writable(struct ev_loop *loop, ev_io *w, int revents)
@@ -309,27 +312,37 @@ static void on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
 
 /* ---------------------------------------------------------------- the provider */
 
-/* Within the limit: those that are busy or have their connection open, and others as long as there are fewer of these.
- */
-static bool may_use(const struct mail_provider *m, const struct slot *s)
+static bool is_open(const struct slot *s)
+{
+    return s->pid > 0 && s->stage == STAGE_MAIL;
+}
+
+/* How many slots more may become busy, as many as there are without a limit. */
+static int spare(const struct mail_provider *m)
 {
     int busy = 0;
 
-    if (!m->head.limit || s->hand || (s->pid > 0 && s->stage == STAGE_MAIL))
-        return true;
     for (int i = 0; i < m->n_slots; i++)
-        busy += m->slots[i].hand || (m->slots[i].pid > 0 && m->slots[i].stage == STAGE_MAIL);
-    return busy < m->head.limit;
+        busy += m->slots[i].hand || is_open(&m->slots[i]);
+    return m->head.limit ? MAX(0, m->head.limit - busy) : m->n_slots;
+}
+
+/* Mails that a slot would take: one into an empty hand, one to write ahead.  Whoever is not busy needs a spare place.
+ */
+static int slot_room(const struct slot *s, int *spare)
+{
+    if (!s->hand && !is_open(s) && (*spare)-- <= 0)
+        return 0;
+    return !s->hand + (!s->ahead && (s->stage == STAGE_MAIL || !s->hand));
 }
 
 static int mail_room(const struct provider *p)
 {
     const struct mail_provider *m = (const struct mail_provider *)p;
-    int room = 0;
+    int room = 0, left = spare(m);
 
     for (int i = 0; i < m->n_slots; i++)
-        if (may_use(m, &m->slots[i]))
-            room += !m->slots[i].hand + (!m->slots[i].ahead && (m->slots[i].stage == STAGE_MAIL || !m->slots[i].hand));
+        room += slot_room(&m->slots[i], &left);
     return room;
 }
 
@@ -337,10 +350,11 @@ static int mail_room(const struct provider *p)
 static struct slot *free_slot(struct mail_provider *m)
 {
     struct slot *best = NULL, *second = NULL;
+    bool more = spare(m) > 0;
 
     for (int i = 0; i < m->n_slots; i++) {
         struct slot *s = &m->slots[i];
-        if (!s->hand && may_use(m, s) && (!best || (s->pid > 0 && best->pid <= 0)))
+        if (!s->hand && (more || is_open(s)) && (!best || (s->pid > 0 && best->pid <= 0)))
             best = s;
         if (s->hand && !s->ahead && s->stage == STAGE_MAIL && !second)
             second = s;
@@ -394,7 +408,7 @@ static int mail_open(const struct provider *p)
     int open = 0;
 
     for (int i = 0; i < m->n_slots; i++)
-        open += m->slots[i].pid > 0 && m->slots[i].stage == STAGE_MAIL;
+        open += is_open(&m->slots[i]);
     return open;
 }
 

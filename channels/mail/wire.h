@@ -13,7 +13,9 @@
 #ifndef CHANNELS_MAIL_WIRE_H
 #define CHANNELS_MAIL_WIRE_H
 
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum smtp_frame { FRAME_SETTINGS = 1, FRAME_JOB, FRAME_GO, FRAME_STOP, FRAME_STAGE, FRAME_ASK, FRAME_RESULT };
 
@@ -31,5 +33,20 @@ struct smtp_result {
 };
 
 #define SMTP_AGENT_FD 3
+
+/* The agent's end waits, and ends the process when the provider has gone.  wire_get: the bytes, with a NUL behind them;
+ * g_free. */
+void wire_put(int fd, enum smtp_frame type, const void *bytes, size_t len);
+char *wire_get(int fd, struct smtp_head *);
+
+/* What an agent may say. */
+struct wire_said {
+    enum smtp_frame type; /* STAGE, ASK or RESULT */
+    enum smtp_stage stage;
+    struct smtp_result result;
+};
+
+/* wire_read: the first frame of what came: its size, 0 while it is incomplete, -1 when no agent says such a thing. */
+ssize_t wire_read(struct wire_said *, const void *bytes, size_t len);
 
 #endif
