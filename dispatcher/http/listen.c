@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -27,7 +28,19 @@ static void place_path(struct place *p, const char *path)
     p->at.un.sun_family = AF_UNIX;
     g_strlcpy(p->at.un.sun_path, path, sizeof p->at.un.sun_path);
     p->len = sizeof p->at.un;
-    unlink(path);
+}
+
+/* A socket that nobody listens on any more is in the way; what is none, or alive, is not ours to remove. */
+static void clear_path(const struct place *p)
+{
+    struct stat what;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (lstat(p->at.un.sun_path, &what) == 0 && S_ISSOCK(what.st_mode) && fd >= 0 &&
+        connect(fd, &p->at.any, p->len) < 0 && errno == ECONNREFUSED)
+        unlink(p->at.un.sun_path);
+    if (fd >= 0)
+        close(fd);
 }
 
 /* False when the host is none in numbers. */
@@ -86,27 +99,47 @@ static int inherited(void)
     return fd;
 }
 
-int listen_open(const char *setting, const char *address, bool inherit, int *port, char **why)
+static int bound(const struct place *p)
+{
+    int fd = socket(p->at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0)
+        return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
+    if (bind(fd, &p->at.any, p->len) == 0 && listen(fd, 1024) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+bool listener_open(struct listener *l, const char *setting, const char *address, bool inherit, char **why)
 {
     struct place p = { .len = 0 };
-    int fd = inherit ? inherited() : -1;
 
-    if (fd < 0 && !place_of(&p, address)) {
+    *l = (struct listener){ .fd = inherit ? inherited() : -1 };
+    if (l->fd < 0 && !place_of(&p, address)) {
         *why = g_strdup_printf("%s: \"%s\" is no address of this host; write it like 127.0.0.1:8080", setting, address);
-        return -1;
+        return false;
     }
-    if (fd < 0) {
-        fd = socket(p.at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
-        if (fd < 0 || bind(fd, &p.at.any, p.len) < 0 || listen(fd, 1024) < 0) {
+    if (l->fd < 0) {
+        if (p.at.any.sa_family == AF_UNIX)
+            clear_path(&p);
+        l->fd = bound(&p);
+        if (l->fd < 0) {
             *why = g_strdup_printf("%s %s: %s", setting, address, g_strerror(errno));
-            if (fd >= 0)
-                close(fd);
-            return -1;
+            return false;
         }
+        l->path = p.at.any.sa_family == AF_UNIX ? g_strdup(p.at.un.sun_path) : NULL;
     }
-    *port = port_of(fd);
-    return fd;
+    l->port = port_of(l->fd);
+    return true;
+}
+
+void listener_gone(struct listener *l)
+{
+    if (l->path)
+        unlink(l->path);
+    g_clear_pointer(&l->path, g_free);
 }
 
 bool listen_is_local(const char *address)

@@ -312,6 +312,45 @@ class Supervision(FlowTest):
             h.until(h.ready, what='the service answers at the socket that it was given')
             self.assertIn('"port":%d' % h.port, h.log())
 
+    def answers(self, path):
+        with socket.socket(socket.AF_UNIX) as s:
+            try:
+                s.connect(path)
+                s.sendall(b'GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+                return s.recv(100).startswith(b'HTTP/1.1 200')
+            except OSError:
+                return False
+
+    def test_a_path_is_taken_from_nobody_who_listens_there_and_no_file_is_lost(self):
+        h = self.house()
+        path = os.path.join(h.dir, 'http.sock')
+        h.settings['http']['listen'] = 'unix:' + path
+        h.write()
+        first = h.start(wait=False)
+        h.until(lambda: self.answers(path), what='the first answers')
+        with self.subTest('somebody listens'):
+            second = h.start(wait=False)
+            self.assertNotEqual(second.wait(20), 0)
+            h.processes.remove(second)
+            self.assertIn('Address already in use', h.log())
+            self.assertTrue(self.answers(path))
+        with self.subTest('what a dead one has left'):
+            h.stop(first, signal.SIGKILL)
+            h.redis_end()
+            self.assertTrue(os.path.exists(path))
+            p = h.start(wait=False)
+            h.until(lambda: self.answers(path), what='the next one answers')
+            self.assertEqual(h.stop(p), 0)
+            self.assertFalse(os.path.exists(path))
+        with self.subTest('a file'):
+            with open(path, 'w') as f:
+                f.write('precious')
+            p = h.start(wait=False)
+            self.assertNotEqual(p.wait(20), 0)
+            h.processes.remove(p)
+            with open(path) as f:
+                self.assertEqual(f.read(), 'precious')
+
 
 if __name__ == '__main__':
     unittest.main()
