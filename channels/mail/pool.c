@@ -465,10 +465,3 @@ struct provider *email_open(struct ev_loop *loop, const struct email_settings *s
     ev_prepare_start(loop, &m->turn);
     return &m->head;
 }
-
-const char *outcome_name(enum outcome_kind kind)
-{
-    static const char *const names[] = { "sent",    "deferred", "fault",    "refused",
-                                         "unknown", "stopped",  "returned", "unable" };
-    return names[kind];
-}
