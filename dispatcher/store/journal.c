@@ -9,16 +9,19 @@
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/store/pipeline.h"
 #include "dispatcher/store/journal.h"
+#include "dispatcher/store/wire/script.h"
 
 /*
  * A record is: length of the text, CRC-32 of the text, the text (a settlement as
  * a JSON array).  A torn tail is cut off; a record whose settlement Redis has
- * taken leaves with the whole file, once nothing in it is open.
+ * taken leaves with the whole file, once nothing in it is open.  One that makes the
+ * store's script fail goes to the file settlements-refused beside it.
  */
 struct journal {
     char *path;
@@ -29,14 +32,7 @@ struct journal {
 
 static uint32_t crc32_of(const char *bytes, size_t len)
 {
-    uint32_t crc = 0xffffffff;
-
-    for (size_t i = 0; i < len; i++) {
-        crc ^= (unsigned char)bytes[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (0xedb88320 & -(crc & 1));
-    }
-    return ~crc;
+    return (uint32_t)crc32_z(0, (const Bytef *)bytes, len);
 }
 
 /* ---------------------------------------------------------------- records */
@@ -89,14 +85,15 @@ static bool append(struct journal *j, const char *text)
     return false;
 }
 
-static void load(struct journal *j, const char *path)
+/* Returns where what can be read ends. */
+static size_t load(struct journal *j, const char *path)
 {
     g_autofree char *bytes = NULL;
     gsize len, at = 0;
     uint32_t head[2];
 
     if (!g_file_get_contents(path, &bytes, &len, NULL))
-        return;
+        return 0;
     while (at + sizeof head <= len) {
         memcpy(head, bytes + at, sizeof head);
         if (head[0] > len - at - sizeof head || crc32_of(bytes + at + sizeof head, head[0]) != head[1])
@@ -106,6 +103,14 @@ static void load(struct journal *j, const char *path)
     }
     if (at < len)
         log_warn("journal.torn", "{s:I}", "bytes_lost", (json_int_t)(len - at));
+    return at;
+}
+
+/* A process of the same number was here before us, as is usual in a container.  What comes behind a torn tail would not
+ * be read again. */
+static bool load_own(struct journal *j)
+{
+    return ftruncate(j->fd, (off_t)load(j, j->path)) == 0;
 }
 
 /* ---------------------------------------------------------------- opening */
@@ -150,7 +155,8 @@ struct journal *journal_open(const char *data_dir, char **why)
         return NULL;
     }
     if (flock(j->fd, LOCK_EX | LOCK_NB) == 0) {
-        load(j, j->path); /* a process of the same number, before us */
+        if (!load_own(j))
+            log_error("journal.failed", "{s:s}", "error", strerror(errno));
         take_over(j, data_dir);
     }
     metrics_set(METRIC_JOURNAL, "", j->open->len);
@@ -196,13 +202,25 @@ struct replayed {
     char *text;
 };
 
+/* The store throws an error over it each time: it would be tried for ever, and is kept for somebody to look at. */
+static bool set_aside(struct journal *j, const char *text)
+{
+    g_autofree char *dir = g_path_get_dirname(j->path), *path = g_build_filename(dir, "settlements-refused", NULL);
+    FILE *f = fopen(path, "ae");
+    bool kept = f && fprintf(f, "%s\n", text) > 0;
+
+    kept &= f && fclose(f) == 0;
+    log_error("journal.refused", "{s:s, s:b}", "file", path, "kept", kept);
+    return kept;
+}
+
 static void on_replayed(void *arg, const redisReply *reply)
 {
     struct replayed *r = arg;
     struct journal *j = r->journal;
 
     j->asking--;
-    if (reply)
+    if (reply || (script_failed() && set_aside(j, r->text)))
         g_ptr_array_remove(j->open, r->text);
     if (j->asking == 0 && j->open->len == 0 && ftruncate(j->fd, 0) == 0)
         log_info("journal.replayed", NULL);
