@@ -425,14 +425,13 @@ class Bounds(FlowTest):
         for i in range(40):
             shutil.copytree(os.path.join(ROOT, 'templates', 'order-update'), os.path.join(h.settings['templates'], 'order-%d' % i))
         h.write()
-        p, waits = h.start(), []
-        before = h.log().count('reload.done')
+        p, answered = h.start(), 0
+        done = '"event":"reload.done","what":"templates"'
         p.send_signal(signal.SIGHUP)
-        while h.log().count('reload.done') == before and len(waits) < 5000:
-            began = time.monotonic()
+        while done not in h.log() and answered < 5000:
             self.assertEqual(self.get(h, '/healthz', 20)[0], 200)
-            waits.append(time.monotonic() - began)
-        self.assertLess(max(waits), 0.25 * SLOWNESS)
+            answered += 1
+        self.assertGreater(answered, 5)  # between any two templates; two, were they loaded in one go
 
     # -- agents
 
