@@ -67,61 +67,89 @@ static bool is_unknown(const struct policy *p, const char *category)
     return strcmp(category, "*") != 0 && !policy_category(p, category);
 }
 
-bool consent_check(const struct service *s, const json_t *in, const char *actor, json_t *errors)
-{
-    static const char *const known[] = { "category", "channel", "state", "source", "evidence", "at", NULL };
-    const char *category = entry_text(in, "category", errors), *channel = entry_text(in, "channel", errors),
-               *state = entry_text(in, "state", errors);
-    const json_t *evidence = json_object_get(in, "evidence");
+/* What an entry says, borrowed from it. */
+struct told {
+    const char *category, *channel, *source; /* channel "*" for all; source may be NULL */
+    bool granted;
+    const json_t *evidence;         /* NULL for none */
+    int64_t at;                     /* -1: not said */
+    const struct category *confirm; /* a grant for this one waits to be confirmed; NULL: it does not */
+};
 
-    entry_instant(in, "at", -1, errors);
-    entry_text(in, "source", errors);
-    entry_check_known(in, known, errors);
+static void check_words(const struct service *s, const char *channel, const char *state, const json_t *evidence,
+                        json_t *errors)
+{
     if (!state || (strcmp(state, "granted") != 0 && strcmp(state, "withdrawn") != 0))
         problem_add(errors, "/state", "must be granted or withdrawn");
-    check_category(s, category, state && strcmp(state, "withdrawn") == 0, errors);
     if (channel && strcmp(channel, "*") != 0 && !channel_letter(channel))
         problem_add(errors, "/channel", "must be email, sms, in_app or \"*\" for all");
     if (evidence && !json_is_object(evidence))
         problem_add(errors, "/evidence", "must be an object");
-    to_confirm(s->policy, category, state && strcmp(state, "granted") == 0, actor, errors);
+}
+
+static bool read_told(struct told *told, const struct service *s, const json_t *in, const char *actor, json_t *errors)
+{
+    static const char *const known[] = { "category", "channel", "state", "source", "evidence", "at", NULL };
+    const char *state = entry_text(in, "state", errors), *channel = entry_text(in, "channel", errors);
+
+    *told = (struct told){ .category = entry_text(in, "category", errors),
+                           .channel = channel ? channel : "*",
+                           .source = entry_text(in, "source", errors),
+                           .granted = state && strcmp(state, "granted") == 0,
+                           .evidence = json_object_get(in, "evidence"),
+                           .at = entry_instant(in, "at", -1, errors) };
+    entry_check_known(in, known, errors);
+    check_words(s, channel, state, told->evidence, errors);
+    check_category(s, told->category, state && !told->granted, errors);
+    told->confirm = to_confirm(s->policy, told->category, told->granted, actor, errors);
     return json_array_size(errors) == 0;
+}
+
+bool consent_check(const struct service *s, const json_t *in, const char *actor, json_t *errors)
+{
+    struct told told;
+    return read_told(&told, s, in, actor, errors);
+}
+
+/* The entry of the ledger. */
+static json_t *ledger_entry(const struct service *s, const struct told *told, const char *actor, int64_t now)
+{
+    char at[32], recorded[32];
+    json_t *entry =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "category", told->category, "channel", told->channel, "state",
+                  told->confirm   ? "pending"
+                  : told->granted ? "granted"
+                                  : "withdrawn",
+                  "at", instant_format(at, told->at < 0 ? now : MIN(told->at, now)), "recorded_at",
+                  instant_format(recorded, now), "actor", actor);
+
+    if (told->source)
+        json_object_set_new(entry, "source", json_string(told->source));
+    if (told->evidence)
+        json_object_set(entry, "evidence", (json_t *)told->evidence);
+    if (is_unknown(s->policy, told->category))
+        json_object_set_new(entry, "detail", json_string("no category of the configuration has this name"));
+    return entry;
 }
 
 bool consent_change(struct service *s, const char *recipient, const json_t *in, const char *actor, json_t *errors,
                     json_fn *fn, void *arg)
 {
-    bool history = strcmp(actor, "import") == 0;
-    const char *category = entry_text(in, "category", errors), *channel = entry_text(in, "channel", errors),
-               *state = entry_text(in, "state", errors);
-    const json_t *evidence = json_object_get(in, "evidence");
-    int64_t now = clock_now(), given = entry_instant(in, "at", -1, errors), at = given < 0 || given > now ? now : given;
-    char at_text[32], recorded[32];
+    int64_t now = clock_now();
+    struct told told;
 
-    if (json_array_size(errors) || !consent_check(s, in, actor, errors))
+    if (json_array_size(errors) || !read_told(&told, s, in, actor, errors))
         return false;
-    if (!channel)
-        channel = "*";
-    const struct category *confirm = to_confirm(s->policy, category, strcmp(state, "granted") == 0, actor, errors);
-    json_auto_t *entry = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "category", category, "channel", channel, "state",
-                                   confirm ? "pending" : state, "at", instant_format(at_text, at), "recorded_at",
-                                   instant_format(recorded, now), "actor", actor);
-    const char *source = entry_text(in, "source", errors);
-    if (source)
-        json_object_set_new(entry, "source", json_string(source));
-    if (evidence)
-        json_object_set(entry, "evidence", (json_t *)evidence);
-    if (is_unknown(s->policy, category))
-        json_object_set_new(entry, "detail", json_string("no category of the configuration has this name"));
+    json_auto_t *entry = ledger_entry(s, &told, actor, now);
     g_autofree char *exempt = exempt_categories(s->policy);
     struct consent_entry e = { .recipient = recipient,
-                               .category = category,
-                               .letter = strcmp(channel, "*") == 0 ? '*' : channel_letter(channel),
-                               .state = confirm                           ? 'p'
-                                        : strcmp(state, "withdrawn") == 0 ? 'w'
-                                                                          : 'g',
-                               .at = given < now ? given : -1, /* nothing was granted in the future */
-                               .history = history,
+                               .category = told.category,
+                               .letter = strcmp(told.channel, "*") == 0 ? '*' : channel_letter(told.channel),
+                               .state = told.confirm   ? 'p'
+                                        : told.granted ? 'g'
+                                                       : 'w',
+                               .at = told.at < now ? told.at : -1, /* nothing was granted in the future */
+                               .history = strcmp(actor, "import") == 0,
                                .exempt = exempt,
                                .entry = entry };
     store_consent(s->store, &e, fn, arg);

@@ -5,6 +5,7 @@
 
 #include "dispatcher/base/ident.h"
 #include "dispatcher/store/asking.h"
+#include "dispatcher/store/portions.h"
 
 static void add_cancelled(json_t *result, const char *mid, const char *word)
 {
@@ -66,15 +67,12 @@ void store_cancel_ids(struct store *s, const json_t *ids, json_fn *fn, void *arg
     gather_done(g);
 }
 
-#define CANCEL_PORTION 100
-
 /* All pending messages of a person, in portions, so that nobody waits for Redis long. */
 struct cancelling {
     struct store *store;
     struct gather *gather;
     char recipient[129], category[65];
-    json_t *mids;
-    size_t next;
+    struct portions mids;
 };
 
 static void cancel_on(struct cancelling *c);
@@ -83,7 +81,7 @@ static void cancelling_end(struct cancelling *c, bool lost)
 {
     c->gather->lost |= lost;
     gather_done(c->gather);
-    json_decref(c->mids);
+    portions_clear(&c->mids);
     g_free(c);
 }
 
@@ -93,7 +91,7 @@ static void on_some_cancelled(void *arg, const redisReply *reply)
 
     for (size_t i = 0; reply && i + 1 < reply->elements; i += 2)
         add_cancelled(c->gather->result, reply_text(reply, i), reply_text(reply, i + 1));
-    if (reply && c->next < json_array_size(c->mids))
+    if (reply && portions_left(&c->mids))
         cancel_on(c);
     else
         cancelling_end(c, !reply);
@@ -105,18 +103,15 @@ static void cancel_on(struct cancelling *c)
 
     args_text(a, c->recipient);
     args_text(a, c->category);
-    for (int i = 0; i < CANCEL_PORTION && c->next < json_array_size(c->mids); i++)
-        args_text(a, json_string_value(json_array_get(c->mids, c->next++)));
+    portions_args(&c->mids, a);
     store_script(c->store, store_partition(c->store, c->recipient), "cancel", a, on_some_cancelled, c);
 }
 
 static void on_pending_mids(void *arg, const redisReply *reply)
 {
     struct cancelling *c = arg;
-    const redisReply *pending = reply_at(reply, 0);
 
-    for (size_t i = 0; pending && i < pending->elements; i++)
-        json_array_append_new(c->mids, json_string(reply_text(pending, i)));
+    portions_add(&c->mids, reply_at(reply, 0)); /* pending */
     if (reply)
         cancel_on(c);
     else
@@ -128,7 +123,7 @@ void store_cancel_recipient(struct store *s, const char *recipient, const char *
     struct cancelling *c = g_new0(struct cancelling, 1);
     struct args *a = args_new();
 
-    *c = (struct cancelling){ .store = s, .gather = cancel_gather(fn, arg), .mids = json_array() };
+    *c = (struct cancelling){ .store = s, .gather = cancel_gather(fn, arg) };
     g_strlcpy(c->recipient, recipient, sizeof c->recipient);
     g_strlcpy(c->category, category ? category : "", sizeof c->category);
     args_text(a, "mids");

@@ -7,6 +7,7 @@
 
 #include "dispatcher/base/clock.h"
 #include "dispatcher/store/asking.h"
+#include "dispatcher/store/portions.h"
 #include "schedules/instant.h"
 
 /* ---------------------------------------------------------------- profiles */
@@ -55,13 +56,10 @@ void store_profile_put(struct store *s, const char *recipient, const char *was, 
     store_script(s, store_partition(s, recipient), "person", a, on_profile_put, job);
 }
 
-#define ERASE_PORTION 100
-
 struct erasing {
     struct store *store;
     char recipient[129];
-    json_t *mids;
-    size_t next;
+    struct portions mids;
     int64_t messages, in_flight;
     json_fn *fn;
     void *arg;
@@ -75,7 +73,7 @@ static void erasing_end(struct erasing *e, bool ok)
                                     (json_int_t)e->in_flight);
 
     e->fn(e->arg, ok, ok ? result : NULL);
-    json_decref(e->mids);
+    portions_clear(&e->mids);
     g_free(e);
 }
 
@@ -107,13 +105,12 @@ static void on_some_erased(void *arg, const redisReply *reply)
 /* The messages in portions, then the person. */
 static void erase_on(struct erasing *e)
 {
-    bool whole = e->next >= json_array_size(e->mids);
+    bool whole = !portions_left(&e->mids);
     struct args *a = args_begin(whole ? "erase" : "erase_some", e->recipient);
 
     args_int(a, e->store->retain_messages_ms);
     args_int(a, e->store->retain_events_ms);
-    for (int i = 0; i < ERASE_PORTION && e->next < json_array_size(e->mids); i++)
-        args_text(a, json_string_value(json_array_get(e->mids, e->next++)));
+    portions_args(&e->mids, a);
     store_script(e->store, store_partition(e->store, e->recipient), "person", a,
                  whole ? on_whole_erased : on_some_erased, e);
 }
@@ -122,9 +119,8 @@ static void on_erase_mids(void *arg, const redisReply *reply)
 {
     struct erasing *e = arg;
 
-    for (size_t list = 0; reply && list < 2; list++)
-        for (size_t i = 0; i < reply_at(reply, list)->elements; i++)
-            json_array_append_new(e->mids, json_string(reply_text(reply_at(reply, list), i)));
+    portions_add(&e->mids, reply_at(reply, 0)); /* pending */
+    portions_add(&e->mids, reply_at(reply, 1)); /* finished */
     if (reply)
         erase_on(e);
     else
@@ -136,7 +132,7 @@ void store_erase(struct store *s, const char *recipient, json_fn *fn, void *arg)
     struct erasing *e = g_new0(struct erasing, 1);
     struct args *a = args_begin("mids", recipient);
 
-    *e = (struct erasing){ .store = s, .mids = json_array(), .fn = fn, .arg = arg };
+    *e = (struct erasing){ .store = s, .fn = fn, .arg = arg };
     g_strlcpy(e->recipient, recipient, sizeof e->recipient);
     args_int(a, 1000000);
     store_script(s, store_partition(s, recipient), "person", a, on_erase_mids, e);
@@ -244,15 +240,13 @@ static json_t *read_consent(const redisReply *reply, struct asking *a)
                      id_list(reply_at(reply, 2)), "last_sent", last_sent);
 }
 
-#define SWEEP_PORTION 200 /* pending messages that one call ends, so that nobody waits for Redis long */
-
 /* A withdrawal of somebody with many pending messages: the state holds at once, the rest is ended in portions. */
 struct consenting {
     struct store *store;
     char recipient[129], category[65], letter;
     char *exempt;
-    json_t *receipt, *left; /* left: mids */
-    size_t next;
+    json_t *receipt;
+    struct portions left;
     json_fn *fn;
     void *arg;
 };
@@ -261,7 +255,7 @@ static void consenting_done(struct consenting *c, bool ok)
 {
     c->fn(c->arg, ok, ok ? c->receipt : NULL);
     json_decref(c->receipt);
-    json_decref(c->left);
+    portions_clear(&c->left);
     g_free(c->exempt);
     g_free(c);
 }
@@ -293,12 +287,12 @@ static void on_consent(void *arg, const redisReply *reply)
     }
     if (!c->receipt) {
         c->receipt = json_incref(part);
-        c->left = id_list(reply_at(reply, 4));
+        portions_add(&c->left, reply_at(reply, 4));
     } else {
         json_array_extend(json_object_get(c->receipt, "cancelled"), json_object_get(part, "cancelled"));
         json_array_extend(json_object_get(c->receipt, "in_flight"), json_object_get(part, "in_flight"));
     }
-    if (c->next < json_array_size(c->left))
+    if (portions_left(&c->left))
         sweep(c);
     else
         consenting_done(c, true);
@@ -308,8 +302,7 @@ static void sweep(struct consenting *c)
 {
     struct args *a = consent_args(c, "sweep");
 
-    for (int i = 0; i < SWEEP_PORTION && c->next < json_array_size(c->left); i++)
-        args_text(a, json_string_value(json_array_get(c->left, c->next++)));
+    portions_args(&c->left, a);
     store_script(c->store, store_partition(c->store, c->recipient), "consent", a, on_consent, c);
 }
 
