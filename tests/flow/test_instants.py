@@ -322,9 +322,14 @@ class Order(InstantTest):
     def test_what_a_daily_cap_put_off_comes_in_the_order_of_its_own_time_and_priority_first(self):
         h = self.one_connection(caps=[{'name': 'slow', 'max': 1, 'per': '1 calendar day', 'over': 'defer'}])
         h.start('--clock-rate', '30000')
+        clock = lambda: utc(h.message(h.send('c', channels=['in_app']))['send_at'])
+        h.until(lambda: clock().hour < 2, what='a day begins, 2.9 s of ours')
         h.settled(h.send(person('o'), channels=['email'], data={'name': 'first', 'count': 1}))
-        ids = [h.send('o', channels=['email'], data={'name': 'm%d' % i, 'count': 1}, priority='high' if i == 3 else 'normal') for i in range(5)]
-        for id in ids:
+        at = lambda i: (clock() + datetime.timedelta(minutes=i)).strftime('%Y-%m-%dT%H:%M:%SZ')
+        lines = [json.dumps({'recipient': 'o', 'template': 'welcome', 'channels': ['email'], 'data': {'name': 'm%d' % i, 'count': 1},
+                             'priority': 'high' if i == 3 else 'normal', 'send_at': at(i)}) for i in range(5)]
+        answers = h.http('POST', '/v1/messages', raw='\n'.join(lines).encode(), type='application/x-ndjson')[1]
+        for id in [json.loads(line)['id'] for line in answers.splitlines()]:
             self.assertEqual(h.settled(id, 60)['status'], 'sent')
         self.assertEqual(self.names(h), ['first', 'm3', 'm0', 'm1', 'm2', 'm4'])
 
