@@ -25,9 +25,6 @@ void reload_lint(const struct service *s, struct library *library)
 /* What a running service does not take in, and so must be said. */
 static char *needs_restart(const json_t *old, const json_t *new)
 {
-    static const char *const taken[] = { "categories",         "caps",  "quiet_hours", "windows",
-                                         "accounts",           "retry", "in_app",      "email.suppress",
-                                         "email.soft_bounces", NULL };
     GString *list = g_string_new(NULL);
 
     for (size_t i = 0; i < settings_count; i++) {
@@ -36,7 +33,7 @@ static char *needs_restart(const json_t *old, const json_t *new)
         const char *last = words[1] ? words[1] : words[0];
         g_autofree char *head = words[1] ? g_strdup_printf("%s.%s", words[0], words[1]) : g_strdup(path);
         if (strpbrk(path, "[*") || (words[1] && words[2]) || settings_table[i].type == SET_SECTION ||
-            g_strv_contains(taken, words[0]) || g_strv_contains(taken, head))
+            g_strv_contains(settings_reloaded, words[0]) || g_strv_contains(settings_reloaded, head))
             continue;
         const json_t *a = words[1] ? json_object_get(old, words[0]) : old,
                      *b = words[1] ? json_object_get(new, words[0]) : new;

@@ -2,6 +2,8 @@
  * SMS through a gateway's HTTP interface: POST of
  * {"id","to","text","encoding","segments","sender"}, signed as Standard
  * Webhooks 1.0, or in the shape that `request` in the settings describes.
+ * A field stands in two lists of sms.c, that of the placeholders and that of the
+ * body; what it needs of the message comes in struct parcel (channel.h).
  */
 #ifndef CHANNELS_WEB_SMS_H
 #define CHANNELS_WEB_SMS_H

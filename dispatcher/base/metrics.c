@@ -1,10 +1,11 @@
 #include "dispatcher/base/metrics.h"
 
+#include <assert.h>
 #include <string.h>
 
 static const struct {
     const char *name, *type, *help;
-} rows[] = {
+} rows[METRICS] = {
     [METRIC_MESSAGES] = { "tidings_messages_total", "counter", "Deliveries that reached a status." },
     [METRIC_INTAKE] = { "tidings_intake_total", "counter", "Messages offered, by door and result." },
     [METRIC_DUE_LAG] = { "tidings_due_lag_seconds", "gauge",
@@ -28,6 +29,7 @@ static GHashTable *values[G_N_ELEMENTS(rows)]; /* labels → double */
 
 static double *slot(enum metric metric, const char *labels)
 {
+    assert(rows[metric].name);
     if (!values[metric])
         values[metric] = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     double *value = g_hash_table_lookup(values[metric], labels);

@@ -23,6 +23,7 @@ enum metric {
     METRIC_ATTEMPTS,    /* tidings_attempts_total{provider,outcome} */
     METRIC_HTTP,        /* tidings_http_requests_total{code} */
     METRIC_JOURNAL,     /* tidings_journal_records */
+    METRICS
 };
 
 /* metrics_add, metrics_set: labels as in `channel="email",status="sent"`, "" for none. */

@@ -10,14 +10,17 @@
 #include <stdbool.h>
 
 enum kind { KIND_TRANSACTIONAL, KIND_SERVICE, KIND_MARKETING, KINDS };
+#define KINDS_ALL    ((1u << KINDS) - 1)
 #define KIND_LETTERS "tsm"
 
 enum lane { LANE_HIGH, LANE_NORMAL, LANE_LOW, LANES };
+#define LANES_ALL    ((1u << LANES) - 1)
+#define LANE_LETTERS "012"
 
 /* Every channel there is: id, name, letter, the field of a profile that holds its address (NULL: it needs none),
- * whether it rings (what reaches people in their sleep; an inbox waits).  Enum, settings and scripts follow from the
- * row; its driver has a row in outlets/outbox.c, its parts in templates/library.c, what it carries in content/render.c.
- */
+ * whether it rings (what reaches people in their sleep; an inbox waits).  Enum, settings, scripts and sentences follow
+ * from the row.  Its way out has a row in outlets/drivers.c, its parts in templates/library.c; the compiler names the
+ * places where it is composed (content/render.c) and shown (content/preview.c). */
 #define CHANNEL_TABLE(ROW)                                                                                             \
     ROW(EMAIL, "email", 'e', "email", true)                                                                            \
     ROW(SMS, "sms", 's', "phone", true)                                                                                \
@@ -26,8 +29,10 @@ enum lane { LANE_HIGH, LANE_NORMAL, LANE_LOW, LANES };
 #define CHANNEL_ID(id, name, letter, address, rings)   CHANNEL_##id,
 #define CHANNEL_WORD(id, name, letter, address, rings) "|" name
 enum channel { CHANNEL_TABLE(CHANNEL_ID) CHANNEL_COUNT };
-#define CHANNEL_WORDS (&(CHANNEL_TABLE(CHANNEL_WORD))[1]) /* "email|sms|in_app" */
-#define CHANNELS_ALL  ((1u << CHANNEL_COUNT) - 1)
+#define CHANNEL_ITEM(id, name, letter, address, rings) ", " name
+#define CHANNEL_LIST                                   (&(CHANNEL_TABLE(CHANNEL_ITEM))[2]) /* "email, sms, in_app", for people */
+#define CHANNEL_WORDS                                  (&(CHANNEL_TABLE(CHANNEL_WORD))[1]) /* "email|sms|in_app" */
+#define CHANNELS_ALL                                   ((1u << CHANNEL_COUNT) - 1)
 
 struct channel_row {
     const char *name;

@@ -122,7 +122,7 @@ static int template_render_command(struct cli *c, const char *name)
     if (!t)
         return cli_fail("there is no template %s", name);
     if (!parts)
-        return cli_usage(c, "the channel is email, sms or in_app");
+        return cli_usage(c, "the channel is one of %s", CHANNEL_LIST);
     json_auto_t *context = context_of(c, t, &why);
     if (!context) {
         int status = cli_fail("%s", why);

@@ -1,4 +1,6 @@
-/* Every setting there is.  To add one, add a row: checks, defaults, help and reference follow. */
+/* Every setting there is.  To add one, add a row: checks, defaults, help and reference follow.  Whoever needs the value
+ * reads it once, into a struct of its own (policy_load.c, outlets/drivers.c …).  What a reload takes in stands at the
+ * end. */
 #include "dispatcher/config/settings_table.h"
 
 #include "dispatcher/base/vocab.h"
@@ -169,5 +171,9 @@ const struct setting settings_table[] = {
       "how long after its time a message is a late one for catch_up" },
     { "worker.batch", SET_INT, "64", "1..256", "messages a claim" },
 };
+
+const char *const settings_reloaded[] = { "categories",         "caps",  "quiet_hours", "windows",
+                                          "accounts",           "retry", "in_app",      "email.suppress",
+                                          "email.soft_bounces", NULL };
 
 const size_t settings_count = sizeof settings_table / sizeof *settings_table;

@@ -48,5 +48,7 @@ struct setting {
 /* settings_table: all rows. */
 extern const struct setting settings_table[];
 extern const size_t settings_count;
+/* settings_reloaded: sections and settings that a running service takes in (SIGHUP); all others need a restart. */
+extern const char *const settings_reloaded[]; /* NULL at the end */
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "channels/gsm.h"
+#include "dispatcher/base/vocab.h"
 #include "dispatcher/content/render.h"
 #include "schedules/instant.h"
 #include "templates/check.h"
@@ -50,6 +51,16 @@ static json_t *card_of(const struct rendered *r)
                      text_of(r->part[2]));
 }
 
+static void show(const struct previewing *p, const char *channel, const struct rendered *r, json_t *sample)
+{
+    switch (channel_of(channel_letter(channel))) {
+    case CHANNEL_EMAIL: json_object_set_new(sample, "mail", mail_of(r)); break;
+    case CHANNEL_SMS: json_object_set_new(sample, "sms", sms_of(p, r)); break;
+    case CHANNEL_IN_APP: json_object_set_new(sample, "card", card_of(r)); break;
+    case CHANNEL_COUNT: break;
+    }
+}
+
 static json_t *sample_of(struct previewing *p, const char *channel, const char *locale)
 {
     json_auto_t *context = template_sample(p->t);
@@ -63,14 +74,10 @@ static json_t *sample_of(struct previewing *p, const char *channel, const char *
                                locale_is_rtl(locale) ? "rtl" : "ltr", "fault", "mail", "sms", "card");
     struct rendered r;
 
-    if (!template_render(p->t, &request, &r))
-        json_object_set_new(sample, "fault", json_string(r.why));
-    else if (strcmp(channel, "email") == 0)
-        json_object_set_new(sample, "mail", mail_of(&r));
-    else if (strcmp(channel, "sms") == 0)
-        json_object_set_new(sample, "sms", sms_of(p, &r));
+    if (template_render(p->t, &request, &r))
+        show(p, channel, &r, sample);
     else
-        json_object_set_new(sample, "card", card_of(&r));
+        json_object_set_new(sample, "fault", json_string(r.why));
     rendered_clear(&r);
     return sample;
 }

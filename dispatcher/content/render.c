@@ -1,5 +1,6 @@
 #include "dispatcher/content/render.h"
 
+#include <assert.h>
 #include <glib.h>
 #include <stdlib.h>
 #include <string.h>
@@ -284,11 +285,17 @@ static char *compose_card(struct making *m)
 
 /* ---------------------------------------------------------------- a delivery */
 
-static char *(*const composers[CHANNEL_COUNT])(struct making *) = {
-    [CHANNEL_EMAIL] = compose_email,
-    [CHANNEL_SMS] = compose_sms,
-    [CHANNEL_IN_APP] = compose_card,
-};
+static char *compose(struct making *m, enum channel channel)
+{
+    switch (channel) {
+    case CHANNEL_EMAIL: return compose_email(m);
+    case CHANNEL_SMS: return compose_sms(m);
+    case CHANNEL_IN_APP: return compose_card(m);
+    case CHANNEL_COUNT: break;
+    }
+    assert(!"every channel is composed");
+    return NULL;
+}
 
 static char *make(struct making *m, struct template *t, char letter)
 {
@@ -306,7 +313,7 @@ static char *make(struct making *m, struct template *t, char letter)
     if (!template_render(t, &request, &m->rendered))
         return g_strdup(m->rendered.why);
     g_strlcpy(m->out->locale, m->rendered.locale, sizeof m->out->locale);
-    return composers[channel_of(letter)](m);
+    return compose(m, channel_of(letter));
 }
 
 bool render_delivery(struct service *s, const char *id, char letter, const json_t *body, const json_t *profile,

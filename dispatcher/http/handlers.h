@@ -1,4 +1,11 @@
-/* The handlers that routes.c names, by file. */
+/*
+ * The handlers that routes.c names, by file.
+ *
+ * A page for customers is a file in templates/_pages with its texts in every
+ * locale there, a handler here and in pages.c, a route, a purpose of its token
+ * (base/token.h), a link in content/render.c, and its variables in
+ * templates/check.c.
+ */
 #ifndef DISPATCHER_HTTP_HANDLERS_H
 #define DISPATCHER_HTTP_HANDLERS_H
 

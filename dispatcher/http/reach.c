@@ -52,7 +52,7 @@ void get_next_window(struct request *r)
     if (!ident_good(r->param[0]))
         problem_add(errors, "/id", "must be 1 to 128 letters, digits and . _ ~ @ + -");
     if (!channel_letter(channel))
-        problem_add(errors, "/channel", "must be email, sms or in_app");
+        problem_add(errors, "/channel", "must be one of %s", CHANNEL_LIST);
     if (!policy_category(r->service->policy, category))
         problem_add(errors, "/category", "names no category of the configuration");
     if (json_array_size(errors)) {

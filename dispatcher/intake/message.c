@@ -178,7 +178,7 @@ static void add_channel(struct checking *c, const char *name, const char *pointe
     size_t n = strlen(c->d->channels);
 
     if (!letter)
-        problem_add(c->errors, pointer, "must be email, sms or in_app");
+        problem_add(c->errors, pointer, "must be one of %s", CHANNEL_LIST);
     else if (strchr(c->d->channels, letter))
         problem_add(c->errors, pointer, "stands in the list already");
     else if (c->template && !template_has_channel(c->template, name))
@@ -199,7 +199,7 @@ static void check_channels(struct checking *c)
         return;
     }
     if (!json_is_array(list) || json_array_size(list) == 0) {
-        problem_add(c->errors, "/channels", "must be a list of email, sms and in_app");
+        problem_add(c->errors, "/channels", "must be a list of %s", CHANNEL_LIST);
         return;
     }
     json_array_foreach ((json_t *)list, i, item) {

@@ -1,6 +1,7 @@
 /*
  * From settings to the outlets that are configured: a row for the settings of a
- * channel, a row for each driver, which is found by the scheme of the URL.
+ * channel, a row for each driver, which is found by the scheme of the URL (which
+ * config/settings_table.c lets pass).  cli/cmd_check.c has the probe of each.
  */
 #ifndef DISPATCHER_OUTLETS_DRIVERS_H
 #define DISPATCHER_OUTLETS_DRIVERS_H

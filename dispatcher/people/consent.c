@@ -82,7 +82,7 @@ static void check_words(const struct service *s, const char *channel, const char
     if (!state || (strcmp(state, "granted") != 0 && strcmp(state, "withdrawn") != 0))
         problem_add(errors, "/state", "must be granted or withdrawn");
     if (channel && strcmp(channel, "*") != 0 && !channel_letter(channel))
-        problem_add(errors, "/channel", "must be email, sms, in_app or \"*\" for all");
+        problem_add(errors, "/channel", "must be one of %s, or \"*\" for all", CHANNEL_LIST);
     if (evidence && !json_is_object(evidence))
         problem_add(errors, "/evidence", "must be an object");
 }

@@ -149,8 +149,9 @@ static void on_profile(void *arg, const char *text)
     json_auto_t *profile = text && *text ? json_loads(text, 0, NULL) : NULL;
 
     e->ok = text != NULL;
-    bury(e, profile, "email");
-    bury(e, profile, "phone");
+    for (int c = 0; c < CHANNEL_COUNT; c++)
+        if (channel_rows[c].address)
+            bury(e, profile, channel_rows[c].address);
     step_done(e, true);
 }
 

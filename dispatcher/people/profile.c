@@ -19,12 +19,12 @@
 void profile_claim_addresses(struct service *s, const char *recipient, const char *was, const char *now)
 {
     json_auto_t *before = *was ? json_loads(was, 0, NULL) : NULL, *after = json_loads(now, 0, NULL);
-    static const char *const fields[] = { "email", "phone" };
 
-    for (size_t i = 0; i < G_N_ELEMENTS(fields); i++) {
-        const json_t *old = json_object_get(before, fields[i]), *new = json_object_get(after, fields[i]);
+    for (int c = 0; c < CHANNEL_COUNT; c++) {
+        const char *field = channel_rows[c].address;
+        const json_t *old = json_object_get(before, field), *new = json_object_get(after, field);
         char key[ADDRESS_SIZE];
-        if (json_equal(old, new))
+        if (!field || json_equal(old, new))
             continue;
         if (old && address_key(key, json_string_value(old)) == NULL)
             store_address_leave(s->store, key, recipient);

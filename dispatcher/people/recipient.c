@@ -84,13 +84,13 @@ static void take_channels(const json_t *list, const char *pointer, json_t *out, 
     json_t *item;
 
     if (!json_is_array(list)) {
-        problem_add(errors, pointer, "must be a list of email, sms and in_app, in the order the person prefers");
+        problem_add(errors, pointer, "must be a list of %s, in the order the person prefers", CHANNEL_LIST);
         return;
     }
     json_array_foreach ((json_t *)list, i, item) {
         g_autofree char *at = g_strdup_printf("%s/%zu", pointer, i);
         if (!json_is_string(item) || !channel_letter(json_string_value(item)))
-            problem_add(errors, at, "must be email, sms or in_app");
+            problem_add(errors, at, "must be one of %s", CHANNEL_LIST);
         for (j = 0; j < i; j++)
             if (json_equal(item, json_array_get(list, j)))
                 problem_add(errors, at, "stands in the list already");

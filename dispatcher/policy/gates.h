@@ -5,6 +5,11 @@
  * A question holds all that they look at.  A delivery fills it from its message
  * and its person, a replay from what the trace has recorded; so both get the
  * same answer.  Consent, caps and suppression are the store's to decide.
+ *
+ * A gate is asked in carry/prepare.c and once more before sending in
+ * carry/handover.c; carry/facts.c records it for the trace, carry/replay.c asks it
+ * again, its reason is a row in base/vocab.h, and tests/flow/model.py says it a
+ * second time.
  */
 #ifndef DISPATCHER_POLICY_GATES_H
 #define DISPATCHER_POLICY_GATES_H

@@ -97,9 +97,9 @@ static void take_selectors(struct cap *c, const json_t *from)
 
     c->held = (struct cap_selector){
         .kinds = word_bits(kind_names, setting_json(from, "caps[].kinds"),
-                           categories ? 7 : 1u << KIND_SERVICE | 1u << KIND_MARKETING),
+                           categories ? KINDS_ALL : 1u << KIND_SERVICE | 1u << KIND_MARKETING),
         .channels = word_bits(channel_names, setting_json(from, "caps[].channels"), CHANNELS_ALL),
-        .lanes = word_bits(lane_names, setting_json(from, "caps[].priorities"), (1u << LANES) - 1),
+        .lanes = word_bits(lane_names, setting_json(from, "caps[].priorities"), LANES_ALL),
         .categories = names_of(categories),
         .sources = names_of(setting_json(from, "caps[].sources")),
         .roles = names_of(setting_json(from, "caps[].roles")),
@@ -160,7 +160,9 @@ static void add_own_cap(struct policy *p)
     struct cap *own = &p->caps[p->n_caps];
 
     own->name = g_strdup(CAP_OWN);
-    own->held = (struct cap_selector){ .kinds = 1u << KIND_SERVICE | 1u << KIND_MARKETING, .channels = 7, .lanes = 7 };
+    own->held = (struct cap_selector){ .kinds = 1u << KIND_SERVICE | 1u << KIND_MARKETING,
+                                       .channels = CHANNELS_ALL,
+                                       .lanes = LANES_ALL };
     own->per = (struct setting_window){ .ms = CAP_OWN_MS };
     own->over = OVER_DROP;
 }
@@ -185,14 +187,18 @@ static char *add_caps(struct policy *p, const struct config *config)
 
 /* ---------------------------------------------------------------- all of it */
 
+/* Of all rules that a reload takes in: where it is another one, what waits is looked at again. */
 static void set_version(struct policy *p, const json_t *root)
 {
-    static const char *const keys[] = { "categories", "caps", "quiet_hours", "windows", "accounts", "defaults" };
-    json_auto_t *rules = json_object();
+    json_auto_t *rules = json_pack("{s:O?}", "defaults", json_object_get(root, "defaults"));
 
-    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
-        if (json_object_get(root, keys[i]))
-            json_object_set(rules, keys[i], json_object_get(root, keys[i]));
+    for (const char *const *path = settings_reloaded; *path; path++) {
+        g_auto(GStrv) words = g_strsplit(*path, ".", 2);
+        const json_t *section = words[1] ? json_object_get(root, words[0]) : root;
+        json_t *value = json_object_get(section, words[1] ? words[1] : words[0]);
+        if (value)
+            json_object_set(rules, *path, value);
+    }
     char *text = json_dumps(rules, JSON_COMPACT | JSON_SORT_KEYS);
     g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
     g_strlcpy(p->version, hash, sizeof p->version);

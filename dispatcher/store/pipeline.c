@@ -131,7 +131,7 @@ void store_claim(struct store *s, int partition, const struct claim_limits *limi
 
 static void add_letters(struct args *a, unsigned bits, const char *letters)
 {
-    char list[8] = "";
+    char list[sizeof bits * 8 + 1] = "";
 
     for (int i = 0, n = 0; letters[i]; i++)
         if (bits >> i & 1)
@@ -154,14 +154,14 @@ static void add_rule(struct args *a, const struct cap *cap)
     const struct cap_selector *const few[] = { &cap->also, &cap->free };
 
     args_int(a, cap->over);
-    add_letters(a, cap->held.kinds, "tsm");
+    add_letters(a, cap->held.kinds, KIND_LETTERS);
     add_letters(a, cap->held.channels, channel_letters);
-    add_letters(a, cap->held.lanes, "012");
+    add_letters(a, cap->held.lanes, LANE_LETTERS);
     add_names(a, cap->held.categories);
     add_names(a, cap->held.sources);
     add_names(a, cap->held.roles);
     for (size_t i = 0; i < G_N_ELEMENTS(few); i++) {
-        add_letters(a, few[i]->kinds, "tsm");
+        add_letters(a, few[i]->kinds, KIND_LETTERS);
         add_names(a, few[i]->categories);
         add_names(a, few[i]->sources);
     }

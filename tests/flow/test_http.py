@@ -1,7 +1,7 @@
 """The HTTP interface: who may, what is refused before it is read, recipients, the inbox, the operator's pages."""
-import json, socket, time, unittest
+import json, os, socket, time, unittest
 
-from house import FlowTest, House, person
+from house import ROOT, FlowTest, House, person
 
 
 class Http(FlowTest):
@@ -169,7 +169,10 @@ class Configuration(FlowTest):
         h.smtp.close()
         h.cli('check', status=1)
         self.assertIn('must be mended', h.err)
-        self.assertIn('| `redis.url` |', h.cli('check', '--settings'))
+        reference = h.cli('check', '--settings')
+        self.assertIn('| `redis.url` |', reference)
+        with open(os.path.join(ROOT, 'deploy', 'OPERATING.md')) as f:
+            self.assertIn(reference.strip(), f.read())  # the document says what the program does
 
     def test_wrong_usage_is_2_and_a_refusal_1(self):
         h = self.house()
