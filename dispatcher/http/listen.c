@@ -34,7 +34,7 @@ static void place_path(struct place *p, const char *path)
 static void clear_path(const struct place *p)
 {
     struct stat what;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); /* a full backlog is alive, too */
 
     if (lstat(p->at.un.sun_path, &what) == 0 && S_ISSOCK(what.st_mode) && fd >= 0 &&
         connect(fd, &p->at.any, p->len) < 0 && errno == ECONNREFUSED)

@@ -15,7 +15,7 @@ struct listener {
 /* listener_open: "127.0.0.1:8080", "[::1]:8080", "localhost:0" or "unix:/path"; false with *why (to be freed), which
  * names the setting.  A socket of systemd's goes before when `inherit`. */
 bool listener_open(struct listener *, const char *setting, const char *address, bool inherit, char **why);
-/* listener_gone: nobody is listened to any more; whoever took the descriptor has closed it. */
+/* listener_gone: nobody is listened to any more; whoever took the descriptor closes it. */
 void listener_gone(struct listener *);
 
 /* listen_is_local: only this host can reach it. */

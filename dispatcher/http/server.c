@@ -327,10 +327,10 @@ struct http_server *http_start(struct service *service, enum http_face face, con
 
 void http_stop(struct http_server *s)
 {
+    listener_gone(&s->at); /* before the next one may listen there */
     MHD_socket fd = MHD_quiesce_daemon(s->daemon);
     if (fd != MHD_INVALID_SOCKET)
         close(fd);
-    listener_gone(&s->at);
 }
 
 void http_close(struct http_server *s)

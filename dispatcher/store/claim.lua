@@ -30,23 +30,25 @@ end
 
 local out, fence = { 0, {}, {}, call('LRANGE', P..'aq', 0, 63) }, nil
 
-local late, late_room = int(now - tonumber(ARGV[7])), -1
+local late, late_room = now - tonumber(ARGV[7]), -1
 
--- The due ones of a lane, the oldest first; where late ones are limited, those within their limit and then the others.
-local function due_ones(key, lane, count)
-  if lane == 0 or late_room < 0 then return call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, count) end
-  local mids = call('ZRANGEBYSCORE', key, '-inf', late, 'LIMIT', 0, math.min(count, late_room))
+-- The due ones of a lane, the oldest first, but for the first `skip`; where late ones are limited, those within their limit and then the others.
+local function due_ones(key, lane, skip, count)
+  if lane == 0 or late_room < 0 then return call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', skip, count) end
+  local mids = call('ZRANGEBYSCORE', key, '-inf', int(late), 'LIMIT', 0, math.min(count, late_room))
   late_room = late_room - #mids
-  for _, mid in ipairs(call('ZRANGEBYSCORE', key, '('..late, now, 'LIMIT', 0, count - #mids)) do mids[#mids + 1] = mid end
+  for _, mid in ipairs(call('ZRANGEBYSCORE', key, '('..int(late), now, 'LIMIT', skip, count - #mids)) do mids[#mids + 1] = mid end
   return mids
 end
 
--- Channel -> when this worker takes what it leaves to the others.
-local left_until = {}
+-- What this worker leaves to the others: how many of a lane's due ones, and when of a channel it takes the first of them.  They are too young
+-- to be late, and stand before all that was not read.
+local left_in, left_until = {}, {}
 local function leave(key, mid, L, due)
   local mine = tonumber(due) + tonumber(ARGV[8])
   if mine <= now then return false end
   call('ZADD', key, due, mid)
+  left_in[key] = (left_in[key] or 0) + 1
   left_until[L] = math.min(left_until[L] or mine, mine)
   return true
 end
@@ -54,7 +56,8 @@ end
 local function take(L, lane, count)
   if count <= 0 then return 0 end
   local key = P..'due:'..L..lane
-  local mids = due_ones(key, lane, count)
+  local skip = left_in[key] or 0
+  local mids = due_ones(key, lane, skip, count)
   if #mids == 0 then return 0 end
   fence = fence or call('INCR', P..'fence')
   call('ZREM', key, unpack(mids))
@@ -77,6 +80,8 @@ local function take(L, lane, count)
     end
   end
   if #leases > 0 then call('ZADD', P..'lease', unpack(leases)) end
+  local left = (left_in[key] or 0) - skip
+  if left > 0 then return #mids - left + take(L, lane, left) end -- others may have the room of what was left
   return #mids
 end
 
@@ -99,11 +104,12 @@ for c = 1, #CHANNELS do
   local next = left_until[L]
   for lane = 0, 2 do
     local key = P..'due:'..L..lane
-    local head = call('ZRANGEBYSCORE', key, left_until[L] and '('..now or '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
-    if head and limited[L] and lane > 0 and tonumber(head) <= tonumber(late) then
+    local skip = left_in[key] or 0
+    local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
+    if head and limited[L] and lane > 0 and tonumber(head) <= late then
       out[2][waits] = '1'
-      head = call('ZRANGEBYSCORE', key, '('..late, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
-    end
+      head = call('ZRANGEBYSCORE', key, '('..int(late), '+inf', 'WITHSCORES', 'LIMIT', skip, 1)[2]
+    elseif skip > 0 then head = call('ZRANGE', key, skip, skip, 'WITHSCORES')[2] end
     if head and (not next or tonumber(head) < next) then next = tonumber(head) end
   end
   out[2][c], out[2][waits] = next and int(next) or '-1', out[2][waits] or ''

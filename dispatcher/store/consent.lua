@@ -48,13 +48,16 @@ if not history and state == 'w' then at = math.max(now, newest)
 elseif not history and not given then at = math.max(now, newest + 1) end
 
 local seq = call('RPUSH', P..'cl:'..rid, sub(ARGV[13], 1, -2)..',"effective_at":'..int(at)..'}')
--- On any of the channels that the entry is about.
-local function holds(what)
+-- On how many of the channels that the entry is about.
+local function holding(what)
+  local n = 0
   for L in string.gmatch(ch == '*' and CHANNELS or ch, '.') do
-    if consent(rid, cat, L) == what then return true end
+    if consent(rid, cat, L) == what then n = n + 1 end
   end
+  return n
 end
-if state == 'p' then return { holds('g') and 'g' or 'p', {}, {}, {}, {} } end
+local all = ch == '*' and #CHANNELS or 1
+if state == 'p' then return { holding('g') == all and 'g' or 'p', {}, {}, {}, {} } end
 local field = cat..'|'..ch
 local held = call('HGET', P..'c:'..rid, field)
 local held_at = held and tonumber(string.match(held, '^%a:(%-?%d+)')) or nil
@@ -62,8 +65,8 @@ local held_at = held and tonumber(string.match(held, '^%a:(%-?%d+)')) or nil
 if not held_at or at > held_at or (at == held_at and (state == 'w' or sub(held, 1, 1) ~= 'w')) then
   call('HSET', P..'c:'..rid, field, state..':'..int(at)..':'..int(seq))
 end
-if state ~= 'w' then return { holds('g') and 'g' or 'o', {}, {}, {}, {} } end
-if not holds('w') then return { 'n', {}, {}, {}, {} } end
+if state ~= 'w' then return { holding('w') == 0 and 'g' or 'o', {}, {}, {}, {} } end
+if holding('w') == 0 then return { 'n', {}, {}, {}, {} } end
 
 local pending, left = call('ZRANGE', P..'p:'..rid, 0, -1), {}
 if #pending > PORTION then -- what is under way first, for it cannot wait; the others are swept behind this call

@@ -85,15 +85,17 @@ static bool append(struct journal *j, const char *text)
     return false;
 }
 
-/* Returns where what can be read ends. */
-static size_t load(struct journal *j, const char *path)
+/* Returns where what is whole ends, or -1 when the file cannot be read. */
+static off_t load(struct journal *j, const char *path)
 {
     g_autofree char *bytes = NULL;
     gsize len, at = 0;
     uint32_t head[2];
 
-    if (!g_file_get_contents(path, &bytes, &len, NULL))
-        return 0;
+    if (!g_file_get_contents(path, &bytes, &len, NULL)) {
+        log_error("journal.unreadable", "{s:s}", "file", path);
+        return -1;
+    }
     while (at + sizeof head <= len) {
         memcpy(head, bytes + at, sizeof head);
         if (head[0] > len - at - sizeof head || crc32_of(bytes + at + sizeof head, head[0]) != head[1])
@@ -103,14 +105,15 @@ static size_t load(struct journal *j, const char *path)
     }
     if (at < len)
         log_warn("journal.torn", "{s:I}", "bytes_lost", (json_int_t)(len - at));
-    return at;
+    return (off_t)at;
 }
 
 /* A process of the same number was here before us, as is usual in a container.  What comes behind a torn tail would not
  * be read again. */
 static bool load_own(struct journal *j)
 {
-    return ftruncate(j->fd, (off_t)load(j, j->path)) == 0;
+    off_t whole = load(j, j->path);
+    return whole >= 0 && ftruncate(j->fd, whole) == 0;
 }
 
 /* ---------------------------------------------------------------- opening */
@@ -127,8 +130,7 @@ static void take_over(struct journal *j, const char *dir)
         int fd = open(path, O_RDWR | O_CLOEXEC);
         if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) {
             guint before = j->open->len;
-            bool copied = true;
-            load(j, path);
+            bool copied = load(j, path) >= 0;
             for (guint i = before; i < j->open->len; i++)
                 copied &= append(j, j->open->pdata[i]);
             if (copied)
@@ -205,11 +207,13 @@ struct replayed {
 /* The store throws an error over it each time: it would be tried for ever, and is kept for somebody to look at. */
 static bool set_aside(struct journal *j, const char *text)
 {
-    g_autofree char *dir = g_path_get_dirname(j->path), *path = g_build_filename(dir, "settlements-refused", NULL);
-    FILE *f = fopen(path, "ae");
-    bool kept = f && fprintf(f, "%s\n", text) > 0;
+    g_autofree char *dir = g_path_get_dirname(j->path), *path = g_build_filename(dir, "settlements-refused", NULL),
+                    *line = g_strconcat(text, "\n", NULL);
+    int fd = open(path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
+    bool kept = fd >= 0 && write(fd, line, strlen(line)) == (ssize_t)strlen(line) && fdatasync(fd) == 0;
 
-    kept &= f && fclose(f) == 0;
+    if (fd >= 0)
+        close(fd);
     log_error("journal.refused", "{s:s, s:b}", "file", path, "kept", kept);
     return kept;
 }

@@ -147,6 +147,9 @@ class Preferences(FlowTest):
         self.assertEqual(h.settled(h.send('d', 'milestone'))['status'], 'sent')
         self.assertEqual([(e['state'], e['source']) for e in h.http('GET', '/v1/recipients/d/consents')[1]['consents']], [('pending', 'signup'), ('granted', 'double-opt-in')])
         self.assertEqual(grant()[1], {'granted': True})  # no second mail to who has confirmed
+        for channel in ('in_app', 'email'):  # one closed channel is enough to ask again for all of them
+            self.assertEqual(h.http('POST', '/v1/recipients/d/consents', {'category': 'marketing', 'channel': channel, 'state': 'withdrawn'})[0], 200)
+            self.assertTrue(grant()[1].get('pending'), channel)
         status, problem = grant(category='*')
         self.assertEqual((status, problem['errors'][0]['pointer']), (422, '/category'))
 
