@@ -28,6 +28,11 @@ struct journal {
     int fd;
     GPtrArray *open; /* texts that Redis has not taken yet */
     int asking;
+    /* The disk is waited for in a thread of its own; the lock is that of what follows. */
+    GThread *syncer;
+    GMutex lock;
+    GCond said;
+    bool dirty, ending, failed;
 };
 
 static uint32_t crc32_of(const char *bytes, size_t len)
@@ -70,6 +75,37 @@ static bool unpack(json_t *record, struct settlement *t)
     return true;
 }
 
+static gpointer sync_on(gpointer arg)
+{
+    struct journal *j = arg;
+
+    g_mutex_lock(&j->lock);
+    while (j->dirty || !j->ending) {
+        if (!j->dirty) {
+            g_cond_wait(&j->said, &j->lock);
+            continue;
+        }
+        j->dirty = false;
+        g_mutex_unlock(&j->lock);
+        bool failed = fdatasync(j->fd) < 0;
+        g_mutex_lock(&j->lock);
+        j->failed |= failed;
+    }
+    g_mutex_unlock(&j->lock);
+    return NULL;
+}
+
+/* False when the disk has not taken what came before. */
+static bool sync_soon(struct journal *j)
+{
+    g_mutex_lock(&j->lock);
+    bool good = !j->failed;
+    j->dirty = true;
+    g_cond_signal(&j->said);
+    g_mutex_unlock(&j->lock);
+    return good;
+}
+
 static bool append(struct journal *j, const char *text)
 {
     uint32_t head[2] = { (uint32_t)strlen(text), crc32_of(text, strlen(text)) };
@@ -78,8 +114,8 @@ static bool append(struct journal *j, const char *text)
     memcpy(bytes, head, sizeof head);
     memcpy(bytes + sizeof head, text, head[0]);
     off_t end = lseek(j->fd, 0, SEEK_END);
-    if (write(j->fd, bytes, sizeof head + head[0]) == (ssize_t)(sizeof head + head[0]) && fdatasync(j->fd) == 0)
-        return true;
+    if (write(j->fd, bytes, sizeof head + head[0]) == (ssize_t)(sizeof head + head[0]))
+        return sync_soon(j);
     if (ftruncate(j->fd, end) < 0) /* a torn record would hide those behind it */
         log_error("journal.torn", NULL);
     return false;
@@ -133,7 +169,7 @@ static void take_over(struct journal *j, const char *dir)
             bool copied = load(j, path) >= 0;
             for (guint i = before; i < j->open->len; i++)
                 copied &= append(j, j->open->pdata[i]);
-            if (copied)
+            if (copied && fdatasync(j->fd) == 0)
                 unlink(path);
         }
         if (fd >= 0)
@@ -148,6 +184,8 @@ struct journal *journal_open(const char *data_dir, char **why)
     struct journal *j = g_new0(struct journal, 1);
 
     j->fd = -1;
+    g_mutex_init(&j->lock);
+    g_cond_init(&j->said);
     j->open = g_ptr_array_new_with_free_func(free);
     j->path = g_strdup_printf("%s/journal-%d", data_dir, getpid());
     if (g_mkdir_with_parents(data_dir, 0700) < 0 ||
@@ -156,6 +194,7 @@ struct journal *journal_open(const char *data_dir, char **why)
         journal_close(j);
         return NULL;
     }
+    j->syncer = g_thread_new("journal", sync_on, j);
     if (flock(j->fd, LOCK_EX | LOCK_NB) == 0) {
         if (!load_own(j))
             log_error("journal.failed", "{s:s}", "error", strerror(errno));
@@ -169,12 +208,21 @@ void journal_close(struct journal *j)
 {
     if (!j)
         return;
+    if (j->syncer) {
+        g_mutex_lock(&j->lock);
+        j->ending = true;
+        g_cond_signal(&j->said);
+        g_mutex_unlock(&j->lock);
+        g_thread_join(j->syncer);
+    }
     if (j->fd >= 0) {
         if (j->open->len == 0)
             unlink(j->path);
         close(j->fd);
     }
     g_ptr_array_unref(j->open);
+    g_mutex_clear(&j->lock);
+    g_cond_clear(&j->said);
     g_free(j->path);
     g_free(j);
 }

@@ -270,6 +270,8 @@ static void on_up(void *arg)
 {
     struct store *s = arg;
 
+    if (s->own->server)
+        server_is_up(s->own->server);
     ask_time(s);
     store_command(s, on_info, s, 1, (const char *[]){ "INFO" });
 }

@@ -1,5 +1,5 @@
 """Nothing that one request, one person or one broken connection does is without a bound; agents hold only what is their own."""
-import json, os, re, shutil, signal, socket, threading, time, unittest
+import json, os, re, shutil, signal, socket, subprocess, threading, time, unittest, unittest.mock
 
 import test_faults
 from house import HANG, ROOT, SLOWNESS, FlowTest, person
@@ -10,6 +10,23 @@ def later(n, who, **fields):
     one = {'template': 'order-update', 'category': 'onboarding', 'channels': ['in_app'], 'data': {'order': '1', 'parcels': 1}, 'delay': '1d',
            **fields}
     return '\n'.join(json.dumps({'recipient': person(who), **one}) for _ in range(n))
+
+
+SLOW_NAMES = r"""#include <dlfcn.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+int getaddrinfo(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **list) {
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **) = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (!host || strcmp(host, "store.test") != 0) return real(host, service, hints, list);
+    FILE *f = fopen("ASKED", "a");
+    fputc('.', f);
+    fclose(f);
+    sleep(1);
+    return real("127.0.0.1", service, hints, list);
+}
+"""  # a name server that takes its time over one name
 
 
 class Proxy:
@@ -417,6 +434,47 @@ class Bounds(FlowTest):
         h.until(lambda: count in ''.join(seen), 5, lambda: (count, seen[-3:]))
 
     # -- the loop
+
+    def answers_within(self, h, until, seconds=20):
+        """How often health answers, one request after the other, until something is so; each waits while the loop does."""
+        end, n = time.monotonic() + seconds * SLOWNESS, 0
+        while time.monotonic() < end and not until():
+            self.assertEqual(self.get(h, '/healthz', 20)[0], 200)
+            n += 1
+        self.assertTrue(until(), h.log()[-2000:])
+        return n
+
+    def test_health_answers_while_a_name_server_takes_its_time(self):
+        h, path = self.external()
+        proxy = Proxy(path)
+        self.addCleanup(lambda: proxy.close())
+        library, asked = os.path.join(h.dir, 'slow.so'), os.path.join(h.dir, 'asked')
+        subprocess.run(['cc', '-D_GNU_SOURCE', '-shared', '-fPIC', '-x', 'c', '-', '-o', library], check=True, input=SLOW_NAMES.replace('ASKED', asked).encode())
+        h.settings['redis']['url'] = 'redis://store.test:%d' % proxy.port
+        h.write()
+        with unittest.mock.patch.dict(os.environ, {'LD_PRELOAD': library, 'ASAN_OPTIONS': os.environ.get('ASAN_OPTIONS', '') + ':verify_asan_link_order=0'}):
+            h.start()
+        proxy.close()  # from here on each attempt asks for the name, which takes a second
+        asks = lambda: os.path.getsize(asked) if os.path.exists(asked) else 0
+        before = asks()
+        h.until(lambda: asks() > before, what='the name is asked for again')
+        before = asks()
+        self.assertGreater(self.answers_within(h, lambda: asks() > before + 1), 20)  # two, did the loop wait for each
+
+    def test_health_answers_while_the_private_redis_is_started_again(self):
+        h = self.house()
+        slow = os.path.join(h.dir, 'redis-server')
+        with open(slow, 'w') as f:
+            f.write('#!/bin/sh\n[ -e %s.now ] && sleep 2\nexec %s "$@"\n' % (slow, shutil.which('redis-server')))
+        os.chmod(slow, 0o755)
+        with unittest.mock.patch.dict(os.environ, {'PATH': h.dir + ':' + os.environ['PATH']}):
+            h.start()
+        h.settled(h.send(person('before'), channels=['in_app']))
+        open(slow + '.now', 'w').close()
+        [redis] = [pid for pid, name in self.family(h.processes[0].pid).items() if name == 'redis-server']
+        os.kill(redis, signal.SIGKILL)
+        self.assertGreater(self.answers_within(h, lambda: '"action":"started again"' in h.log() and h.ready()), 30)
+        self.assertEqual(h.settled(h.send('before', channels=['in_app']))['status'], 'sent')
 
     def test_health_answers_at_once_while_many_templates_are_loaded_again(self):
         h = self.house()

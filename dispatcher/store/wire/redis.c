@@ -9,6 +9,7 @@
 
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
+#include "dispatcher/store/wire/resolve.h"
 
 #define CONNECT_TIMEOUT 3.0
 #define FIRST_WAIT      0.05
@@ -28,7 +29,9 @@ struct redis {
     struct redis_events events;
     double timeout, wait;
     redisAsyncContext *ac;
-    enum { DOWN, CONNECTING, GREETING, UP } state;
+    enum { DOWN, RESOLVING, CONNECTING, GREETING, UP } state;
+    struct resolving *resolving;
+    unsigned turn; /* of a name's addresses, each is tried in its turn */
     bool closing;
     char fault[256];
     GQueue sent;    /* struct call, in the order of their replies */
@@ -248,11 +251,10 @@ static void on_connect(const redisAsyncContext *ac, int status)
     greet(r, on_greeted, 1, (const char *[]){ "PING" });
 }
 
-static void connect_now(struct redis *r)
+/* hiredis would wait for a name server, so it is given numbers. */
+static void connect_to(struct redis *r, const char *host)
 {
-    const struct redis_address *a = r->address;
-
-    r->ac = a->path ? redisAsyncConnectUnix(a->path) : redisAsyncConnect(a->host, a->port);
+    r->ac = host ? redisAsyncConnect(host, r->address->port) : redisAsyncConnectUnix(r->address->path);
     if (!r->ac || r->ac->err) {
         g_autofree char *why = g_strdup(r->ac ? r->ac->errstr : "out of memory");
         if (r->ac)
@@ -267,6 +269,31 @@ static void connect_now(struct redis *r)
     redisAsyncSetDisconnectCallback(r->ac, on_disconnect);
     ev_timer_set(&r->watchdog, CONNECT_TIMEOUT, 0.5);
     ev_timer_start(r->loop, &r->watchdog);
+}
+
+static void on_resolved(void *arg, const struct resolved *found)
+{
+    struct redis *r = arg;
+
+    r->resolving = NULL;
+    if (found->count) {
+        connect_to(r, found->address[r->turn++ % (unsigned)found->count]);
+        return;
+    }
+    g_autofree char *why = g_strdup_printf("%s: %s", r->address->host, found->why);
+    went_down(r, why);
+}
+
+static void connect_now(struct redis *r)
+{
+    const struct redis_address *a = r->address;
+
+    if (a->path || resolve_is_number(a->host)) {
+        connect_to(r, a->path ? NULL : a->host);
+        return;
+    }
+    r->state = RESOLVING;
+    r->resolving = resolve_begin(r->loop, a->host, on_resolved, r);
 }
 
 static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
@@ -304,6 +331,8 @@ void redis_close(struct redis *r)
     if (!r)
         return;
     r->closing = true;
+    if (r->resolving)
+        resolve_cancel(r->resolving);
     if (r->ac)
         redisAsyncFree(r->ac);
     while (r->refused.length)

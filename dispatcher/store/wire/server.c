@@ -22,15 +22,17 @@ struct server {
     char socket[108];
     int dir_fd;
     pid_t pid; /* when it is ours */
+    int lock;  /* held while it starts: two processes that find no server at once must not both start one; else -1 */
 };
 
 static bool answers(const struct server *s)
 {
     struct sockaddr_un at = { .sun_family = AF_UNIX };
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     g_strlcpy(at.sun_path, s->socket, sizeof at.sun_path);
-    bool up = fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof at) == 0;
+    /* with a full backlog it is slow, and there */
+    bool up = fd >= 0 && (connect(fd, (struct sockaddr *)&at, sizeof at) == 0 || errno == EAGAIN);
     if (fd >= 0)
         close(fd);
     return up;
@@ -88,46 +90,61 @@ static bool spawn(struct server *s)
         dup2(null, 0);
         dup2(null, 1);
         dup2(null, 2);
-        for (int fd = 3; fd < 256; fd++)
-            close(fd);
+        closefrom(3);
         run_redis(s);
     }
     return s->pid > 0;
 }
 
-/* Two processes that find no server at once must not both start one. */
-static int take_lock(const struct server *s)
+static bool take_lock(struct server *s, bool wait)
 {
     g_autofree char *path = g_build_filename(s->dir, "starting.lock", NULL);
-    int fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
 
-    if (fd >= 0)
-        flock(fd, LOCK_EX);
-    return fd;
+    s->lock = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    if (s->lock >= 0 && flock(s->lock, wait ? LOCK_EX : LOCK_EX | LOCK_NB) < 0) {
+        close(s->lock);
+        s->lock = -1;
+    }
+    return s->lock >= 0;
 }
 
+static void drop_lock(struct server *s)
+{
+    if (s->lock >= 0)
+        close(s->lock);
+    s->lock = -1;
+}
+
+/* Why ours has ended, NULL while it has not. */
+static const char *ended(struct server *s)
+{
+    int status;
+
+    if (s->pid <= 0 || waitpid(s->pid, &status, WNOHANG) != s->pid)
+        return NULL;
+    s->pid = 0;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 127
+               ? "redis-server is not installed (Debian: apt-get install redis-server), or set redis.url"
+               : "redis-server ended; see redis/redis.log below data_dir";
+}
+
+/* At the start of the service there is no loop yet that must not wait. */
 static const char *start(struct server *s)
 {
     const char *why = NULL;
-    int lock = take_lock(s), status;
 
+    take_lock(s, true);
     if (!answers(s)) {
         if (!spawn(s))
             why = "no process could be started";
         for (int i = 0; !why && i < 600 && !answers(s); i++) {
-            if (waitpid(s->pid, &status, WNOHANG) == s->pid) {
-                why = WIFEXITED(status) && WEXITSTATUS(status) == 127
-                          ? "redis-server is not installed (Debian: apt-get install redis-server), or set redis.url"
-                          : "redis-server ended at once; see redis/redis.log below data_dir";
-                s->pid = 0;
-            }
+            why = ended(s);
             g_usleep(20000);
         }
         if (!why && !answers(s))
             why = "redis-server does not open its socket; see redis/redis.log below data_dir";
     }
-    if (lock >= 0)
-        close(lock);
+    drop_lock(s);
     return why;
 }
 
@@ -136,7 +153,7 @@ struct server *server_open(const char *data_dir, char **why)
     struct server *s = g_new0(struct server, 1);
     g_autofree char *dir = g_build_filename(data_dir, "redis", NULL);
 
-    s->dir_fd = -1;
+    s->dir_fd = s->lock = -1;
     if (g_mkdir_with_parents(dir, 0700) < 0 || !(s->dir = g_canonicalize_filename(dir, NULL)) ||
         (s->dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0) {
         *why = g_strdup_printf("data_dir %s: %s", data_dir, strerror(errno));
@@ -163,15 +180,25 @@ const char *server_socket(const struct server *s)
 
 void server_ensure(struct server *s)
 {
-    if (s->pid > 0 && waitpid(s->pid, NULL, WNOHANG) == s->pid)
-        s->pid = 0;
-    if (answers(s))
+    const char *why = ended(s);
+
+    if (why)
+        log_error("redis.private", "{s:s}", "fault", why);
+    if (answers(s)) {
+        drop_lock(s);
         return;
-    const char *fault = start(s);
-    if (fault)
-        log_error("redis.private", "{s:s}", "fault", fault);
-    else
+    }
+    if (s->pid > 0 || (s->lock < 0 && !take_lock(s, false))) /* it is being started, by us or by somebody else */
+        return;
+    if (answers(s))
+        drop_lock(s);
+    else if (spawn(s))
         log_warn("redis.private", "{s:s}", "action", "started again");
+}
+
+void server_is_up(struct server *s)
+{
+    drop_lock(s);
 }
 
 void server_close(struct server *s)
@@ -183,6 +210,7 @@ void server_close(struct server *s)
         while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
             ;
     }
+    drop_lock(s);
     if (s->dir_fd >= 0)
         close(s->dir_fd);
     g_free(s->dir);

@@ -14,8 +14,12 @@ struct server *server_open(const char *data_dir, char **why);
 /* server_socket: the path to connect to; borrowed. */
 const char *server_socket(const struct server *);
 
-/* server_ensure: starts it again when it is gone; called when the connection was lost. */
+/* server_ensure: starts it again when it is gone, and does not wait for it; called whenever a connection was lost or
+ * did not come about. */
 void server_ensure(struct server *);
+
+/* server_is_up: a connection has come about. */
+void server_is_up(struct server *);
 
 /* server_close: stops it when this process started it, and waits until it has. */
 void server_close(struct server *);
