@@ -1,66 +1,41 @@
-#include "templates/html_text.h"
+#include "templates/html_text_own.h"
 
-#include <libxml/HTMLparser.h>
-#include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define COLUMNS   76
-#define MAX_DEPTH 200
+#define COLUMNS    76
+#define VALUES_MAX 512
+#define SHAPES_MAX 64
 
-/* Inside a list, or nothing. */
-struct list {
-    int number; /* of the next item; 0 in a list of dashes */
-};
-
+/* What a program writes with. */
 struct writer {
     GString *out;
     GString *line;   /* the paragraph so far, blanks collapsed */
     GString *margin; /* stands before each line: "> ", or blanks below a bullet */
+    GString *href;   /* of the link that ends */
+    GArray *links;   /* size_t: where in the line the text of each open link begins */
     char bullet[16]; /* goes into the margin of the first line of an item */
-    struct list list;
-    bool gap; /* an empty line is due before the next paragraph */
-    bool preformatted;
+    bool gap;        /* an empty line is due before the next paragraph */
+    bool preformatted, in_href;
 };
-
-static const struct element {
-    const char *name;
-    enum { INLINE, SKIP, BLOCK, PARAGRAPH, LIST, ITEM, QUOTE, PRE, RULE, BREAK, LINK, IMAGE, CELL } how;
-} elements[] = {
-    { "head", SKIP },         { "style", SKIP },    { "script", SKIP },  { "template", SKIP },    { "p", PARAGRAPH },
-    { "h1", PARAGRAPH },      { "h2", PARAGRAPH },  { "h3", PARAGRAPH }, { "h4", PARAGRAPH },     { "h5", PARAGRAPH },
-    { "h6", PARAGRAPH },      { "ul", LIST },       { "ol", LIST },      { "li", ITEM },          { "table", BLOCK },
-    { "tr", BLOCK },          { "td", CELL },       { "th", CELL },      { "caption", BLOCK },    { "div", BLOCK },
-    { "section", BLOCK },     { "article", BLOCK }, { "header", BLOCK }, { "footer", PARAGRAPH }, { "main", BLOCK },
-    { "center", BLOCK },      { "dl", PARAGRAPH },  { "dt", BLOCK },     { "dd", BLOCK },         { "pre", PRE },
-    { "blockquote", QUOTE },  { "hr", RULE },       { "br", BREAK },     { "a", LINK },           { "img", IMAGE },
-    { "address", PARAGRAPH },
-};
-
-static int element_kind(const char *name)
-{
-    for (size_t i = 0; i < G_N_ELEMENTS(elements); i++)
-        if (strcmp(elements[i].name, name) == 0)
-            return (int)elements[i].how;
-    return INLINE;
-}
 
 /* ---------------------------------------------------------------- lines */
 
 static int columns_of(gunichar c)
 {
-    return g_unichar_iszerowidth(c) ? 0 : g_unichar_iswide(c) ? 2 : 1;
+    return c < 0x80 ? 1 : g_unichar_iszerowidth(c) ? 0 : g_unichar_iswide(c) ? 2 : 1;
 }
 
 /* Between two wide characters a line may end, but not before a closing mark. */
 static bool may_break(gunichar before, const char *after)
 {
+    if (before < 0x80 || !g_unichar_iswide(before))
+        return false;
     gunichar next = *after ? g_utf8_get_char(after) : 0;
     GUnicodeType type = next ? g_unichar_type(next) : 0;
 
-    return g_unichar_iswide(before) && next && type != G_UNICODE_CLOSE_PUNCTUATION &&
-           type != G_UNICODE_FINAL_PUNCTUATION && type != G_UNICODE_OTHER_PUNCTUATION &&
-           type != G_UNICODE_MODIFIER_LETTER && type != G_UNICODE_NON_SPACING_MARK;
+    return next && type != G_UNICODE_CLOSE_PUNCTUATION && type != G_UNICODE_FINAL_PUNCTUATION &&
+           type != G_UNICODE_OTHER_PUNCTUATION && type != G_UNICODE_MODIFIER_LETTER &&
+           type != G_UNICODE_NON_SPACING_MARK;
 }
 
 /* Where the line that begins at p ends: before a blank, between wide characters, or else after the word. */
@@ -107,6 +82,8 @@ static void gap_put(struct writer *w)
 
 static void line_flush(struct writer *w)
 {
+    if (!w->line->len)
+        return;
     /* libxml2 lets bytes through that are no UTF-8 */
     g_autofree char *valid = g_utf8_make_valid(w->line->str, (gssize)w->line->len);
     int room = COLUMNS - (int)w->margin->len;
@@ -120,127 +97,61 @@ static void line_flush(struct writer *w)
     }
 }
 
-static void text_add(struct writer *w, const char *text)
+static void preformatted_add(struct writer *w, const char *text, size_t len)
 {
-    for (; *text; text++) {
-        bool blank = strchr(" \t\r\n", *text) != NULL;
-        if (w->preformatted && *text == '\n') {
-            g_autofree char *valid = g_utf8_make_valid(w->line->str, (gssize)w->line->len);
-            gap_put(w);
-            line_put(w, valid, valid + strlen(valid));
-            g_string_truncate(w->line, 0);
-        } else if (w->preformatted) {
+    for (const char *end = text + len; text < end; text++) {
+        if (*text != '\n') {
             g_string_append_c(w->line, *text);
-        } else if (!blank || (w->line->len && w->line->str[w->line->len - 1] != ' ')) {
-            g_string_append_c(w->line, blank ? ' ' : *text);
+            continue;
         }
+        g_autofree char *valid = g_utf8_make_valid(w->line->str, (gssize)w->line->len);
+        gap_put(w);
+        line_put(w, valid, valid + strlen(valid));
+        g_string_truncate(w->line, 0);
     }
 }
 
-/* ---------------------------------------------------------------- elements */
-
-static bool is_hidden(xmlNode *node)
+static bool is_blank(char c)
 {
-    xmlChar *style = xmlGetProp(node, BAD_CAST "style"), *hidden = xmlGetProp(node, BAD_CAST "hidden");
-    g_autofree char *flat = g_ascii_strdown(style ? (char *)style : "", -1);
-    char *to = flat;
-
-    for (const char *p = flat; *p; p++)
-        if (!g_ascii_isspace(*p))
-            *to++ = *p;
-    *to = '\0';
-    bool is = hidden || strstr(flat, "display:none") != NULL;
-    xmlFree(style);
-    xmlFree(hidden);
-    return is;
+    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
 }
 
-static void walk(struct writer *, xmlNode *, int depth);
-
-static void walk_link(struct writer *w, xmlNode *node, int depth)
+static void text_add(struct writer *w, const char *text, size_t len)
 {
-    size_t before = w->line->len;
-    xmlChar *href = xmlGetProp(node, BAD_CAST "href");
-    const char *to = href ? (char *)href : "";
+    const char *end = text + len;
 
-    walk(w, node->children, depth + 1);
+    if (w->preformatted) {
+        preformatted_add(w, text, len);
+        return;
+    }
+    while (text < end) {
+        const char *word = text;
+        while (text < end && !is_blank(*text))
+            text++;
+        g_string_append_len(w->line, word, text - word);
+        bool blank = text < end;
+        while (text < end && is_blank(*text))
+            text++;
+        if (blank && w->line->len && w->line->str[w->line->len - 1] != ' ')
+            g_string_append_c(w->line, ' ');
+    }
+}
+
+/* ---------------------------------------------------------------- running */
+
+static void link_end(struct writer *w)
+{
+    size_t before = g_array_index(w->links, size_t, w->links->len - 1);
+    const char *to = w->href->str;
+
+    g_array_set_size(w->links, w->links->len - 1);
+    w->in_href = false;
     to += g_str_has_prefix(to, "mailto:") ? 7 : 0;
     bool worth_telling = *to && *to != '#' && strcmp(w->line->str + MIN(before, w->line->len), to) != 0;
     if (worth_telling && w->line->len > before)
         g_string_append_printf(w->line, " (%s)", to);
     else if (worth_telling && g_str_has_prefix(to, "http"))
-        text_add(w, to);
-    xmlFree(href);
-}
-
-static void walk_image(struct writer *w, xmlNode *node)
-{
-    xmlChar *alt = xmlGetProp(node, BAD_CAST "alt");
-
-    if (alt)
-        text_add(w, (char *)alt);
-    xmlFree(alt);
-}
-
-static void walk_block(struct writer *w, xmlNode *node, bool paragraph, int depth)
-{
-    line_flush(w);
-    w->gap |= paragraph;
-    walk(w, node->children, depth + 1);
-    line_flush(w);
-    w->gap |= paragraph;
-}
-
-/* A list inside a list stands close to its item. */
-static void walk_list(struct writer *w, xmlNode *node, int depth)
-{
-    struct list outer = w->list;
-    bool inner = w->margin->len > 0;
-
-    xmlChar *start = xmlGetProp(node, BAD_CAST "start");
-    bool numbered = strcmp((char *)node->name, "ol") == 0;
-    w->list = (struct list){ !numbered ? 0 : start ? CLAMP(atoi((char *)start), 1, 9999) : 1 };
-    xmlFree(start);
-    walk_block(w, node, !inner, depth);
-    w->list = outer;
-}
-
-static void walk_within(struct writer *w, xmlNode *node, const char *margin, bool paragraph, int depth)
-{
-    size_t before = w->margin->len;
-
-    line_flush(w);
-    w->gap |= paragraph;
-    g_string_append(w->margin, margin);
-    walk(w, node->children, depth + 1);
-    line_flush(w);
-    g_string_truncate(w->margin, before);
-    w->gap |= paragraph;
-}
-
-static void walk_item(struct writer *w, xmlNode *node, int depth)
-{
-    char bullet[16] = "- ";
-
-    line_flush(w);
-    if (w->list.number)
-        g_snprintf(bullet, sizeof bullet, "%d. ", w->list.number++);
-    g_strlcpy(w->bullet, bullet, sizeof w->bullet);
-    g_autofree char *margin = g_strnfill(strlen(bullet), ' ');
-    walk_within(w, node, margin, false, depth);
-    w->bullet[0] = '\0';
-}
-
-static void walk_pre(struct writer *w, xmlNode *node, int depth)
-{
-    line_flush(w);
-    w->gap = true;
-    w->preformatted = true;
-    walk(w, node->children, depth + 1);
-    if (w->line->len)
-        text_add(w, "\n");
-    w->preformatted = false;
-    w->gap = true;
+        text_add(w, to, strlen(to));
 }
 
 static void put_rule(struct writer *w)
@@ -254,55 +165,247 @@ static void put_rule(struct writer *w)
     w->gap = true;
 }
 
-static void walk_element(struct writer *w, xmlNode *node, int depth)
+static void pre_end(struct writer *w)
 {
-    int kind = element_kind((const char *)node->name);
+    if (w->line->len)
+        text_add(w, "\n", 1);
+    w->preformatted = false;
+}
 
-    if (kind == SKIP || is_hidden(node))
-        return;
-    switch (kind) {
-    case BREAK: line_flush(w); break;
-    case RULE: put_rule(w); break;
-    case LINK: walk_link(w, node, depth); break;
-    case IMAGE: walk_image(w, node); break;
-    case BLOCK:
-    case PARAGRAPH: walk_block(w, node, kind == PARAGRAPH, depth); break;
-    case LIST: walk_list(w, node, depth); break;
-    case ITEM: walk_item(w, node, depth); break;
-    case QUOTE: walk_within(w, node, "> ", true, depth); break;
-    case PRE: walk_pre(w, node, depth); break;
-    case CELL:
-        walk(w, node->children, depth + 1);
+static void add(struct writer *w, const char *text, size_t len)
+{
+    if (w->in_href)
+        g_string_append_len(w->href, text, (gssize)len);
+    else
+        text_add(w, text, len);
+}
+
+static void run_op(struct writer *w, const struct text_op *op, const GString *values)
+{
+    switch (op->kind) {
+    case TEXT_LITERAL: add(w, op->text, op->len); break;
+    case TEXT_VALUE: add(w, values[op->number].str, values[op->number].len); break;
+    case TEXT_FLUSH: line_flush(w); break;
+    case TEXT_GAP: w->gap = true; break;
+    case TEXT_MARGIN: g_string_append(w->margin, op->text); break;
+    case TEXT_MARGIN_END: g_string_truncate(w->margin, w->margin->len - (size_t)op->number); break;
+    case TEXT_BULLET: g_strlcpy(w->bullet, op->text, sizeof w->bullet); break;
+    case TEXT_PRE: w->preformatted = true; break;
+    case TEXT_PRE_END: pre_end(w); break;
+    case TEXT_RULE: put_rule(w); break;
+    case TEXT_SPACE:
         if (w->line->len)
-            text_add(w, " ");
+            text_add(w, " ", 1);
         break;
-    default: walk(w, node->children, depth + 1);
+    case TEXT_LINK: g_array_append_val(w->links, w->line->len); break;
+    case TEXT_HREF:
+        g_string_truncate(w->href, 0);
+        w->in_href = true;
+        break;
+    case TEXT_LINK_END: link_end(w); break;
     }
 }
 
-static void walk(struct writer *w, xmlNode *node, int depth)
+static void run(const struct text_program *p, const GString *values, GString *out)
 {
-    if (depth > MAX_DEPTH)
-        return;
-    for (; node; node = node->next) {
-        if (node->type == XML_TEXT_NODE)
-            text_add(w, (const char *)node->content);
-        else if (node->type == XML_ELEMENT_NODE)
-            walk_element(w, node, depth);
-    }
+    struct writer w = { .out = out,
+                        .line = g_string_new(NULL),
+                        .margin = g_string_new(NULL),
+                        .href = g_string_new(NULL),
+                        .links = g_array_new(FALSE, FALSE, sizeof(size_t)) };
+
+    for (guint i = 0; i < p->ops->len; i++)
+        run_op(&w, &g_array_index(p->ops, struct text_op, i), values);
+    g_string_free(w.line, TRUE);
+    g_string_free(w.margin, TRUE);
+    g_string_free(w.href, TRUE);
+    g_array_unref(w.links);
 }
 
 void html_text(const char *html, size_t len, GString *out)
 {
-    htmlDocPtr doc = htmlReadMemory(html, (int)len, NULL, "UTF-8",
-                                    HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING | HTML_PARSE_NONET);
-    struct writer w = { .out = out, .line = g_string_new(NULL), .margin = g_string_new(NULL) };
+    struct text_program *p = html_compile(html, len, 0);
 
-    if (doc) {
-        walk(&w, xmlDocGetRootElement(doc), 0);
-        line_flush(&w);
-        xmlFreeDoc(doc);
+    run(p, NULL, out);
+    text_program_free(p);
+}
+
+/* ---------------------------------------------------------------- shapes */
+
+struct html_shapes {
+    GHashTable *programs; /* shape → struct text_program, NULL for one that has none */
+};
+
+static guint hash_shape(gconstpointer shape)
+{
+    const GString *s = shape;
+    guint64 hash = s->len, word;
+    size_t i = 0;
+
+    for (; i + sizeof word <= s->len; i += sizeof word) {
+        memcpy(&word, s->str + i, sizeof word);
+        hash = (hash ^ word) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15);
+        hash ^= hash >> 32;
     }
-    g_string_free(w.line, TRUE);
-    g_string_free(w.margin, TRUE);
+    for (; i < s->len; i++)
+        hash = hash * 31 + (guchar)s->str[i];
+    return (guint)(hash ^ hash >> 29);
+}
+
+static gboolean same_shape(gconstpointer a, gconstpointer b)
+{
+    return g_string_equal(a, b);
+}
+
+static void shape_free(void *shape)
+{
+    g_string_free(shape, TRUE);
+}
+
+static void program_free(void *program)
+{
+    text_program_free(program);
+}
+
+struct html_shapes *html_shapes_new(void)
+{
+    struct html_shapes *s = g_new0(struct html_shapes, 1);
+
+    s->programs = g_hash_table_new_full(hash_shape, same_shape, shape_free, program_free);
+    return s;
+}
+
+void html_shapes_free(struct html_shapes *s)
+{
+    if (!s)
+        return;
+    g_hash_table_unref(s->programs);
+    g_free(s);
+}
+
+/* A value that is nothing but blanks is part of the shape: the parser drops blanks in places. */
+static bool is_empty(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (!is_blank(text[i]))
+            return false;
+    return true;
+}
+
+/* What the parser would make something else of than a text: markup, half an entity, a control character. */
+static bool is_plain(const char *text, size_t len, bool raw)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((guchar)text[i] < ' ' ? text[i] != '\n' && text[i] != '\t'
+                                  : text[i] == 0x7f || (raw && strchr("<>&\"'", text[i])) ||
+                                        (i + 2 < len && memcmp(text + i, "\xef\xbf", 2) == 0)) /* U+FFFE, say */
+            return false;
+    return true;
+}
+
+/* The value would be part of a tag's own words, or of an entity. */
+static bool is_exposed(const char *html, size_t at)
+{
+    const char *open = memrchr(html, '<', at), *close = memrchr(html, '>', at), *p = html + at;
+    char quote = 0;
+
+    while (p > html && (g_ascii_isalnum(p[-1]) || p[-1] == '#') && html + at - p < 12)
+        p--;
+    if (p > html && p[-1] == '&')
+        return true;
+    if (!open || (close && close > open))
+        return false;
+    for (p = open; p < html + at; p++)
+        quote = !quote && (*p == '"' || *p == '\'') ? *p : *p == quote ? 0 : quote;
+    return !quote;
+}
+
+static void unescape(GString *to, const char *text, size_t len)
+{
+    static const struct {
+        const char *name;
+        char is;
+    } entities[] = { { "&amp;", '&' }, { "&lt;", '<' }, { "&gt;", '>' }, { "&quot;", '"' }, { "&#39;", '\'' } };
+    const char *end = text + len, *amp;
+
+    for (; (amp = memchr(text, '&', (size_t)(end - text))); text = amp) {
+        g_string_append_len(to, text, amp - text);
+        size_t i = 0;
+        while (i < G_N_ELEMENTS(entities) && !g_str_has_prefix(amp, entities[i].name))
+            i++;
+        g_string_append_c(to, i < G_N_ELEMENTS(entities) ? entities[i].is : '&');
+        amp += i < G_N_ELEMENTS(entities) ? strlen(entities[i].name) : 1;
+    }
+    g_string_append_len(to, text, end - text);
+}
+
+struct reading {
+    GString *shape;            /* the document with marks for values */
+    GString *text;             /* all values, one behind the other, as they are read */
+    size_t ends[VALUES_MAX];   /* where in it each ends */
+    GString value[VALUES_MAX]; /* views of it */
+    size_t count;
+};
+
+/* False where the text depends on a value in another way than by standing there. */
+static bool read_shape(struct reading *r, const GString *html, const struct html_value *v, size_t count)
+{
+    size_t at = 0;
+    char mark[24];
+
+    for (size_t i = 0; i < count; i++) {
+        const char *text = html->str + v[i].from;
+        size_t len = v[i].to - v[i].from;
+        if (is_empty(text, len))
+            continue;
+        if (r->count == VALUES_MAX || !is_plain(text, len, v[i].raw) || is_exposed(html->str, v[i].from))
+            return false;
+        g_string_append_len(r->shape, html->str + at, (gssize)(v[i].from - at));
+        g_string_append_len(r->shape, mark, g_snprintf(mark, sizeof mark, MARK_OPEN "%d" MARK_CLOSE, (int)r->count));
+        unescape(r->text, text, len);
+        r->ends[r->count++] = r->text->len;
+        at = v[i].to;
+    }
+    g_string_append_len(r->shape, html->str + at, (gssize)(html->len - at));
+    for (size_t i = 0, from = 0; i < r->count; from = r->ends[i++])
+        r->value[i] = (GString){ .str = r->text->str + from, .len = r->ends[i] - from };
+    return true;
+}
+
+static size_t marks_in(const char *text)
+{
+    size_t n = 0;
+
+    for (; (text = strstr(text, MARK_OPEN)); text++)
+        n++;
+    return n;
+}
+
+static const struct text_program *program_of(struct html_shapes *s, struct reading *r)
+{
+    gpointer program;
+
+    if (g_hash_table_lookup_extended(s->programs, r->shape, NULL, &program))
+        return program;
+    if (g_hash_table_size(s->programs) >= SHAPES_MAX)
+        g_hash_table_remove_all(s->programs);
+    /* a document may hold the letters of a mark of its own */
+    program = marks_in(r->shape->str) == r->count ? html_compile(r->shape->str, r->shape->len, r->count) : NULL;
+    g_hash_table_insert(s->programs, g_steal_pointer(&r->shape), program);
+    return program;
+}
+
+void html_text_by_shape(struct html_shapes *s, const GString *html, const struct html_value *values, size_t count,
+                        GString *out)
+{
+    struct reading r = { .shape = g_string_sized_new(html->len + 16 * count), .text = g_string_new(NULL) };
+    const struct text_program *p = read_shape(&r, html, values, count) ? program_of(s, &r) : NULL;
+
+    if (p)
+        run(p, r.value, out);
+    else
+        html_text(html->str, html->len, out);
+    if (r.shape)
+        g_string_free(r.shape, TRUE);
+    g_string_free(r.text, TRUE);
 }

@@ -29,6 +29,7 @@ static struct template *template_new(struct library *l, const char *name)
     t->name = g_strdup(name);
     t->parts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)mustache_free);
     t->catalogs = catalogs_new();
+    t->shapes = html_shapes_new();
     t->hash = g_checksum_new(G_CHECKSUM_SHA256);
     return t;
 }
@@ -42,6 +43,7 @@ static void template_free(void *p)
         library_free(t->library);
     g_hash_table_unref(t->parts);
     g_hash_table_unref(t->catalogs);
+    html_shapes_free(t->shapes);
     g_checksum_free(t->hash);
     g_strfreev(t->channels);
     json_decref(t->data);

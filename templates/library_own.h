@@ -6,6 +6,7 @@
 #ifndef TEMPLATES_LIBRARY_OWN_H
 #define TEMPLATES_LIBRARY_OWN_H
 
+#include "templates/html_text.h"
 #include "templates/library.h"
 
 struct library {
@@ -40,8 +41,9 @@ struct template
     char *name, *description, *category, *fault, *flaw, version[17];
     char **channels;
     json_t *data;
-    GHashTable *parts;    /* "email.html" or "email.html.ar" → struct mustache */
-    bool has_localized;   /* some part is for a locale */
+    GHashTable *parts;  /* "email.html" or "email.html.ar" → struct mustache */
+    bool has_localized; /* some part is for a locale */
+    struct html_shapes *shapes;
     GHashTable *catalogs; /* locale → key → icu_message */
     GChecksum *hash;
 };

@@ -154,6 +154,12 @@ static bool append_scalar(const json_t *value, GString *out)
     }
 }
 
+static void tell_value(struct mustache_stack *s, const struct op *op, size_t from)
+{
+    if (s->env->value)
+        s->env->value(s->env->arg, from, s->out->len, s->env->html && op->raw);
+}
+
 /* A text stands there now. */
 static bool text_placed(struct mustache_stack *s, const struct mustache *m, const struct op *op, size_t from,
                         bool message)
@@ -165,6 +171,7 @@ static bool text_placed(struct mustache_stack *s, const struct mustache *m, cons
         return false;
     if (env->html && !op->raw)
         escape_tail(s->out, from);
+    tell_value(s, op, from);
     return true;
 }
 
@@ -189,7 +196,10 @@ static bool append_value(struct mustache_stack *s, const struct mustache *m, con
     size_t from = s->out->len;
     if (!append_scalar(value, s->out))
         return lack(s, m, op, g_strdup_printf("\"%s\" is no text and no number", op->name));
-    return !json_is_string(value) || text_placed(s, m, op, from, false);
+    if (json_is_string(value))
+        return text_placed(s, m, op, from, false);
+    tell_value(s, op, from);
+    return true;
 }
 
 static bool is_false(const json_t *value)

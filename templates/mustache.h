@@ -53,6 +53,9 @@ struct mustache_env {
     /* Hears of each text that was appended at `from`, a message or a value, before it is escaped, and may change it.
      * NULL when content, else a sentence to be freed.  NULL: nobody. */
     char *(*placed)(void *arg, GString *out, size_t from, bool message);
+    /* Hears where in the output what a variable said stands, as it is written there; raw: it was not escaped, though
+     * this is HTML.  NULL: nobody. */
+    void (*value)(void *arg, size_t from, size_t to, bool raw);
     /* Names of the outermost context that are not data: given ones win over it, missing ones stand in for it. Borrowed;
      * NULL for none. */
     json_t *(*given)(void *arg, const char *name), *(*missing)(void *arg, const char *name);

@@ -87,6 +87,7 @@ struct rendering {
         size_t len;
     } said[SAID_MAX]; /* messages formatted already with the outermost context, which the parts of a mail share */
     int said_count;
+    GArray *values; /* struct html_value: of the HTML part of a mail whose text is made from it; else NULL */
 };
 
 #define VOICES_MAX 1024 /* locales come from outside: what is kept for them is bounded */
@@ -268,6 +269,14 @@ static char *on_placed(void *arg, GString *out, size_t from, bool message)
     return NULL;
 }
 
+static void on_value(void *arg, size_t from, size_t to, bool raw)
+{
+    const struct rendering *r = arg;
+    struct html_value value = { from, to, raw };
+
+    g_array_append_val(r->values, value);
+}
+
 static const struct mustache *localized_part(const struct rendering *r, const char *channel, const char *part, int from,
                                              int to)
 {
@@ -378,6 +387,7 @@ static struct mustache_env env_of(struct rendering *r, const char *part, bool ht
                                   .partial = on_partial,
                                   .message = on_message,
                                   .placed = on_placed,
+                                  .value = r->values ? on_value : NULL,
                                   .given = on_given,
                                   .missing = on_missing,
                                   .literal = r->request->literal ? on_literal : NULL,
@@ -398,15 +408,19 @@ static bool render_part(struct rendering *r, const struct channel_parts *c, int 
     return out->why == NULL;
 }
 
-/* A mail without a text part gets one from its HTML. */
-static void text_from_html(const struct channel_parts *c, struct rendered *out)
-{
-    enum { HTML = 1, TEXT = 2 };
+enum { MAIL_SUBJECT, MAIL_HTML, MAIL_TEXT };
 
-    if (strcmp(c->channel, "email") != 0 || !out->part[HTML] || out->part[TEXT])
-        return;
-    out->part[TEXT] = g_string_new(NULL);
-    html_text(out->part[HTML]->str, out->part[HTML]->len, out->part[TEXT]);
+/* A mail without a text part gets one from its HTML. */
+static bool needs_text(const struct rendering *r, const struct channel_parts *c)
+{
+    return strcmp(c->channel, "email") == 0 && find_part(r, c->channel, "html") && !find_part(r, c->channel, "text");
+}
+
+static void text_from_html(struct rendering *r, struct rendered *out)
+{
+    out->part[MAIL_TEXT] = g_string_sized_new(1024);
+    html_text_by_shape(r->t->shapes, out->part[MAIL_HTML], (const struct html_value *)(void *)r->values->data,
+                       r->values->len, out->part[MAIL_TEXT]);
 }
 
 static bool part_wanted(const struct render_request *request, const char *name)
@@ -431,13 +445,17 @@ bool template_render(struct template *t, const struct render_request *request, s
     }
     r.language = text_language(&r, request->channel);
     g_strlcpy(out->locale, r.voice->chain.tags[r.language], sizeof out->locale);
-    bool good = true;
-    for (int i = 0; c->part[i].name && good; i++)
+    bool good = true, text = needs_text(&r, c);
+    for (int i = 0; c->part[i].name && good; i++) {
+        r.values = text && i == MAIL_HTML ? g_array_new(FALSE, FALSE, sizeof(struct html_value)) : NULL;
         if (part_wanted(request, c->part[i].name))
             good = render_part(&r, c, i, out);
+        if (r.values && good && out->part[i])
+            text_from_html(&r, out);
+        if (r.values)
+            g_array_unref(r.values);
+    }
     forget(&r);
-    if (good)
-        text_from_html(c, out);
     return good;
 }
 

@@ -315,9 +315,108 @@ static void html_becomes_readable_text(void **state)
     }
 }
 
+/* ---------------------------------------------------------------- text by shape */
+
+static void on_shape_value(void *arg, size_t from, size_t to, bool raw)
+{
+    struct html_value v = { from, to, raw };
+    g_array_append_val((GArray *)arg, v);
+}
+
+/* The same text, whether what stands around the values was parsed for these values or for others before. */
+static void check_shape(struct html_shapes *shapes, const struct mustache *m, const json_t *context)
+{
+    g_autoptr(GString) html = g_string_new(NULL), whole = g_string_new(NULL), text = g_string_new(NULL);
+    g_autoptr(GArray) values = g_array_new(FALSE, FALSE, sizeof(struct html_value));
+    struct mustache_env env = { .html = true, .arg = values, .value = on_shape_value };
+
+    assert_null(mustache_render(m, &env, context, html));
+    html_text(html->str, html->len, whole);
+    html_text_by_shape(shapes, html, (struct html_value *)(void *)values->data, values->len, text);
+    if (strcmp(whole->str, text->str) != 0)
+        fail_msg("%s\nwhole: \"%s\"\nby shape: \"%s\"", html->str, whole->str, text->str);
+}
+
+static void a_text_made_by_shape_is_that_of_the_whole_document(void **state)
+{
+    static const char *const documents[] = {
+        "<p>{{a}}</p><p>{{b}}</p>",
+        "<p>Hello {{a}}, {{b}}!</p>",
+        "<p>{{a}}{{b}}</p>",
+        "<p>x {{a}} <b>{{b}}</b> y</p>",
+        "<a href=\"{{a}}\">{{b}}</a>",
+        "<a href=\"https://x.y/{{a}}?q={{b}}\">go</a> on",
+        "<a href='{{a}}'></a>|<a href='#{{b}}'>up</a>",
+        "<a href=\"mailto:{{a}}\">{{b}}</a>",
+        "<a href={{a}}>{{b}}</a>",
+        "<img src=\"{{a}}\" alt=\"a {{b}} picture\">",
+        "<div style=\"{{a}}\">{{b}}</div>z",
+        "<div {{a}}>{{b}}</div>z",
+        "<{{a}}>{{b}}</{{a}}>z",
+        "<ol start=\"{{a}}\"><li>{{b}}<li>y</ol>",
+        "<ul><li>{{a}}<ul><li>{{b}}</ul><li>z</ul>",
+        "<ul>{{a}}<li>x</li> {{b}} </ul>",
+        "<table><tr><td>{{a}}</td><td>{{b}}</td></tr>{{a}}</table>",
+        "<table>\n <tr> <td> {{a}} </td>\n <td>{{b}}</td> </tr> </table>",
+        "<pre>x  {{a}}\n {{b}}</pre>y",
+        "<blockquote><p>{{a}}</p>{{b}}</blockquote>",
+        "<title>{{a}}</title><style>{{b}}</style><p>x</p>",
+        "<head><title>{{a}}</title></head><body>{{b}}</body>",
+        "<!-- {{a}} --><p hidden>{{b}}</p>c",
+        "{{a}}<br>{{b}}",
+        "{{a}}",
+        "a&{{a}};&am{{b}};&#{{a}};",
+        "<p>{{{a}}}</p><p>{{&b}}</p>",
+        "{{#a}}<p>{{b}}</p>{{/a}}{{^b}}<hr>{{/b}}",
+        "<p>\xef\xa3\xb0"
+        "0\xef\xa3\xb1 {{a}}</p>",
+        "<p title='{{a}}' hidden>{{b}}</p><hr>{{b}}",
+        "<span> {{a}} </span> <span>{{b}}</span>",
+    };
+    static const char *const words[] = {
+        "",
+        " ",
+        "\n",
+        "a",
+        " a ",
+        "<b>bold</b>",
+        "R & D",
+        "O'Neil \"x\"",
+        "https://x.y/?a=b&c=d",
+        "\xe6\xbc\xa2\xe5\xad\x97\xe3\x80\x82",
+        "two\nlines",
+        "x\x01y",
+        "-->",
+        "amp",
+        "hidden",
+        "display:none",
+        "p",
+        "5",
+        "#top",
+        "\xe2\x81\xa8"
+        "a\xe2\x81\xa9",
+        "\xef\xbf\xbe",
+        "a long text of more than one line, which has to be cut where a word ends and not before"
+    };
+
+    for (size_t d = 0; d < COUNT(documents); d++) {
+        char *why = NULL;
+        struct mustache *m = mustache_compile("document", documents[d], strlen(documents[d]), "", &why);
+        struct html_shapes *shapes = html_shapes_new();
+        assert_non_null(m);
+        for (size_t i = 0; i < COUNT(words) * COUNT(words); i++) {
+            json_auto_t *context = json_pack("{s:s, s:s}", "a", words[i % COUNT(words)], "b", words[i / COUNT(words)]);
+            check_shape(shapes, m, context);
+        }
+        html_shapes_free(shapes);
+        mustache_free(m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_text_made_by_shape_is_that_of_the_whole_document),
         cmocka_unit_test(every_case_of_mustache_renders_as_expected),
         cmocka_unit_test(a_template_that_cannot_work_is_refused_with_its_place),
         cmocka_unit_test(plurals_follow_each_language),
