@@ -81,16 +81,51 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 #elif defined FUZZ_html
 #include "templates/html_check.h"
 #include "templates/html_text.h"
+#include "templates/mustache.h"
 
 static void on_finding(void *arg, bool error, int line, const char *what)
 {
     g_assert(line >= 0 && *what);
 }
 
+static void on_value(void *arg, size_t from, size_t to, bool raw)
+{
+    struct html_value v = { from, to, raw };
+    g_array_append_val((GArray *)arg, v);
+}
+
+/* The text by shape is that of the whole document: the input as a template, with values that are awkward in turn. */
+static void compare(struct mustache *m, struct html_shapes *shapes, const char *a, const char *b)
+{
+    g_autoptr(GString) html = g_string_new(NULL), whole = g_string_new(NULL), text = g_string_new(NULL);
+    g_autoptr(GArray) values = g_array_new(FALSE, FALSE, sizeof(struct html_value));
+    struct mustache_env env = { .html = true, .arg = values, .value = on_value };
+    json_auto_t *context = json_pack("{s:s, s:s, s:i, s:[s, s]}", "a", a, "b", b, "n", 12, "l", a, b);
+    char *why = mustache_render(m, &env, context, html);
+
+    g_free(why);
+    if (why)
+        return;
+    html_text(html->str, html->len, whole);
+    html_text_by_shape(shapes, html, (struct html_value *)(void *)values->data, values->len, text);
+    g_assert_cmpstr(whole->str, ==, text->str);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     g_autoptr(GString) out = g_string_new(NULL);
+    char *why = NULL;
+    struct mustache *m = mustache_compile("fuzz", (const char *)data, len, "", &why);
+    struct html_shapes *shapes = html_shapes_new();
 
+    g_free(why);
+    if (m) {
+        compare(m, shapes, "x", "y z");
+        compare(m, shapes, "<b> & 'c' \"d\"", "https://x.y/?a=b&c");
+        compare(m, shapes, "", "\n");
+        mustache_free(m);
+    }
+    html_shapes_free(shapes);
     html_text((const char *)data, len, out);
     g_assert(g_utf8_validate_len(out->str, out->len, NULL));
     html_check((const char *)data, len, on_finding, NULL);
