@@ -303,21 +303,48 @@ static bool is_plain(const char *text, size_t len, bool raw)
     return true;
 }
 
-/* The value would be part of a tag's own words, or of an entity. */
+static const char *skip_word(const char *p, const char *end)
+{
+    while (p < end && (g_ascii_isalnum(*p) || strchr("-_:", *p)))
+        p++;
+    return p;
+}
+
+/* Between the quotation marks of an attribute, in a tag that is written as it should be up to there:
+ * <name word="…" word="… */
+static bool in_attribute(const char *open, const char *at)
+{
+    const char *p = skip_word(open + 1, at), *word, *close;
+
+    while (p > open + 1 && p < at && is_blank(*p)) {
+        while (p < at && is_blank(*p))
+            p++;
+        word = p;
+        p = skip_word(p, at);
+        if (p == word || p == at)
+            return false;
+        if (*p != '=')
+            continue;
+        if (++p >= at || (*p != '"' && *p != '\''))
+            return false;
+        close = memchr(p + 1, *p, (size_t)(at - p - 1));
+        if (!close)
+            return true;
+        p = close + 1;
+    }
+    return false;
+}
+
+/* The value would be part of a tag's own words, or of an entity: it is only safe in text and within an attribute. */
 static bool is_exposed(const char *html, size_t at)
 {
     const char *open = memrchr(html, '<', at), *close = memrchr(html, '>', at), *p = html + at;
-    char quote = 0;
 
     while (p > html && (g_ascii_isalnum(p[-1]) || p[-1] == '#') && html + at - p < 12)
         p--;
     if (p > html && p[-1] == '&')
         return true;
-    if (!open || (close && close > open))
-        return false;
-    for (p = open; p < html + at; p++)
-        quote = !quote && (*p == '"' || *p == '\'') ? *p : *p == quote ? 0 : quote;
-    return !quote;
+    return open && (!close || close < open) && !in_attribute(open, html + at);
 }
 
 static void unescape(GString *to, const char *text, size_t len)
