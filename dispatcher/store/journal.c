@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,10 +30,11 @@ struct journal {
     GPtrArray *open; /* texts that Redis has not taken yet */
     int asking;
     /* The disk is waited for in a thread of its own; the lock is that of what follows. */
-    GThread *syncer;
-    GMutex lock;
-    GCond said;
+    pthread_t syncer;
+    pthread_mutex_t lock;
+    pthread_cond_t said;
     bool dirty, ending, failed;
+    bool syncing;
 };
 
 static uint32_t crc32_of(const char *bytes, size_t len)
@@ -75,34 +77,34 @@ static bool unpack(json_t *record, struct settlement *t)
     return true;
 }
 
-static gpointer sync_on(gpointer arg)
+static void *sync_on(void *arg)
 {
     struct journal *j = arg;
 
-    g_mutex_lock(&j->lock);
+    pthread_mutex_lock(&j->lock);
     while (j->dirty || !j->ending) {
         if (!j->dirty) {
-            g_cond_wait(&j->said, &j->lock);
+            pthread_cond_wait(&j->said, &j->lock);
             continue;
         }
         j->dirty = false;
-        g_mutex_unlock(&j->lock);
+        pthread_mutex_unlock(&j->lock);
         bool failed = fdatasync(j->fd) < 0;
-        g_mutex_lock(&j->lock);
+        pthread_mutex_lock(&j->lock);
         j->failed |= failed;
     }
-    g_mutex_unlock(&j->lock);
+    pthread_mutex_unlock(&j->lock);
     return NULL;
 }
 
 /* False when the disk has not taken what came before. */
 static bool sync_soon(struct journal *j)
 {
-    g_mutex_lock(&j->lock);
+    pthread_mutex_lock(&j->lock);
     bool good = !j->failed;
     j->dirty = true;
-    g_cond_signal(&j->said);
-    g_mutex_unlock(&j->lock);
+    pthread_cond_signal(&j->said);
+    pthread_mutex_unlock(&j->lock);
     return good;
 }
 
@@ -184,8 +186,8 @@ struct journal *journal_open(const char *data_dir, char **why)
     struct journal *j = g_new0(struct journal, 1);
 
     j->fd = -1;
-    g_mutex_init(&j->lock);
-    g_cond_init(&j->said);
+    pthread_mutex_init(&j->lock, NULL);
+    pthread_cond_init(&j->said, NULL);
     j->open = g_ptr_array_new_with_free_func(free);
     j->path = g_strdup_printf("%s/journal-%d", data_dir, getpid());
     if (g_mkdir_with_parents(data_dir, 0700) < 0 ||
@@ -194,7 +196,8 @@ struct journal *journal_open(const char *data_dir, char **why)
         journal_close(j);
         return NULL;
     }
-    j->syncer = g_thread_new("journal", sync_on, j);
+    j->syncing = pthread_create(&j->syncer, NULL, sync_on, j) == 0;
+    assert(j->syncing);
     if (flock(j->fd, LOCK_EX | LOCK_NB) == 0) {
         if (!load_own(j))
             log_error("journal.failed", "{s:s}", "error", strerror(errno));
@@ -208,12 +211,12 @@ void journal_close(struct journal *j)
 {
     if (!j)
         return;
-    if (j->syncer) {
-        g_mutex_lock(&j->lock);
+    if (j->syncing) {
+        pthread_mutex_lock(&j->lock);
         j->ending = true;
-        g_cond_signal(&j->said);
-        g_mutex_unlock(&j->lock);
-        g_thread_join(j->syncer);
+        pthread_cond_signal(&j->said);
+        pthread_mutex_unlock(&j->lock);
+        pthread_join(j->syncer, NULL);
     }
     if (j->fd >= 0) {
         if (j->open->len == 0)
@@ -221,8 +224,8 @@ void journal_close(struct journal *j)
         close(j->fd);
     }
     g_ptr_array_unref(j->open);
-    g_mutex_clear(&j->lock);
-    g_cond_clear(&j->said);
+    pthread_mutex_destroy(&j->lock);
+    pthread_cond_destroy(&j->said);
     g_free(j->path);
     g_free(j);
 }

@@ -1,17 +1,19 @@
 #include "dispatcher/store/wire/resolve.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <glib.h>
 #include <netdb.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 
 /* Held by the loop and by the thread; whoever lets go last frees it. */
 struct resolving {
-    gint holders;
+    int holders;
     char *host;
     struct resolved result;
-    GMutex lock; /* of `wanted`: the thread rings no loop that may be gone */
+    pthread_mutex_t lock; /* of all but the host: and so the thread rings no loop that may be gone */
     bool wanted;
     struct ev_loop *loop;
     ev_async answered;
@@ -21,9 +23,12 @@ struct resolving {
 
 static void let_go(struct resolving *r)
 {
-    if (!g_atomic_int_dec_and_test(&r->holders))
+    pthread_mutex_lock(&r->lock);
+    bool last = --r->holders == 0;
+    pthread_mutex_unlock(&r->lock);
+    if (!last)
         return;
-    g_mutex_clear(&r->lock);
+    pthread_mutex_destroy(&r->lock);
     g_free(r->host);
     g_free(r);
 }
@@ -38,7 +43,7 @@ static void take(struct resolved *to, const struct addrinfo *list, int family)
             to->count++;
 }
 
-static gpointer ask(gpointer arg)
+static void *ask(void *arg)
 {
     struct resolving *r = arg;
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL;
@@ -50,10 +55,10 @@ static gpointer ask(gpointer arg)
         freeaddrinfo(list);
     }
     r->result.why = error ? gai_strerror(error) : "the name has no address";
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     if (r->wanted)
         ev_async_send(r->loop, &r->answered);
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
     let_go(r);
     return NULL;
 }
@@ -65,6 +70,8 @@ static void on_answered(struct ev_loop *loop, ev_async *w, int revents)
     struct resolving *r = w->data;
 
     ev_async_stop(loop, w);
+    pthread_mutex_lock(&r->lock); /* what the thread has written before it rang is seen behind this */
+    pthread_mutex_unlock(&r->lock);
     r->fn(r->arg, &r->result);
     let_go(r);
 }
@@ -72,21 +79,24 @@ static void on_answered(struct ev_loop *loop, ev_async *w, int revents)
 struct resolving *resolve_begin(struct ev_loop *loop, const char *host, resolved_fn *fn, void *arg)
 {
     struct resolving *r = g_new0(struct resolving, 1);
+    pthread_t thread;
 
     *r = (struct resolving){ .holders = 2, .host = g_strdup(host), .wanted = true, .loop = loop, .fn = fn, .arg = arg };
-    g_mutex_init(&r->lock);
+    pthread_mutex_init(&r->lock, NULL);
     ev_async_init(&r->answered, on_answered);
     r->answered.data = r;
     ev_async_start(loop, &r->answered);
-    g_thread_unref(g_thread_new("resolve", ask, r));
+    int error = pthread_create(&thread, NULL, ask, r);
+    assert(!error);
+    pthread_detach(thread);
     return r;
 }
 
 void resolve_cancel(struct resolving *r)
 {
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     r->wanted = false;
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
     ev_async_stop(r->loop, &r->answered);
     let_go(r);
 }
