@@ -118,9 +118,10 @@ static void drop_lock(struct server *s)
 /* Why ours has ended, NULL while it has not. */
 static const char *ended(struct server *s)
 {
-    int status;
+    int status = 0;
+    pid_t got = s->pid > 0 ? waitpid(s->pid, &status, WNOHANG) : 0;
 
-    if (s->pid <= 0 || waitpid(s->pid, &status, WNOHANG) != s->pid)
+    if (got == 0 || (got < 0 && errno != ECHILD)) /* libev may have fetched it before */
         return NULL;
     s->pid = 0;
     return WIFEXITED(status) && WEXITSTATUS(status) == 127
