@@ -3,56 +3,15 @@
 #include <assert.h>
 #include <glib.h>
 
-#include "channels/address.h"
 #include "dispatcher/base/clock.h"
 #include "dispatcher/carry/facts.h"
-#include "dispatcher/people/suppression.h"
-#include "schedules/instant.h"
+#include "dispatcher/feedback/refusals.h"
 #include "dispatcher/store/pipeline.h"
-#include "dispatcher/store/suppressions.h"
 
-/* The key of the address whose relay has spoken; false when it is none that counts. */
-static bool relay_spoke(const struct delivery *d, char key[static ADDRESS_SIZE])
+/* Only a mail's relay speaks of an address, so far. */
+static bool relay_spoke(const struct delivery *d)
 {
-    return d->channel == CHANNEL_EMAIL && address_key(key, delivery_address(d)) == NULL;
-}
-
-static void on_refused_suppressed(void *arg, bool ok, json_t *result)
-{
-}
-
-/* The relay has spoken against the address itself: nobody shall try it again. */
-static void suppress_refused(const struct delivery *d, const struct outcome *o)
-{
-    char key[ADDRESS_SIZE];
-    json_auto_t *entry = json_pack("{s:s, s:s}", "reason", "hard_bounce", "source", "smtp"), *errors = json_array();
-
-    if (policy_suppresses(delivery_service(d)->policy, o->detail) && relay_spoke(d, key))
-        suppression_add(delivery_service(d), key, entry, "worker", errors, on_refused_suppressed, NULL);
-}
-
-/* All attempts were refused for a while, because of the recipient: that counts against the address. */
-static void count_soft_bounce(const struct delivery *d, const struct outcome *o)
-{
-    const struct soft_bounces *soft = &delivery_service(d)->policy->soft;
-    char key[ADDRESS_SIZE], at[32], until[32];
-    int64_t now = clock_now();
-
-    if (!policy_soft_bounce(delivery_service(d)->policy, o->detail) || !relay_spoke(d, key))
-        return;
-    json_auto_t *entry =
-        json_pack("{s:s, s:s, s:s, s:s}", "reason", "soft_bounces", "source", "smtp", "at", instant_format(at, now),
-                  "expires_at", instant_format(until, now + soft->suppress_ms));
-    store_soft_bounce(delivery_service(d)->store, key, entry, (int64_t)((double)soft->suppress_ms / clock_rate()) + 1,
-                      (int64_t)((double)soft->within_ms / clock_rate()) + 1, soft->max);
-}
-
-static void forget_soft_bounces(const struct delivery *d)
-{
-    char key[ADDRESS_SIZE];
-
-    if (d->soft_bounces > 0 && relay_spoke(d, key))
-        store_arrived(delivery_service(d)->store, key);
+    return d->channel == CHANNEL_EMAIL && delivery_address(d);
 }
 
 static enum flow final_unknown(struct delivery *d, const struct outcome *o)
@@ -71,7 +30,8 @@ static enum flow retry_later(struct delivery *d, const struct outcome *o)
         return final_unknown(d, o);
     if (d->attempts + 1 >= r->max_attempts) {
         fact_outcome(d, "failed", o);
-        count_soft_bounce(d, o);
+        if (relay_spoke(d))
+            refusal_for_a_while(delivery_service(d), delivery_address(d), o->detail);
         return delivery_end_tried(d, REASON_PROVIDER_UNAVAILABLE, false);
     }
     fact_outcome(d, "retry", o);
@@ -125,7 +85,8 @@ static bool given_up(const struct delivery *d)
 static enum flow refused(struct delivery *d, const struct outcome *o)
 {
     fact_outcome(d, "failed", o);
-    suppress_refused(d, o);
+    if (relay_spoke(d))
+        refusal_final(delivery_service(d), delivery_address(d), o->detail);
     return delivery_end_tried(d, REASON_PROVIDER_REJECTED, false);
 }
 
@@ -149,7 +110,8 @@ static enum flow take_outcome(struct delivery *d)
     switch (o->kind) {
     case OUTCOME_SENT:
         fact_outcome(d, "sent", o);
-        forget_soft_bounces(d);
+        if (d->soft_bounces > 0 && relay_spoke(d))
+            refusal_forgotten(delivery_service(d), delivery_address(d));
         return delivery_settle_sent(d, o);
     case OUTCOME_DEFERRED: return retry_later(d, o);
     case OUTCOME_RETURNED: return delivery_put_off(d, reason_rows[REASON_PROVIDER_UNAVAILABLE].name, clock_now());
