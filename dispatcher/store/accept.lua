@@ -3,7 +3,8 @@
 -- then for each message: mid rid body category kind send_at expires strategy channels lane supersede source local old_profile new_profile
 --   new_profile "": the stored profile stays; else it is set, if what is stored is still old_profile
 -- Returns for each: "ok", "dup" (the id is known: nothing is done) or "race" (the profile changed: nothing is done).
-local ret, ret_events, answers, wake = ARGV[3], ARGV[4], {}, nil
+local ret, ret_events, wake_channel = unpack(ARGV, 3, 5)
+local answers, wake = {}, nil
 ret, ret_events = tonumber(ret), tonumber(ret_events)
 for i = 6, #ARGV, 15 do
   local mid, rid, body, cat, kind, at, expires, q, h, lane, u, source, civil, was, will = unpack(ARGV, i, i + 14)
@@ -35,5 +36,5 @@ for i = 6, #ARGV, 15 do
   end
   answers[#answers + 1] = answer
 end
-if wake then call('PUBLISH', ARGV[5], P..int(wake)) end
+if wake then call('PUBLISH', wake_channel, P..int(wake)) end
 return answers

@@ -2,7 +2,7 @@
 -- ARGV[3] retention ms  [4] of events  [5] "ids" or "recipient"
 -- then mids; or the recipient, a category ("" for all) and mids
 -- Returns for each message: mid, "cancelled" | "in_flight" | "sent" | "final" | "unknown"
-local ret, ret_events, out = tonumber(ARGV[3]), tonumber(ARGV[4]), {}
+local ret, ret_events, by, out = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], {}
 
 local function cancel(mid)
   local s, result = P..'s:'..mid, 'unknown'
@@ -19,12 +19,13 @@ local function cancel(mid)
   out[#out + 1], out[#out + 2] = mid, result
 end
 
-if ARGV[5] == 'ids' then
+if by == 'ids' then
   for i = 6, #ARGV do cancel(ARGV[i]) end
 else
+  local of, category = ARGV[6], ARGV[7]
   for i = 8, #ARGV do
     local rid, cat = unpack(call('HMGET', P..'s:'..ARGV[i], RECIPIENT, CATEGORY))
-    if rid == ARGV[6] and (ARGV[7] == '' or cat == ARGV[7]) then cancel(ARGV[i]) end
+    if rid == of and (category == '' or cat == category) then cancel(ARGV[i]) end
   end
 end
 return out

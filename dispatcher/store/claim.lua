@@ -5,7 +5,9 @@
 -- then for each channel: letter, how many, how many late ones of the lanes normal and low (-1: no limit)
 -- Returns fence, for each channel when the next one is due (-1: none waits), and for each "1" when late ones wait for their turn, {how many leases ran out, when the next one will},
 --   {account reservations to be given back}, then for each delivery: mid..L, body, profile, attempts, send_at, expires, due, channels, kind, lane, reason, unknown since, planned
-local ret, ret_events, reclaimed = tonumber(ARGV[4]), tonumber(ARGV[5]), 0
+local lease_ms, ret, ret_events, resend_after, late_after, yield_ms = unpack(ARGV, 3, 8)
+ret, ret_events = tonumber(ret), tonumber(ret_events)
+local reclaimed = 0
 
 for _, member in ipairs(call('ZRANGEBYSCORE', P..'lease', '-inf', real, 'LIMIT', 0, 128)) do
   local mid, L = string.sub(member, 1, -2), string.sub(member, -1)
@@ -20,7 +22,7 @@ for _, member in ipairs(call('ZRANGEBYSCORE', P..'lease', '-inf', real, 'LIMIT',
     reclaimed = reclaimed + 1
     trace(mid, L, 'outcome', 'unknown', '{"detail":"the worker died after the point of no return","on_unknown":"'..(lost == 'r' and 'resend' or 'hold')..'"}')
     if lost == 'r' and not erased then
-      schedule(mid, L, lane, now + tonumber(ARGV[6]))
+      schedule(mid, L, lane, now + tonumber(resend_after))
       call('HSET', s, L..REASON, 'outcome_unknown', L..MAYBE, 1)
     else
       finish(mid, L, IS_UNKNOWN, 'outcome_unknown', true, false, ret, ret_events)
@@ -30,7 +32,7 @@ end
 
 local out, fence = { 0, {}, {}, call('LRANGE', P..'aq', 0, 63) }, nil
 
-local late, late_room = now - tonumber(ARGV[7]), -1
+local late, late_room = now - tonumber(late_after), -1
 
 -- The due ones of a lane, the oldest first, but for the first `skip`; where late ones are limited, those within their limit and then the others.
 local function due_ones(key, lane, skip, count)
@@ -45,7 +47,7 @@ end
 -- to be late, and stand before all that was not read.
 local left_in, left_until = {}, {}
 local function leave(key, mid, L, due)
-  local mine = tonumber(due) + tonumber(ARGV[8])
+  local mine = tonumber(due) + tonumber(yield_ms)
   if mine <= now then return false end
   call('ZADD', key, due, mid)
   left_in[key] = (left_in[key] or 0) + 1
@@ -61,7 +63,7 @@ local function take(L, lane, count)
   if #mids == 0 then return 0 end
   fence = fence or call('INCR', P..'fence')
   call('ZREM', key, unpack(mids))
-  local leases, ends, bodies, profiles, states = {}, int(real + tonumber(ARGV[3])), {}, {}, {}
+  local leases, ends, bodies, profiles, states = {}, int(real + tonumber(lease_ms)), {}, {}, {}
   for j, mid in ipairs(mids) do
     states[j] = call('HMGET', P..'s:'..mid, RECIPIENT, L..ATTEMPTS, SEND_AT, EXPIRES, L..DUE, ORDER, L..STATUS, KIND, LANE, L..REASON, L..UNKNOWN_SINCE, L..PLANNED)
     bodies[j], profiles[j] = P..'m:'..mid, P..'u:'..(states[j][1] or '')

@@ -3,14 +3,15 @@
 -- Returns for each: 1 go, 0 stop, -1 stop because it has expired
 local answers = {}
 for i = 3, #ARGV, 3 do
-  local mid, L = string.sub(ARGV[i], 1, -2), string.sub(ARGV[i], -1)
+  local member, its_fence, on_lost = unpack(ARGV, i, i + 2)
+  local mid, L = sub(member, 1, -2), sub(member, -1)
   local s, go = P..'s:'..mid, 0
   local st, fence, expires = unpack(call('HMGET', s, L..STATUS, L..FENCE, EXPIRES))
-  if st == IS_ADMITTED and fence == ARGV[i + 1] then
+  if st == IS_ADMITTED and fence == its_fence then
     if expires ~= '0' and tonumber(expires) <= now then go = -1
     else
       go = 1
-      call('HSET', s, L..STATUS, IS_COMMITTING, L..ON_LOST, ARGV[i + 2])
+      call('HSET', s, L..STATUS, IS_COMMITTING, L..ON_LOST, on_lost)
     end
   end
   answers[#answers + 1] = go

@@ -1,8 +1,9 @@
 -- dead: deliveries that failed.
 -- ARGV[3] "list" limit -> mid..L, at, reason, …     ARGV[3] "redrive" mid..L wake -> 1, or 0 when it is not dead
-if ARGV[3] == 'list' then
+local op, what, wake_channel = unpack(ARGV, 3, 5)
+if op == 'list' then
   local out = {}
-  local list = call('ZREVRANGE', P..'dead', 0, tonumber(ARGV[4]) - 1, 'WITHSCORES')
+  local list = call('ZREVRANGE', P..'dead', 0, tonumber(what) - 1, 'WITHSCORES')
   for i = 1, #list, 2 do
     local mid, L = string.sub(list[i], 1, -2), string.sub(list[i], -1)
     local reason = call('HGET', P..'s:'..mid, L..REASON)
@@ -14,7 +15,7 @@ if ARGV[3] == 'list' then
   end
   return out
 end
-local mid, L = string.sub(ARGV[4], 1, -2), string.sub(ARGV[4], -1)
+local mid, L = sub(what, 1, -2), sub(what, -1)
 local s = P..'s:'..mid
 local st, lane, rid, q = unpack(call('HMGET', s, L..STATUS, LANE, RECIPIENT, STRATEGY))
 if st ~= IS_FAILED or call('EXISTS', P..'m:'..mid) == 0 then return 0 end
@@ -23,10 +24,10 @@ for other in string.gmatch(CHANNELS, '.') do
   local is = call('HGET', s, other..STATUS)
   if q == 'f' and other ~= L and is and is ~= IS_FAILED and is ~= IS_SUPPRESSED then return 0 end
 end
-call('ZREM', P..'dead', ARGV[4])
+call('ZREM', P..'dead', what)
 reopen(mid, rid)
 call('HSET', s, L..ATTEMPTS, 0, L..REASON, '')
 schedule(mid, L, lane, now)
 trace(mid, L, 'outcome', 'redriven')
-call('PUBLISH', ARGV[5], P..int(now))
+call('PUBLISH', wake_channel, P..int(now))
 return 1

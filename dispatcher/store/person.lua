@@ -9,8 +9,9 @@
 local op, rid = ARGV[3], ARGV[4]
 local u = P..'u:'..rid
 if op == 'put' then
-  if (call('GET', u) or '') ~= ARGV[5] then return 0 end
-  if ARGV[6] == '' then call('DEL', u) else put_profile(rid, ARGV[5], ARGV[6]) end
+  local was, will = ARGV[5], ARGV[6]
+  if (call('GET', u) or '') ~= was then return 0 end
+  if will == '' then call('DEL', u) else put_profile(rid, was, will) end
   return 1
 elseif op == 'get' then
   return { call('GET', u) or '', call('LRANGE', P..'cl:'..rid, 0, -1) }
@@ -30,11 +31,12 @@ elseif op == 'replan' then
   wake()
   return 1
 end
+local ret, ret_events = tonumber(ARGV[5]), tonumber(ARGV[6])
 local erased, flying = 0, 0
 local function erase(mid)
   local s = P..'s:'..mid
   if call('HGET', s, RECIPIENT) ~= rid then return end
-  local _, open = stop(mid, CHANNELS, IS_CANCELLED, 'cancelled', tonumber(ARGV[5]), tonumber(ARGV[6]))
+  local _, open = stop(mid, CHANNELS, IS_CANCELLED, 'cancelled', ret, ret_events)
   flying = flying + open
   for L in string.gmatch(CHANNELS, '.') do call('ZREM', P..'dead', mid..L) end
   call('DEL', P..'m:'..mid, P..'t:'..mid)

@@ -5,7 +5,9 @@
 --   denied "1": the account holds nothing for it
 --   keep "1": its place in the caps' history stays; next "1": strategy first goes on to the next channel
 -- Returns for each: "ok", or "gone" (another worker has it, or it was stopped); "ok" again when repeated.
-local ret, ret_events, answers, wake, leases = tonumber(ARGV[3]), tonumber(ARGV[4]), {}, false, {}
+local ret, ret_events, inbox_channel, inbox_keep, inbox_max, wake_channel = unpack(ARGV, 3, 8)
+ret, ret_events = tonumber(ret), tonumber(ret_events)
+local answers, wake, leases = {}, false, {}
 
 -- One card into the inbox, once; the oldest and the outdated ones leave.
 local function drop_card(rid, did)
@@ -23,12 +25,12 @@ local function put_card(rid, did, card)
   call('ZADD', o, math.max(now, last and tonumber(last) + 1 or 0), did)
   local unread, version = call('HINCRBY', i, '_unread', 1), call('HINCRBY', i, '_version', 1)
   call('HINCRBY', i, '_unseen', 1)
-  for _, old in ipairs(call('ZRANGEBYSCORE', o, '-inf', now - tonumber(ARGV[6]), 'LIMIT', 0, 100)) do drop_card(rid, old) end
-  local extra = call('ZCARD', o) - tonumber(ARGV[7])
+  for _, old in ipairs(call('ZRANGEBYSCORE', o, '-inf', now - tonumber(inbox_keep), 'LIMIT', 0, 100)) do drop_card(rid, old) end
+  local extra = call('ZCARD', o) - tonumber(inbox_max)
   if extra > 0 then for _, old in ipairs(call('ZRANGE', o, 0, extra - 1)) do drop_card(rid, old) end end
-  call('PEXPIRE', i, ARGV[6])
-  call('PEXPIRE', o, ARGV[6])
-  call('PUBLISH', ARGV[5], rid)
+  call('PEXPIRE', i, inbox_keep)
+  call('PEXPIRE', o, inbox_keep)
+  call('PUBLISH', inbox_channel, rid)
 end
 
 for i = 9, #ARGV, 15 do
@@ -81,5 +83,5 @@ for i = 9, #ARGV, 15 do
   end
 end
 if #leases > 0 then call('ZREM', P..'lease', unpack(leases)) end
-if wake then call('PUBLISH', ARGV[8], P..int(wake)) end
+if wake then call('PUBLISH', wake_channel, P..int(wake)) end
 return answers

@@ -3,37 +3,38 @@
 -- ARGV[3] "put" address entry ttl(ms, real; 0 none) | "del" address | "get" address… | "list"
 --   | "soft" address entry ttl within(ms, real) max -> how many now, 0 when that suppressed it   | "well" address: half of them
 --   | "forget" address: all of them
-if ARGV[3] == 'put' then
-  if ARGV[6] == '0' then call('SET', P..'sup:'..ARGV[4], ARGV[5]) else call('SET', P..'sup:'..ARGV[4], ARGV[5], 'PX', ARGV[6]) end
-  call('ZADD', P..'sups', now, ARGV[4])
+local op, address, entry, ttl, within, max = unpack(ARGV, 3, 8)
+if op == 'put' then
+  if ttl == '0' then call('SET', P..'sup:'..address, entry) else call('SET', P..'sup:'..address, entry, 'PX', ttl) end
+  call('ZADD', P..'sups', now, address)
   return 1
-elseif ARGV[3] == 'del' then
-  call('ZREM', P..'sups', ARGV[4])
-  call('DEL', P..'soft:'..ARGV[4])
-  return call('DEL', P..'sup:'..ARGV[4])
-elseif ARGV[3] == 'get' then
+elseif op == 'del' then
+  call('ZREM', P..'sups', address)
+  call('DEL', P..'soft:'..address)
+  return call('DEL', P..'sup:'..address)
+elseif op == 'get' then
   local out = {}
   for i = 4, #ARGV do out[#out + 1] = call('GET', P..'sup:'..ARGV[i]) or '' end
   return out
 end
-local soft = P..'soft:'..(ARGV[4] or '')
-if ARGV[3] == 'soft' then
+local soft = P..'soft:'..(address or '')
+if op == 'soft' then
   local n = call('INCR', soft)
-  call('PEXPIRE', soft, ARGV[7])
-  if n < tonumber(ARGV[8]) then return n end
+  call('PEXPIRE', soft, within)
+  if n < tonumber(max) then return n end
   call('DEL', soft)
   -- what stands already may last longer
-  if call('SET', P..'sup:'..ARGV[4], ARGV[5], 'PX', ARGV[6], 'NX') then call('ZADD', P..'sups', now, ARGV[4]) end
+  if call('SET', P..'sup:'..address, entry, 'PX', ttl, 'NX') then call('ZADD', P..'sups', now, address) end
   return 0
-elseif ARGV[3] == 'well' then
+elseif op == 'well' then
   local n = math.floor(tonumber(call('GET', soft) or '0') / 2)
   if n == 0 then call('DEL', soft) else call('SET', soft, int(n), 'KEEPTTL') end
   return n
 end
-if ARGV[3] == 'forget' then return call('DEL', soft) end
+if op == 'forget' then return call('DEL', soft) end
 local out = {}
-for _, address in ipairs(call('ZRANGE', P..'sups', 0, -1)) do
-  local entry = call('GET', P..'sup:'..address)
-  if entry then out[#out + 1], out[#out + 2] = address, entry else call('ZREM', P..'sups', address) end
+for _, one in ipairs(call('ZRANGE', P..'sups', 0, -1)) do
+  local its = call('GET', P..'sup:'..one)
+  if its then out[#out + 1], out[#out + 2] = one, its else call('ZREM', P..'sups', one) end
 end
 return out
