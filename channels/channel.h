@@ -40,7 +40,8 @@ struct outcome {
     int64_t retry_after_ms; /* what the provider asked for, 0 for nothing */
     int code;               /* SMTP reply or HTTP status, 0 for none */
     char ref[200];          /* how the provider calls it */
-    char detail[256];       /* one line for a person */
+    char detail[256]; /* one line for a person; of mail it begins with the code and RFC 3463's, by which policies judge
+                       */
 };
 
 struct parcel {
@@ -66,9 +67,9 @@ struct provider_type {
     /* NULL only when room() was 0. */
     struct ticket *(*send)(struct provider *, const struct parcel *, struct parcel_events);
     void (*answer)(struct ticket *, bool go);
-    /* Ends idle connections; nothing is on its way any more. */
     /* How many connections are open and well; NULL: not of interest. */
     int (*open)(const struct provider *);
+    /* Ends idle connections; nothing is on its way any more. */
     void (*close)(struct provider *);
 };
 

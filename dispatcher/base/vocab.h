@@ -54,7 +54,8 @@ enum channel channel_of(char letter);
 extern const char *const kind_names[KINDS + 1], *const lane_names[LANES + 1], *const channel_names[CHANNEL_COUNT + 1];
 
 /* Every status of a delivery: id, letter, name outside, rank.  A message has the status of its delivery with the
- * highest rank; those without one are not final. */
+ * highest rank; those without one are not final.  Scripts and store/messages.c list by name which of them are open and
+ * which have arrived: grep IS_SENT, IS_COMMITTING. */
 #define STATUS_TABLE(ROW)                                                                                              \
     ROW(SCHEDULED, 's', "scheduled", 0)                                                                                \
     ROW(CLAIMED, 'c', "scheduled", 0)                                                                                  \

@@ -8,6 +8,7 @@
 
 #include "dispatcher/base/ident.h"
 #include "dispatcher/base/problem.h"
+#include "dispatcher/base/vocab.h"
 #include "dispatcher/cli/stream.h"
 #include "dispatcher/intake/message.h"
 #include "dispatcher/people/consent.h"
@@ -206,19 +207,26 @@ static void set_channels(json_t *object, const char *value)
     json_object_set_new(object, "channels", list);
 }
 
+static bool is_field(const char *name)
+{
+    static const char *const fields[] = { "id", "locale", "timezone", "account", "role", "persona", NULL };
+    bool is = g_strv_contains(fields, name);
+
+    for (int c = 0; c < CHANNEL_COUNT; c++)
+        is |= g_strcmp0(name, channel_rows[c].address) == 0;
+    return is;
+}
+
 /* Columns that are no field of a recipient become attributes, by the name as it is written in lower case. */
 static void set_cell(json_t *object, const char *name, const char *value)
 {
-    static const char *const known[] = { "id",      "email", "phone",   "locale", "timezone",
-                                         "account", "role",  "persona", NULL };
-
     if (strcmp(name, "channels") == 0) {
         set_channels(object, value);
     } else if (g_str_has_prefix(name, "consent.")) {
         if (!json_object_get(object, "consents"))
             json_object_set_new(object, "consents", json_pack("[{}]"));
         set_consent(json_array_get(json_object_get(object, "consents"), 0), name + strlen("consent."), value);
-    } else if (g_strv_contains(known, name)) {
+    } else if (is_field(name)) {
         json_object_set_new(object, name, json_string(value));
     } else {
         if (!json_object_get(object, "attributes"))

@@ -3,8 +3,8 @@
  *
  * A page for customers is a file in templates/_pages with its texts in every
  * locale there, a handler here and in pages.c, a route, a purpose of its token
- * (base/token.h), a link in content/render.c, and its variables in
- * templates/check.c.
+ * (base/token.h), a link in content/render.c with a sample of it in
+ * templates/sample.c, and its variables in templates/check.c.
  */
 #ifndef DISPATCHER_HTTP_HANDLERS_H
 #define DISPATCHER_HTTP_HANDLERS_H

@@ -9,7 +9,10 @@
  * A gate is asked in carry/prepare.c and once more before sending in
  * carry/handover.c; carry/facts.c records it for the trace, carry/replay.c asks it
  * again, its reason is a row in base/vocab.h, and tests/flow/model.py says it a
- * second time.
+ * second time.  What it looks at is filled in by carry/delivery.c and
+ * people/person.c; where it stands in the order is said in dispatcher/README.md;
+ * lifting it by a reload wakes who waits when its settings are among
+ * settings_reloaded.
  */
 #ifndef DISPATCHER_POLICY_GATES_H
 #define DISPATCHER_POLICY_GATES_H

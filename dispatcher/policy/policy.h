@@ -93,7 +93,6 @@ struct policy {
     struct retry retry;
     char **suppress; /* codes of refusals, NULL for none: "550", or "5.1.1" or "5.1" (RFC 3463) */
     struct soft_bounces soft;
-    int64_t retain_messages_ms, retain_events_ms;
     int64_t inbox_keep_ms;
     int inbox_max;
 };

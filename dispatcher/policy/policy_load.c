@@ -219,8 +219,6 @@ struct policy *policy_new(const struct config *config, char **why)
                                .factor = setting_real(root, "retry.factor"),
                                .jitter = setting_real(root, "retry.jitter") };
     p->retry.give_up_ms = setting_ms(root, "retry.give_up");
-    p->retain_messages_ms = setting_ms(root, "retention.messages");
-    p->retain_events_ms = setting_ms(root, "retention.events");
     p->inbox_keep_ms = setting_ms(root, "in_app.keep");
     p->inbox_max = (int)setting_int(root, "in_app.max_per_recipient");
     p->suppress = names_of(setting_json(root, "email.suppress"));
