@@ -86,6 +86,50 @@ static void every_default_of_the_table_is_a_value_of_its_type(void **state)
     }
 }
 
+/* What an operator may write wrongly, and the line and the path that the complaint names. */
+static void what_is_wrong_in_a_configuration_is_named_with_its_line(void **state)
+{
+    static const struct {
+        const char *text, *complaint; /* NULL: none */
+    } rows[] = {
+        { "", NULL },
+        { "data_dir: ./data\nhttp: { listen: \"127.0.0.1:8080\" }\n", NULL },
+        { "defaults:\n  locale: en\n  timezone: Europe/Vienna\n", NULL },
+        { "caps:\n  - { name: a, max: 3, per: 1 calendar day }\n", NULL },
+        { "nonsense: 1\n", "x.yaml:1: nonsense" },
+        { "data_dir: ./data\nhttp:\n  lisen: 1\n", "x.yaml:3: http.lisen" },
+        { "http: 5\n", "x.yaml:1: http" },
+        { "\nhttp:\n  max_body: many\n", "x.yaml:3: http.max_body" },
+        { "http:\n  max_body: 1\n", "x.yaml:2: http.max_body" },
+        { "http:\n  listen: somewhere\n", "x.yaml:2: http.listen" },
+        { "defaults:\n  timezone: Mars/Base\n", "x.yaml:2: defaults.timezone" },
+        { "worker:\n  lease: 6\n", "x.yaml:2: worker.lease" },
+        { "worker:\n  lease: 9m\n", "x.yaml:2: worker.lease" },
+        { "email:\n  providers:\n    - name: a\n      url: smtp://h:25\n    - name: b\n      url: ftp://h\n",
+          "x.yaml:6: email.providers[1].url" },
+        { "email:\n  providers:\n    - { name: a, url: \"smtp://h:25\", tls: maybe }\n",
+          "x.yaml:3: email.providers[0].tls" },
+        { "email:\n  providers:\n    - { url: \"smtp://h:25\" }\n", "x.yaml:3: email.providers[0] needs" },
+        { "categories:\n  news: { kind: important }\n", "x.yaml:2: categories.news.kind" },
+        { "caps:\n  - { name: a, max: 3, per: 1 fortnight }\n", "x.yaml:2: caps[0].per" },
+        { "caps:\n  - { name: a, max: 3, per: 7d, channels: [email, fax] }\n", "x.yaml:2: caps[0].channels" },
+        { "quiet_hours:\n  from: 25:00\n  to: \"07:00\"\n", "x.yaml:2: quiet_hours.from" },
+    };
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        g_autoptr(GHashTable) lines = NULL;
+        char *why = NULL;
+        json_auto_t *config = yaml_parse("x.yaml", rows[i].text, strlen(rows[i].text), YAML_TEXT, &lines, &why);
+        if (!config)
+            config = json_object();
+        g_autofree char *complaint = settings_check(config, lines, "x.yaml");
+        if ((complaint == NULL) != (rows[i].complaint == NULL) ||
+            (complaint && !g_str_has_prefix(complaint, rows[i].complaint)))
+            fail_msg("row %zu: %s", i, complaint);
+        g_free(why);
+    }
+}
+
 static void calendar_windows_begin_at_the_persons_midnight(void **state)
 {
     static const struct {
@@ -126,6 +170,7 @@ int main(void)
         cmocka_unit_test(an_id_carries_its_partition_and_a_seed_makes_it_again),
         cmocka_unit_test(no_changed_bit_of_a_token_is_taken),
         cmocka_unit_test(every_default_of_the_table_is_a_value_of_its_type),
+        cmocka_unit_test(what_is_wrong_in_a_configuration_is_named_with_its_line),
         cmocka_unit_test(calendar_windows_begin_at_the_persons_midnight),
         cmocka_unit_test(waits_grow_to_their_limit_and_vary_by_the_jitter),
     };
