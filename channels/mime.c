@@ -67,17 +67,17 @@ static bool parameters_good(const char *p)
 
 const char *mime_type_check(const char *type)
 {
-    const char *slash = strchr(type, '/'), *semicolon = strchr(type, ';');
-    g_autofree char *main = g_strndup(type, slash ? (gsize)(slash - type) : 0);
-    g_autofree char *rest =
-        slash ? g_strndup(slash + 1, semicolon ? (gsize)(semicolon - slash - 1) : strlen(slash + 1)) : g_strdup("");
+    const char *semicolon = strchr(type, ';');
+    g_autofree char *name = g_strndup(type, semicolon ? (gsize)(semicolon - type) : strlen(type));
+    char *slash = strchr(g_strchomp(name), '/');
 
-    if (!slash || (semicolon && semicolon < slash) || !all_of(main, "!#$&-^_.+", 60) ||
-        !all_of(g_strchomp(rest), "!#$&-^_.+", 60))
+    if (slash)
+        *slash = '\0';
+    if (!slash || !all_of(name, "!#$&-^_.+", 60) || !all_of(slash + 1, "!#$&-^_.+", 60))
         return "must be a media type such as application/pdf";
     if (semicolon && !parameters_good(semicolon))
         return "has parameters that are none; write them like text/calendar; method=REQUEST";
-    return g_ascii_strcasecmp(main, "multipart") == 0 || g_ascii_strcasecmp(main, "message") == 0
+    return g_ascii_strcasecmp(name, "multipart") == 0 || g_ascii_strcasecmp(name, "message") == 0
                ? "must not be multipart/* or message/*"
                : NULL;
 }
