@@ -70,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
             json_pack("{s:I, s:s, s:s}", "n", (json_int_t)number, "name", text, "d", "2026-12-01T09:00:00Z");
         if (len % 3 == 0)
             json_object_set_new(args, "d", json_integer((json_int_t)number));
-        struct icu_env env = { args, on_value, instant_parse, on_offset };
+        struct icu_env env = { args, on_value, instant_parse, on_offset, true };
         g_autoptr(GString) out = g_string_new(NULL);
         why = icu_message_format(m, "pl", &env, out);
     }

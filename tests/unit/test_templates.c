@@ -368,8 +368,7 @@ static void a_text_made_by_shape_is_that_of_the_whole_document(void **state)
         "a&{{a}};&am{{b}};&#{{a}};",
         "<p>{{{a}}}</p><p>{{&b}}</p>",
         "{{#a}}<p>{{b}}</p>{{/a}}{{^b}}<hr>{{/b}}",
-        "<p>\xef\xa3\xb0"
-        "0\xef\xa3\xb1 {{a}}</p>",
+        "<p>\357\243\2600\357\243\261 {{a}}</p>",
         "<p title='{{a}}' hidden>{{b}}</p><hr>{{b}}",
         "<span> {{a}} </span> <span>{{b}}</span>",
     };
@@ -393,8 +392,7 @@ static void a_text_made_by_shape_is_that_of_the_whole_document(void **state)
         "p",
         "5",
         "#top",
-        "\xe2\x81\xa8"
-        "a\xe2\x81\xa9",
+        "\342\201\250a\342\201\251",
         "\xef\xbf\xbe",
         "a long text of more than one line, which has to be cut where a word ends and not before"
     };
