@@ -56,10 +56,16 @@ static void replace_old_language(char base[static LOCALE_SIZE], const char *lang
     ures_close(data);
 }
 
+/* What ICU has written is whole, and has an end: that it has none is a mere warning of ICU's. */
+static bool is_whole(UErrorCode status)
+{
+    return U_SUCCESS(status) && status != U_STRING_NOT_TERMINATED_WARNING;
+}
+
 bool locale_canonical(char tag[static LOCALE_SIZE], const char *text)
 {
     UErrorCode status = U_ZERO_ERROR;
-    char plain[LOCALE_SIZE], id[LOCALE_SIZE], base[LOCALE_SIZE], language[LOCALE_SIZE];
+    char plain[LOCALE_SIZE], id[ULOC_FULLNAME_CAPACITY], base[LOCALE_SIZE], language[LOCALE_SIZE];
     size_t len = strcspn(text, ".@");
 
     if (len == 0 || len >= sizeof plain ||
@@ -75,15 +81,17 @@ bool locale_canonical(char tag[static LOCALE_SIZE], const char *text)
     g_strdelimit(plain, "_", '-');
     int32_t parsed = 0;
     uloc_forLanguageTag(plain, id, sizeof id, &parsed, &status);
-    if (U_FAILURE(status) || parsed <= 0)
+    if (!is_whole(status) || parsed <= 0)
         return false;
     uloc_getBaseName(id, base, sizeof base, &status);
+    if (!is_whole(status))
+        return false;
     uloc_getLanguage(base, language, sizeof language, &status);
-    if (U_FAILURE(status) || !language_usable(language))
+    if (!is_whole(status) || !language_usable(language))
         return false;
     replace_old_language(base, language);
     uloc_toLanguageTag(base, tag, LOCALE_SIZE, true, &status);
-    return U_SUCCESS(status) && status != U_STRING_NOT_TERMINATED_WARNING;
+    return is_whole(status);
 }
 
 static void chain_add(struct locale_chain *chain, const char *tag)
@@ -98,11 +106,12 @@ static void chain_add(struct locale_chain *chain, const char *tag)
 static void script_of(const char *tag, char script[static LOCALE_SIZE])
 {
     UErrorCode status = U_ZERO_ERROR;
-    char full[LOCALE_SIZE];
+    char full[ULOC_FULLNAME_CAPACITY];
 
     script[0] = '\0';
     uloc_addLikelySubtags(tag, full, sizeof full, &status);
-    uloc_getScript(full, script, LOCALE_SIZE, &status);
+    if (is_whole(status))
+        uloc_getScript(full, script, LOCALE_SIZE, &status);
 }
 
 /* CLDR's parentLocales, from ICU's data: "es-MX" → "es-419", "zh-Hant" → "root". */
@@ -173,10 +182,13 @@ static void add_without_script(struct locale_chain *chain, const char *tag, cons
 static void spell_out(char tag[static LOCALE_SIZE])
 {
     UErrorCode status = U_ZERO_ERROR;
-    char full[LOCALE_SIZE];
+    char full[ULOC_FULLNAME_CAPACITY], spelled[LOCALE_SIZE];
 
     uloc_addLikelySubtags(tag, full, sizeof full, &status);
-    uloc_toLanguageTag(full, tag, LOCALE_SIZE, false, &status);
+    if (is_whole(status))
+        uloc_toLanguageTag(full, spelled, sizeof spelled, false, &status);
+    if (is_whole(status))
+        g_strlcpy(tag, spelled, LOCALE_SIZE);
 }
 
 /* Chinese, Serbian and others that CLDR knows in a second script without a common parent. */
@@ -227,6 +239,8 @@ static void chain_add_all(struct locale_chain *chain, const char *tag)
         chain_add(chain, "nb");
 }
 
+#define DEFAULT_MOST 5 /* links of the default's own chain */
+
 void locale_chain_make(struct locale_chain *chain, const char *wanted, const char *fallback)
 {
     char tag[LOCALE_SIZE];
@@ -234,6 +248,7 @@ void locale_chain_make(struct locale_chain *chain, const char *wanted, const cha
     chain->count = 0;
     if (wanted && locale_canonical(tag, wanted))
         chain_add_all(chain, tag);
+    chain->count = MIN(chain->count, LOCALE_CHAIN_MAX - DEFAULT_MOST); /* a strange tag must not push the default out */
     if (locale_canonical(tag, fallback))
         chain_add_all(chain, tag);
     if (chain->count == 0)

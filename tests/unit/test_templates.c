@@ -272,6 +272,14 @@ static void locales_fall_back_by_their_chain(void **state)
         assert_string_equal(text->str, rows[i].chain);
     }
     assert_true(locale_is_rtl("ar") && locale_is_rtl("he") && !locale_is_rtl("de"));
+    /* so long that, spelled out, it is longer than any tag may be: found by fuzzing */
+    static const char endless[] = "zh-hanatzh-7hzh-hanzh-haanazh-huazh-hnazh-anzhntt-ta2haw-abcdefgh";
+    for (size_t len = 0; len < sizeof endless; len++) {
+        struct locale_chain chain;
+        g_autofree char *tag = g_strndup(endless, len);
+        locale_chain_make(&chain, tag, "en");
+        assert_string_equal(chain.tags[chain.count - 1], "en");
+    }
 }
 
 static void html_becomes_readable_text(void **state)
