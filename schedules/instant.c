@@ -121,6 +121,10 @@ static bool offset_scan(const char **p, int *seconds)
     return true;
 }
 
+/* What RFC 3339 can write, in UTC. */
+#define FIRST_MS (INT64_C(-62167219200) * 1000)
+#define LAST_MS  (INT64_C(253402300799) * 1000 + 999)
+
 const char *instant_parse(int64_t *ms, const char *text)
 {
     struct civil c;
@@ -141,7 +145,10 @@ const char *instant_parse(int64_t *ms, const char *text)
         return "has no time zone; add \"Z\" or an offset such as \"+01:00\", or use send_at_local";
     if (!offset_scan(&p, &offset) || *p)
         return "is not an RFC 3339 time; write it like \"2026-12-01T09:00:00Z\"";
-    *ms = (civil_to_seconds(&c) - offset) * 1000 + millis;
+    int64_t instant = (civil_to_seconds(&c) - offset) * 1000 + millis;
+    if (instant < FIRST_MS || instant > LAST_MS)
+        return "is, in UTC, not within the years 0000 to 9999";
+    *ms = instant;
     return NULL;
 }
 

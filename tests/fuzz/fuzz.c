@@ -249,7 +249,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (instant_parse(&ms, text) == NULL) {
         char buf[32];
         int64_t again;
-        g_assert(instant_parse(&again, instant_format(buf, ms)) == NULL && (again == ms || ms < -62135596800000));
+        g_assert(instant_parse(&again, instant_format(buf, ms)) == NULL && again == ms);
     }
     (void)duration_parse(&ms, text);
     (void)civil_parse(&c, text);
