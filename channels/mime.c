@@ -68,8 +68,12 @@ static bool parameters_good(const char *p)
 const char *mime_type_check(const char *type)
 {
     const char *semicolon = strchr(type, ';');
-    g_autofree char *name = g_strndup(type, semicolon ? (gsize)(semicolon - type) : strlen(type));
-    char *slash = strchr(g_strchomp(name), '/');
+    size_t len = semicolon ? (size_t)(semicolon - type) : strlen(type);
+
+    while (semicolon && len && (type[len - 1] == ' ' || type[len - 1] == '\t'))
+        len--;
+    g_autofree char *name = g_strndup(type, len);
+    char *slash = strchr(name, '/');
 
     if (slash)
         *slash = '\0';

@@ -332,7 +332,7 @@ class Attachments(TextTest):
         h = self.folder({})
         h.start()
         for type in ('text', 'text/', 'text/calendar; method', 'text/calendar; =x', 'text/calendar; a="b', 'text/plain\r\nBcc: x@y.z',
-                     'text/calendar; method=R\r\nBcc: x@y.z', 'multipart/mixed; boundary=x', 'text/pläin', 'text/plain; name=ü\u202e', 'b;/', ';/', ';', '/', '', 'a;b=c/d'):
+                     'text/calendar; method=R\r\nBcc: x@y.z', 'multipart/mixed; boundary=x', 'text/pläin', 'text/plain; name=ü\u202e', 'b;/', ';/', ';', '/', '', 'a;b=c/d', 'a/H\n\n', 'text/plain\r\n', 'text/plain\n; name=x', 'a/b '):
             with self.subTest(type=type):
                 status, problem = self.post(h, attachment('x', 'x', content_type=type))
                 self.assertEqual((status, (problem.get('errors') or [{}])[0].get('pointer')), (422, '/attachments/0/content_type'))
