@@ -399,15 +399,6 @@ static bool read_shape(struct reading *r, const GString *html, const struct html
     return true;
 }
 
-static size_t marks_in(const char *text)
-{
-    size_t n = 0;
-
-    for (; (text = strstr(text, MARK_OPEN)); text++)
-        n++;
-    return n;
-}
-
 static const struct text_program *program_of(struct html_shapes *s, struct reading *r)
 {
     gpointer program;
@@ -417,7 +408,7 @@ static const struct text_program *program_of(struct html_shapes *s, struct readi
     if (g_hash_table_size(s->programs) >= SHAPES_MAX)
         g_hash_table_remove_all(s->programs);
     /* a document may hold the letters of a mark of its own */
-    program = marks_in(r->shape->str) == r->count ? html_compile(r->shape->str, r->shape->len, r->count) : NULL;
+    program = html_marks(r->shape->str) == r->count ? html_compile(r->shape->str, r->shape->len, r->count) : NULL;
     g_hash_table_insert(s->programs, g_steal_pointer(&r->shape), program);
     return program;
 }

@@ -11,6 +11,9 @@
 #define MARK_OPEN  "\xef\xa3\xb0"
 #define MARK_CLOSE "\xef\xa3\xb1"
 
+/* html_marks: how many there are in a text. */
+size_t html_marks(const char *text);
+
 struct text_op {
     enum {
         TEXT_LITERAL,    /* text, len */

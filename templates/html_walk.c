@@ -77,7 +77,7 @@ static bool has_mark(const xmlChar *text)
     return text && strstr((const char *)text, MARK_OPEN);
 }
 
-static size_t count_marks(const char *text)
+size_t html_marks(const char *text)
 {
     size_t n = 0;
 
@@ -233,10 +233,10 @@ static void find_marks(struct walker *w, xmlNode *node, int depth)
 {
     for (; node && depth <= 4 * MAX_DEPTH; node = node->next) {
         if (node->type != XML_ELEMENT_NODE && node->content)
-            w->found += count_marks((const char *)node->content);
+            w->found += html_marks((const char *)node->content);
         for (xmlAttr *a = node->type == XML_ELEMENT_NODE ? node->properties : NULL; a; a = a->next) {
             xmlChar *value = xmlNodeListGetString(node->doc, a->children, 1);
-            w->found += value ? count_marks((const char *)value) : 0;
+            w->found += value ? html_marks((const char *)value) : 0;
             xmlFree(value);
         }
         if (node->type == XML_ELEMENT_NODE)

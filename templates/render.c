@@ -71,6 +71,8 @@ void template_check_data(const struct template *t, const json_t *data, template_
 
 /* ---------------------------------------------------------------- rendering */
 
+enum { MAIL_SUBJECT, MAIL_HTML, MAIL_TEXT }; /* parts, as channel_parts has them */
+
 struct rendering {
     struct template *t;
     const struct render_request *request;
@@ -87,7 +89,7 @@ struct rendering {
         size_t len;
     } said[SAID_MAX]; /* messages formatted already with the outermost context, which the parts of a mail share */
     int said_count;
-    GArray *values; /* struct html_value: of the HTML part of a mail whose text is made from it; else NULL */
+    GArray *values; /* struct html_value, of the HTML part of a mail; NULL for what is no mail */
 };
 
 #define VOICES_MAX 1024 /* locales come from outside: what is kept for them is bounded */
@@ -274,7 +276,8 @@ static void on_value(void *arg, size_t from, size_t to, bool raw)
     const struct rendering *r = arg;
     struct html_value value = { from, to, raw };
 
-    g_array_append_val(r->values, value);
+    if (r->index == MAIL_HTML)
+        g_array_append_val(r->values, value);
 }
 
 static const struct mustache *localized_part(const struct rendering *r, const char *channel, const char *part, int from,
@@ -408,16 +411,11 @@ static bool render_part(struct rendering *r, const struct channel_parts *c, int 
     return out->why == NULL;
 }
 
-enum { MAIL_SUBJECT, MAIL_HTML, MAIL_TEXT };
-
 /* A mail without a text part gets one from its HTML. */
-static bool needs_text(const struct rendering *r, const struct channel_parts *c)
-{
-    return strcmp(c->channel, "email") == 0 && find_part(r, c->channel, "html") && !find_part(r, c->channel, "text");
-}
-
 static void text_from_html(struct rendering *r, struct rendered *out)
 {
+    if (!out->part[MAIL_HTML] || out->part[MAIL_TEXT])
+        return;
     out->part[MAIL_TEXT] = g_string_sized_new(1024);
     html_text_by_shape(r->t->shapes, out->part[MAIL_HTML], (const struct html_value *)(void *)r->values->data,
                        r->values->len, out->part[MAIL_TEXT]);
@@ -445,16 +443,15 @@ bool template_render(struct template *t, const struct render_request *request, s
     }
     r.language = text_language(&r, request->channel);
     g_strlcpy(out->locale, r.voice->chain.tags[r.language], sizeof out->locale);
-    bool good = true, text = needs_text(&r, c);
-    for (int i = 0; c->part[i].name && good; i++) {
-        r.values = text && i == MAIL_HTML ? g_array_new(FALSE, FALSE, sizeof(struct html_value)) : NULL;
+    bool good = true, mail = strcmp(c->channel, "email") == 0;
+    r.values = mail ? g_array_new(FALSE, FALSE, sizeof(struct html_value)) : NULL;
+    for (int i = 0; c->part[i].name && good; i++)
         if (part_wanted(request, c->part[i].name))
             good = render_part(&r, c, i, out);
-        if (r.values && good && out->part[i])
-            text_from_html(&r, out);
-        if (r.values)
-            g_array_unref(r.values);
-    }
+    if (mail && good)
+        text_from_html(&r, out);
+    if (mail)
+        g_array_unref(r.values);
     forget(&r);
     return good;
 }
