@@ -62,14 +62,19 @@ static enum flow wait_until(struct delivery *d, const char *reason, int64_t due,
     return delivery_settle(d);
 }
 
-enum flow delivery_put_off(struct delivery *d, const char *reason, int64_t due)
+enum flow delivery_put_off_as(struct delivery *d, const char *reason, int64_t due)
 {
     return wait_until(d, reason, due, false, false);
 }
 
-enum flow delivery_try_again(struct delivery *d, const char *reason, int64_t due, bool perhaps)
+enum flow delivery_put_off(struct delivery *d, enum reason reason, int64_t due)
 {
-    return wait_until(d, reason, due, true, perhaps);
+    return delivery_put_off_as(d, reason_rows[reason].name, due);
+}
+
+enum flow delivery_try_again(struct delivery *d, enum reason reason, int64_t due, bool perhaps)
+{
+    return wait_until(d, reason_rows[reason].name, due, true, perhaps);
 }
 
 enum flow delivery_settle_sent(struct delivery *d, const struct outcome *o)

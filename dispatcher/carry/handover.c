@@ -67,13 +67,13 @@ static enum flow give_up_place(struct delivery *d)
 
     report_fact(&d->report, "provider", "deferred", "{\"provider\":\"%s\",\"detail\":\"it pauses\"}", d->outlet->name);
     delivery_leave_outlet(d);
-    return delivery_put_off(d, reason_rows[REASON_PROVIDER_UNAVAILABLE].name, clock_now() + wait);
+    return delivery_put_off(d, REASON_PROVIDER_UNAVAILABLE, clock_now() + wait);
 }
 
 static enum flow wait_a_second(struct delivery *d)
 {
     d->unspoken = true;
-    return delivery_put_off(d, reason_rows[REASON_PROVIDER_UNAVAILABLE].name, clock_now() + 1000);
+    return delivery_put_off(d, REASON_PROVIDER_UNAVAILABLE, clock_now() + 1000);
 }
 
 /* It may have waited for its place: what has closed meanwhile is closed for it too. */

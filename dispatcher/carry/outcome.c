@@ -35,7 +35,7 @@ static enum flow retry_later(struct delivery *d, const struct outcome *o)
         return delivery_end_tried(d, REASON_PROVIDER_UNAVAILABLE, false);
     }
     fact_outcome(d, "retry", o);
-    return delivery_try_again(d, reason_rows[REASON_PROVIDER_UNAVAILABLE].name, clock_now() + wait, o->perhaps);
+    return delivery_try_again(d, REASON_PROVIDER_UNAVAILABLE, clock_now() + wait, o->perhaps);
 }
 
 /* Withdrawn, cancelled, expired or suppressed between admission and the final dot. */
@@ -72,7 +72,7 @@ static enum flow unknown(struct delivery *d, const struct outcome *o)
     if (!d->category.resend_unknown || d->attempts + 1 >= r->max_attempts)
         return final_unknown(d, o);
     fact_outcome(d, "unknown", o);
-    return delivery_try_again(d, reason_rows[REASON_OUTCOME_UNKNOWN].name,
+    return delivery_try_again(d, REASON_OUTCOME_UNKNOWN,
                               clock_now() + retry_wait(r, d->attempts + 1, delivery_chance()), true);
 }
 
@@ -114,7 +114,7 @@ static enum flow take_outcome(struct delivery *d)
             refusal_forgotten(delivery_service(d), delivery_address(d));
         return delivery_settle_sent(d, o);
     case OUTCOME_DEFERRED: return retry_later(d, o);
-    case OUTCOME_RETURNED: return delivery_put_off(d, reason_rows[REASON_PROVIDER_UNAVAILABLE].name, clock_now());
+    case OUTCOME_RETURNED: return delivery_put_off(d, REASON_PROVIDER_UNAVAILABLE, clock_now());
     case OUTCOME_UNABLE: return try_another(d, o);
     case OUTCOME_FAULT: /* says nothing about this message: no attempt is burnt */
         if (given_up(d)) {
@@ -126,7 +126,7 @@ static enum flow take_outcome(struct delivery *d)
             return delivery_end(d, REASON_PROVIDER_UNAVAILABLE); /* the next channel can have it now */
         }
         fact_outcome(d, "retry", o);
-        return delivery_put_off(d, reason_rows[REASON_PROVIDER_UNAVAILABLE].name, clock_now() + delivery_fault_wait(d));
+        return delivery_put_off(d, REASON_PROVIDER_UNAVAILABLE, clock_now() + delivery_fault_wait(d));
     case OUTCOME_REFUSED: return refused(d, o);
     case OUTCOME_UNKNOWN: return unknown(d, o);
     case OUTCOME_STOPPED: return stopped(d);

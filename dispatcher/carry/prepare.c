@@ -30,7 +30,7 @@ enum flow delivery_begin(struct delivery *d)
         return GO_ON;
     delivery_leave_outlet(d);
     if (a.verdict == GATE_DEFERRED)
-        return delivery_put_off(d, reason_rows[REASON_QUIET_HOURS].name, gate_spread(&q, a.until));
+        return delivery_put_off(d, REASON_QUIET_HOURS, gate_spread(&q, a.until));
     else
         return delivery_end(d, REASON_EXPIRED);
 }
@@ -93,8 +93,7 @@ static enum flow unknown_here(struct delivery *d)
     d->unspoken = d->unknown_since != 0;
     worker_yield(d->worker);
     int64_t wait = CLAMP((d->now - since) / 4, 1000, 60000);
-    return delivery_put_off(d, reason_rows[REASON_TEMPLATE_UNKNOWN].name,
-                            clock_now() + (int64_t)((double)wait * MIN(clock_rate(), 60)));
+    return delivery_put_off(d, REASON_TEMPLATE_UNKNOWN, clock_now() + (int64_t)((double)wait * MIN(clock_rate(), 60)));
 }
 
 /* All providers rest: it is told so, and comes back when they may be tried again. */
@@ -110,7 +109,7 @@ static enum flow tell_rest(struct delivery *d)
     if (d->has_next)
         return delivery_end(d, REASON_PROVIDER_UNAVAILABLE); /* the next channel can have it now */
     else
-        return delivery_put_off(d, reason_rows[REASON_PROVIDER_UNAVAILABLE].name,
+        return delivery_put_off(d, REASON_PROVIDER_UNAVAILABLE,
                                 clock_now() + (int64_t)(1000 * rest * (1 + delivery_chance() / 4)));
 }
 
@@ -171,7 +170,7 @@ static enum flow over_cap(struct delivery *d)
     fact_caps(d, over == OVER_DEFER ? "deferred" : "suppressed", cap ? cap->name : "",
               over == OVER_DEFER ? d->verdict.until : 0);
     if (over == OVER_DEFER)
-        return delivery_put_off(d, reason, MAX(d->verdict.until, clock_now() + 1));
+        return delivery_put_off_as(d, reason, MAX(d->verdict.until, clock_now() + 1));
     else
         return delivery_end_over_cap(d, reason, over == OVER_NEXT_CHANNEL);
 }
@@ -185,13 +184,13 @@ enum flow delivery_not_now(struct delivery *d)
     if (a.verdict == GATE_SUPPRESSED)
         return delivery_end(d, REASON_PREFERENCE);
     if (a.verdict == GATE_DEFERRED)
-        return delivery_put_off(d, reason_rows[REASON_PREFERENCE].name, a.until);
+        return delivery_put_off(d, REASON_PREFERENCE, a.until);
     a = gate_quiet_hours(&q);
     fact_quiet(d, &q, &a);
     if (a.verdict == GATE_SUPPRESSED)
         return delivery_end(d, REASON_QUIET_HOURS);
     else
-        return delivery_put_off(d, reason_rows[REASON_QUIET_HOURS].name, gate_spread(&q, a.until));
+        return delivery_put_off(d, REASON_QUIET_HOURS, gate_spread(&q, a.until));
 }
 
 static enum flow render_failed(struct delivery *d)
@@ -235,8 +234,8 @@ static enum flow refused_by(struct delivery *d, enum verdict verdict)
     case VERDICT_CAP: fact_passed(d); return over_cap(d);
     case VERDICT_WAIT: /* nothing is decided yet, so nothing is told */
         d->unspoken = true;
-        return delivery_put_off(d, d->held_reason,
-                                clock_now() + (int64_t)(ASK_AGAIN_MS * (1 + 4 * delivery_chance()) * clock_rate()));
+        return delivery_put_off_as(d, d->held_reason,
+                                   clock_now() + (int64_t)(ASK_AGAIN_MS * (1 + 4 * delivery_chance()) * clock_rate()));
     case VERDICT_RENDER:
         fact_passed(d);
         fact_caps(d, "pass", NULL, 0);

@@ -39,14 +39,15 @@ void delivery_answer_came(struct delivery *, bool ok);
 
 /* Ways to end: all settle, and the delivery is freed behind that.  delivery_end: final, without having been sent.
  * delivery_end_over_cap: the same; reason: "cap:<name>".  delivery_end_tried: final, an attempt is burnt; keep_cap: it
- * may have arrived.  delivery_put_off: until `due`.  delivery_try_again: the same with an attempt burnt; perhaps: it
- * may have arrived. */
+ * may have arrived.  delivery_put_off: until `due`; delivery_put_off_as: the same, for a cap or the reason it had.
+ * delivery_try_again: the same with an attempt burnt; perhaps: it may have arrived. */
 enum flow delivery_settle(struct delivery *);
 enum flow delivery_end(struct delivery *, enum reason);
 enum flow delivery_end_over_cap(struct delivery *, const char *reason, bool next_channel);
 enum flow delivery_end_tried(struct delivery *, enum reason, bool keep_cap);
-enum flow delivery_put_off(struct delivery *, const char *reason, int64_t due);
-enum flow delivery_try_again(struct delivery *, const char *reason, int64_t due, bool perhaps);
+enum flow delivery_put_off(struct delivery *, enum reason, int64_t due);
+enum flow delivery_put_off_as(struct delivery *, const char *reason, int64_t due);
+enum flow delivery_try_again(struct delivery *, enum reason, int64_t due, bool perhaps);
 enum flow delivery_settle_sent(struct delivery *, const struct outcome *);
 
 /* delivery_begin: GO_ON when it is neither expired nor too late, else it is settled.  The trace begins here, and all
