@@ -35,6 +35,14 @@ local function schedule(mid, L, lane, due)
   call('HSET', P..'s:'..mid, L..STATUS, IS_SCHEDULED, L..DUE, due)
 end
 
+-- Another channel takes a message over: at once, and not late for what a gate has put off.
+local function hand_on(mid, L, N, lane, at)
+  local s = P..'s:'..mid
+  local planned = call('HGET', s, L..PLANNED)
+  if planned then call('HSET', s, N..PLANNED, planned) end
+  schedule(mid, N, lane, math.max(now, tonumber(at)))
+end
+
 -- A message without open deliveries leaves the pending index and begins to age.
 local function close(mid, rid, at, supersede, ret, ret_events)
   call('ZREM', P..'p:'..rid, mid)
@@ -133,7 +141,7 @@ local function finish(mid, L, code, reason, keep, next, ret, ret_events, known, 
     call('ZREMRANGEBYSCORE', P..'dead', '-inf', int(now - ret))
   end
   call('HSET', s, L..STATUS, code, L..REASON, reason, L..ADMISSIONS, 0, OPEN, N ~= '' and n or n - 1, ...)
-  if N ~= '' then schedule(mid, N, lane, math.max(now, tonumber(at)))
+  if N ~= '' then hand_on(mid, L, N, lane, at)
   elseif n - 1 <= 0 and d.erased then call('DEL', s, P..'m:'..mid, P..'t:'..mid)
   elseif n - 1 <= 0 then close(mid, rid, at, u, ret, ret_events) end
   return N
@@ -194,8 +202,8 @@ local function follow_order(mid, order)
   if not waits or waits == first then return end
   call('ZREM', P..'due:'..waits..lane, mid)
   let_go(mid, waits, state(mid, waits)) -- of an admission whose worker died
-  call('HDEL', s, waits..STATUS, waits..DUE, waits..REASON, waits..ATTEMPTS, waits..FENCE, waits..ADMISSIONS)
-  schedule(mid, first, lane, math.max(now, tonumber(at)))
+  hand_on(mid, waits, first, lane, at)
+  call('HDEL', s, waits..STATUS, waits..DUE, waits..REASON, waits..ATTEMPTS, waits..FENCE, waits..ADMISSIONS, waits..PLANNED)
   wake()
   trace(mid, first, 'preference', 'pass', '{"detail":"the person now prefers this channel","instead_of":"'..NAME_OF[waits]..'"}')
 end

@@ -350,6 +350,22 @@ class Outcomes(FlowTest):
         self.assertEqual(h.gate(ids[0], 'expiry')[0]['detail']['max_lateness_ms'], 2000)
         self.assertEqual(h.settled(h.send('l', channels=['email']))['status'], 'sent')
 
+    def test_another_channel_is_not_late_for_what_a_gate_put_off(self):
+        """A pause ends long after the send time; what goes on to the next channel then, refused or by the person's order, still goes."""
+        smtp = SmtpServer(script=lambda verb, arg, session: '550 5.1.1 nobody' if verb == 'RCPT' else None)
+        h = self.start(smtp=smtp, categories={'onboarding': {'kind': 'service', 'max_lateness': '2s', 'late': 'drop'}})
+        for who in ('refused', 'moved'):
+            h.http('PUT', '/v1/recipients/' + who, {**person(who), 'preferences': {'pause_until': '2040-01-01T00:00:00Z'}})
+        ids = {who: h.send(who, 'order-update', channels=['email', 'in_app'], strategy='first', category='onboarding') for who in ('refused', 'moved')}
+        for id in ids.values():
+            h.until(lambda: h.gate(id, 'preference'), what='the pause holds it')
+        time.sleep(3)
+        h.http('PATCH', '/v1/recipients/refused', {'preferences': {'pause_until': None}})
+        h.http('PATCH', '/v1/recipients/moved', {'channels': ['in_app', 'email'], 'preferences': {'pause_until': None}})
+        for who, id in ids.items():
+            with self.subTest(who):
+                self.assertEqual(h.settled(id)['deliveries'][-1], {**h.message(id)['deliveries'][-1], 'channel': 'in_app', 'status': 'sent'}, h.message(id))
+
     def test_what_may_have_arrived_is_never_called_cancelled_or_expired(self):
         answers = {'BODY': HANG}
         smtp = SmtpServer(script=lambda verb, arg, session: answers.get(verb))
