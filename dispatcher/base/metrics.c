@@ -19,6 +19,8 @@ static const struct {
     [METRIC_REDIS_CALLS] = { "tidings_redis_calls_total", "counter", "Scripts run in Redis." },
     [METRIC_REDIS_LOST] = { "tidings_redis_connections_lost_total", "counter", "Connections to Redis that were lost." },
     [METRIC_REDIS_UP] = { "tidings_redis_up", "gauge", "1 while Redis answers." },
+    [METRIC_PARTITIONS_AWAY] = { "tidings_partitions_away", "gauge",
+                                 "Partitions whose Redis server cannot be reached; they wait, the others go on." },
     [METRIC_PROVIDER_UP] = { "tidings_provider_up", "gauge", "0 while a provider is paused after a fault." },
     [METRIC_ATTEMPTS] = { "tidings_attempts_total", "counter", "Attempts to hand over, by provider and outcome." },
     [METRIC_HTTP] = { "tidings_http_requests_total", "counter", "HTTP requests answered." },

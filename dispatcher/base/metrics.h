@@ -8,21 +8,22 @@
 #include <stdint.h>
 
 enum metric {
-    METRIC_MESSAGES,    /* tidings_messages_total{channel,status} */
-    METRIC_INTAKE,      /* tidings_intake_total{door,result} */
-    METRIC_DUE_LAG,     /* tidings_due_lag_seconds */
-    METRIC_QUEUE_DEPTH, /* tidings_queue_depth{channel} */
-    METRIC_QUEUE_DUE,   /* tidings_queue_due{channel} */
-    METRIC_IN_FLIGHT,   /* tidings_in_flight{channel} */
-    METRIC_DEFERRALS,   /* tidings_deferrals_total{reason} */
-    METRIC_RECLAIMED,   /* tidings_leases_reclaimed_total */
-    METRIC_REDIS_CALLS, /* tidings_redis_calls_total{script} */
-    METRIC_REDIS_LOST,  /* tidings_redis_connections_lost_total */
-    METRIC_REDIS_UP,    /* tidings_redis_up */
-    METRIC_PROVIDER_UP, /* tidings_provider_up{provider} */
-    METRIC_ATTEMPTS,    /* tidings_attempts_total{provider,outcome} */
-    METRIC_HTTP,        /* tidings_http_requests_total{code} */
-    METRIC_JOURNAL,     /* tidings_journal_records */
+    METRIC_MESSAGES,        /* tidings_messages_total{channel,status} */
+    METRIC_INTAKE,          /* tidings_intake_total{door,result} */
+    METRIC_DUE_LAG,         /* tidings_due_lag_seconds */
+    METRIC_QUEUE_DEPTH,     /* tidings_queue_depth{channel} */
+    METRIC_QUEUE_DUE,       /* tidings_queue_due{channel} */
+    METRIC_IN_FLIGHT,       /* tidings_in_flight{channel} */
+    METRIC_DEFERRALS,       /* tidings_deferrals_total{reason} */
+    METRIC_RECLAIMED,       /* tidings_leases_reclaimed_total */
+    METRIC_REDIS_CALLS,     /* tidings_redis_calls_total{script} */
+    METRIC_REDIS_LOST,      /* tidings_redis_connections_lost_total */
+    METRIC_REDIS_UP,        /* tidings_redis_up */
+    METRIC_PARTITIONS_AWAY, /* tidings_partitions_away */
+    METRIC_PROVIDER_UP,     /* tidings_provider_up{provider} */
+    METRIC_ATTEMPTS,        /* tidings_attempts_total{provider,outcome} */
+    METRIC_HTTP,            /* tidings_http_requests_total{code} */
+    METRIC_JOURNAL,         /* tidings_journal_records */
     METRICS
 };
 

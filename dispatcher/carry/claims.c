@@ -210,7 +210,7 @@ void claimer_round(struct claimer *w)
         int index = (first + i) % count;
         struct partition *p = &w->partitions[index];
         double net = p->looked_at + SAFETY_NET_S - ev_now(w->loop);
-        if (p->claiming)
+        if (p->claiming || !store_reaches(w->store, index))
             continue;
         if (soonest_of(p) > now && net > 0 && !any_late_turn(w, p)) {
             soonest = MIN(soonest, soonest_of(p));

@@ -19,8 +19,10 @@
 #include "dispatcher/outlets/drivers.h"
 #include "dispatcher/intake/ingest.h"
 #include "dispatcher/store/pipeline.h"
+#include "dispatcher/store/roster.h"
 #include "dispatcher/store/messages.h"
 #include "dispatcher/store/journal.h"
+#include "dispatcher/store/wire/scan.h"
 
 #define SETTLE_DELAY_S 0.002 /* results of this long are settled together */
 
@@ -299,7 +301,6 @@ static void on_queue(void *arg, bool ok, json_t *queue)
 static void on_report(struct ev_loop *loop, ev_timer *timer, int revents)
 {
     struct worker *w = timer->data;
-    g_autofree char *suffix = g_strdup_printf("worker:%s", w->name), *key = store_key(w->service->store, suffix);
     json_auto_t *report = json_pack("{s:s, s:I, s:o, s:{}}", "name", w->name, "at", (json_int_t)clock_real(),
                                     "providers", outbox_report(w->outbox), "totals");
 
@@ -310,7 +311,7 @@ static void on_report(struct ev_loop *loop, ev_timer *timer, int revents)
     w->journal_broken &= journal_count(w->journal) > 0;
     metrics_each(METRIC_MESSAGES, add_count, json_object_get(report, "totals"));
     char *text = json_dumps(report, JSON_COMPACT);
-    store_command(w->service->store, NULL, NULL, 5, (const char *[]){ "SET", key, text, "EX", "6" });
+    store_worker_says(w->service->store, w->name, text);
     free(text);
     store_queue(w->service->store, on_queue, w);
 }
@@ -376,19 +377,19 @@ void worker_store_ready(struct worker *w, bool ready)
 
 /* ---------------------------------------------------------------- the end */
 
-static void on_all_written(void *arg, const redisReply *reply)
+static void on_all_written(void *arg)
 {
     struct worker *w = arg;
     w->all_written(w->drained_arg);
 }
 
-/* Answers come in order: when this one has come, what was given back is written. */
+/* What was given back is to be written. */
 static void drained(struct worker *w)
 {
     w->all_written = w->on_drained;
     w->on_drained = NULL;
     ev_timer_stop(w->service->loop, &w->deadline);
-    store_command(w->service->store, on_all_written, w, 1, (const char *[]){ "PING" });
+    flush_all(w->service->store->nodes, on_all_written, w);
 }
 
 static void return_ready(void *arg, struct outlet *outlet)

@@ -9,6 +9,7 @@
 #include "dispatcher/cli/cli.h"
 #include "schedules/duration.h"
 #include "dispatcher/store/messages.h"
+#include "dispatcher/store/roster.h"
 
 static gboolean opt_watch, opt_wait;
 static char *opt_timeout;
@@ -18,54 +19,6 @@ const GOptionEntry queue_options[] = {
     { "timeout", 0, 0, G_OPTION_ARG_STRING, &opt_timeout, "longest --wait, like 90s; then the exit status is 1", "D" },
     { 0 },
 };
-
-/* ---------------------------------------------------------------- what the workers say */
-
-struct workers {
-    bool done, ok;
-    json_t *list;
-    int open;
-    struct cli *cli;
-};
-
-static void on_worker(void *arg, const redisReply *reply)
-{
-    struct workers *w = arg;
-
-    if (reply && reply->type == REDIS_REPLY_STRING)
-        json_array_append_new(w->list, json_loads(reply->str, 0, NULL));
-    w->done = --w->open == 0;
-}
-
-static void on_keys(void *arg, const redisReply *reply)
-{
-    struct workers *w = arg;
-    const redisReply *keys = reply_at(reply, 1);
-
-    w->ok &= reply != NULL;
-    for (size_t i = 0; keys && i < keys->elements; i++) {
-        w->open++;
-        store_command(w->cli->service->store, on_worker, w, 2, (const char *[]){ "GET", reply_text(keys, i) });
-    }
-    if (reply && strcmp(reply_text(reply, 0), "0") != 0) {
-        g_autofree char *match = g_strdup_printf("%s:worker:*", w->cli->service->store->prefix);
-        w->open++;
-        store_command(w->cli->service->store, on_keys, w, 6,
-                      (const char *[]){ "SCAN", reply_text(reply, 0), "MATCH", match, "COUNT", "1000" });
-    }
-    w->done = --w->open == 0;
-}
-
-static json_t *ask_workers(struct cli *c)
-{
-    struct workers w = { .ok = true, .list = json_array(), .open = 1, .cli = c };
-    g_autofree char *match = g_strdup_printf("%s:worker:*", c->service->store->prefix);
-
-    store_command(c->service->store, on_keys, &w, 6, (const char *[]){ "SCAN", "0", "MATCH", match, "COUNT", "1000" });
-    while (!w.done)
-        ev_run(c->loop, EVRUN_ONCE);
-    return w.list;
-}
 
 /* ---------------------------------------------------------------- one picture */
 
@@ -98,7 +51,10 @@ static json_t *take_picture(struct cli *c, struct sums *last)
     cli_wait(c, &a);
     if (!a.ok)
         return NULL;
-    json_t *workers = ask_workers(c);
+    struct cli_answer said = { 0 };
+    store_workers(c->service->store, on_cli_answer, &said);
+    cli_wait(c, &said);
+    json_t *workers = said.ok ? said.result : json_array();
     json_array_foreach (workers, i, worker)
         add_totals(&now, json_object_get(worker, "totals"));
     for (int ch = 0; ch < CHANNEL_COUNT; ch++) {

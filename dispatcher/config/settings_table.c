@@ -10,8 +10,16 @@
 const struct setting settings_table[] = {
     { "data_dir", SET_PATH, "./data", NULL, "where the private Redis and the journal live" },
     { "redis", SET_SECTION, NULL, NULL, "the store" },
-    { "redis.url", SET_URL, NULL, "redis|unix",
-      "redis://[:password@]host:port/db or unix:/path; absent: a private redis-server under data_dir" },
+    { "redis.url", SET_URL, NULL, "redis|rediss|redis-cluster|rediss-cluster|redis-sentinel|rediss-sentinel|unix",
+      "redis://[user:password@]host:port/db, unix:/path, redis-cluster://host:port,host:port (any of its nodes), "
+      "redis-sentinel://host:port,host:port/master; rediss: over TLS; absent: a private redis-server under data_dir" },
+    { "redis.wait_replicas", SET_INT, NULL, "0..5",
+      "an answer counts when so many replicas have it, as far as there are any; absent: 1 with a cluster or sentinels, "
+      "else 0" },
+    { "redis.tls", SET_SECTION, NULL, NULL, "for rediss://" },
+    { "redis.tls.ca_file", SET_PATH, NULL, NULL, "certificates of authorities; absent: the system's" },
+    { "redis.tls.cert_file", SET_PATH, NULL, NULL, "our certificate, where the server asks for one" },
+    { "redis.tls.key_file", SET_PATH, NULL, NULL, "its key; absent: in the same file" },
     { "redis.prefix", SET_TEXT, "tidings", "[A-Za-z0-9_-]{1,32}", "begins every key" },
     { "redis.partitions", SET_INT, "16", "1..1024", "fixed when the prefix is first used" },
     { "redis.allow_volatile", SET_BOOL, "false", NULL, "start even on a Redis that may evict keys" },

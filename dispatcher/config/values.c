@@ -152,11 +152,45 @@ static const char *check_text(const struct setting *s, const char *text, char *w
     return strpbrk(text, "\r\n") ? "must be one line" : NULL;
 }
 
+char **setting_url_split(const char *url)
+{
+    const char *begin = strstr(url, "://"), *dash = strchr(url, '-');
+
+    if (!begin || !dash || dash > begin)
+        return g_strsplit(url, "\n", 1);
+    begin += 3;
+    const char *slash = begin + strcspn(begin, "/"), *at = memrchr(begin, '@', (size_t)(slash - begin));
+    const char *hosts = at ? at + 1 : begin;
+    g_autofree char *list = g_strndup(hosts, (gsize)(slash - hosts));
+    char **urls = g_strsplit(list, ",", 0);
+    for (char **one = urls; *one; one++) {
+        char *whole = g_strdup_printf("%.*s%s%s", (int)(hosts - url), url, *one, slash);
+        g_free(*one);
+        *one = whole;
+    }
+    return urls;
+}
+
+static bool is_url(const char *text)
+{
+    g_autoptr(GUri) uri = g_uri_parse(text, G_URI_FLAGS_HAS_PASSWORD, NULL);
+    return uri && g_uri_get_host(uri) && *g_uri_get_host(uri);
+}
+
+static bool all_urls(char **texts)
+{
+    bool good = *texts != NULL;
+
+    for (; *texts; texts++)
+        good &= is_url(*texts);
+    return good;
+}
+
 static const char *check_url(const struct setting *s, const char *text, char *why)
 {
     const char *colon = strchr(text, ':');
     g_autofree char *scheme = colon ? g_strndup(text, (gsize)(colon - text)) : g_strdup("");
-    GError *error = NULL;
+    g_auto(GStrv) urls = setting_url_split(text);
 
     if (!in_choices(s->range, scheme)) {
         g_auto(GStrv) list = g_strsplit(s->range, "|", 0);
@@ -166,15 +200,12 @@ static const char *check_url(const struct setting *s, const char *text, char *wh
     }
     if (strcmp(scheme, "unix") == 0)
         return NULL;
-    GUri *uri = g_uri_parse(text, G_URI_FLAGS_HAS_PASSWORD, &error);
-    g_clear_error(&error);
-    bool good = uri && g_uri_get_host(uri) && *g_uri_get_host(uri);
-    bool literal = good && g_str_has_prefix(s->range, "smtp") && strchr(g_uri_get_host(uri), ':');
-    if (uri)
-        g_uri_unref(uri);
-    return !good     ? "is no URL; characters like @ : / in a password are written as %40 %3A %2F"
-           : literal ? "needs a host name: the mail library cannot take an IPv6 address"
-                     : NULL;
+    if (!all_urls(urls))
+        return "is no URL; characters like @ : / in a password are written as %40 %3A %2F";
+    g_autoptr(GUri) uri = g_uri_parse(urls[0], G_URI_FLAGS_HAS_PASSWORD, NULL);
+    return g_str_has_prefix(s->range, "smtp") && strchr(g_uri_get_host(uri), ':')
+               ? "needs a host name: the mail library cannot take an IPv6 address"
+               : NULL;
 }
 
 static const char *check_listen(const char *text)

@@ -14,6 +14,10 @@
 const char *setting_check(const struct setting *, const char *text, char *why);
 const char *setting_check_choice(const struct setting *, const char *text, char *why);
 
+/* setting_url_split: one URL for each host of "redis-cluster://user@a:1,b:2/x"; of any other scheme, the URL itself.
+ * g_strfreev. */
+char **setting_url_split(const char *url);
+
 /* The parsers: NULL when content, else a complaint.  setting_rate_parse: "200/s", "50/m", "1000/h". */
 const char *setting_rate_parse(double *per_second, const char *text);
 /* setting_window: of SET_WINDOW; calendar unit 'd', 'w', 'm' with count, or 0 with ms. */

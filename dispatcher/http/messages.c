@@ -107,7 +107,7 @@ void get_messages(struct request *r)
         answer_problem(r, 400, "limit must lie between 1 and 1000");
     else if (status && !status_known(status))
         answer_problem(r, 400, "status names no status of a message");
-    else if (cursor && cursor[strspn(cursor, "0123456789.")])
+    else if (cursor && cursor[strspn(cursor, "0123456789.-")])
         answer_problem(r, 400, "cursor is none of ours; take the one of the page before");
     else
         store_list(r->service->store, &filter, limit_of(r), cursor, has_left, on_list, r);

@@ -14,11 +14,16 @@ void get_healthz(struct request *r)
 void get_readyz(struct request *r)
 {
     const char *why = http_not_ready(r->server);
-    g_autofree char *text = clock_rate() == 1 ? g_strdup_printf("%s\n", why ? why : "ready")
-                                              : g_strdup_printf("%s\nthe clock runs %g times as fast (--clock-rate)\n",
-                                                                why ? why : "ready", clock_rate());
+    int away = why ? 0 : store_away(r->service->store);
+    g_autoptr(GString) text = g_string_new(why ? why : away ? "ready in part" : "ready");
 
-    answer_text(r, why ? 503 : 200, "text/plain", text, strlen(text));
+    g_string_append_c(text, '\n');
+    if (away)
+        g_string_append_printf(text, "%d of %d partitions wait for their Redis server\n", away,
+                               r->service->store->partitions);
+    if (clock_rate() != 1)
+        g_string_append_printf(text, "the clock runs %g times as fast (--clock-rate)\n", clock_rate());
+    answer_text(r, why ? 503 : 200, "text/plain", text->str, text->len);
 }
 
 void get_metrics(struct request *r)

@@ -274,7 +274,7 @@ struct ingest *ingest_start(struct service *s)
     ev_init(&in->again, on_again);
     in->again.data = in;
     in->again.repeat = 1;
-    in->redis = store_connection(s->store, 10, (struct redis_events){ .up = on_up, .arg = in });
+    in->redis = store_connection(s->store, in->key, 10, (struct redis_events){ .up = on_up, .arg = in });
     return in;
 }
 

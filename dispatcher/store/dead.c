@@ -42,7 +42,7 @@ void store_bury(struct store *s, const char *source, const char *reason, const c
 
     for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
         lens[i] = i == G_N_ELEMENTS(words) - 1 ? len : strlen(words[i]);
-    redis_call(s->redis, on_buried, gather_new(json_object(), fn, arg), G_N_ELEMENTS(words), words, lens);
+    store_command_bytes(s, on_buried, gather_new(json_object(), fn, arg), G_N_ELEMENTS(words), words, lens);
     /* dead letters hold people's data, so they do not live for ever */
     g_autofree char *oldest = oldest_kept(s);
     store_command(s, NULL, NULL, 4, (const char *[]){ "XTRIM", key, "MINID", oldest });

@@ -9,20 +9,21 @@
 #include "schedules/instant.h"
 #include "dispatcher/store/messages.h"
 #include "dispatcher/store/listing.h"
+#include "dispatcher/store/wire/scan.h"
 
 #define KEY_OUTLIVES_MS (24 * INT64_C(3600000)) /* an idempotency key lives until 24 h after the send time */
 
 /* ---------------------------------------------------------------- all messages, page by page */
 
 /*
- * A cursor is "SCAN.SKIP": Redis's own, and how many of that page were given out
- * already.  A page that holds more than there is room for is asked for again.
+ * A cursor is "SCAN.SKIP": that of scan_page(), and how many of that page were given
+ * out already.  A page that holds more than there is room for is asked for again.
  */
 #define LOOK_MOST 400 /* messages that one request looks at beyond what it gives out */
 
 struct listing {
     struct store *store;
-    char scan[24], next[24];
+    char scan[32], next[32];
     int64_t skip, at,
         full_at; /* within the page of SCAN: where to begin, what is being told, where the limit was reached */
     int limit, open, looked;
@@ -66,7 +67,7 @@ bool message_fits(const struct message_filter *f, const json_t *message)
            (!f->tag || tag_fits(f->tag, json_object_get(message, "tags")));
 }
 
-static void scan_page(struct listing *l);
+static void next_page(struct listing *l);
 
 static void listing_finish(struct listing *l)
 {
@@ -97,7 +98,7 @@ static void listing_page_done(struct listing *l)
     if (l->lost || at_end || full || l->looked >= LOOK_MOST || (l->left && l->left(l->arg)))
         listing_finish(l);
     else
-        scan_page(l);
+        next_page(l);
 }
 
 /* The answers come in the order of the page; what comes behind the limit is for the next one. */
@@ -145,15 +146,14 @@ static void on_person_mids(void *arg, const redisReply *reply)
     show_ids(l);
 }
 
-static void on_scanned(void *arg, const redisReply *reply)
+static void on_scanned(void *arg, const char *cursor, const redisReply *keys)
 {
     struct listing *l = arg;
-    const redisReply *keys = reply_at(reply, 1);
     int64_t all = keys ? (int64_t)keys->elements : 0, from = MIN(l->skip, all);
     int64_t room = MAX(l->limit - (int)json_array_size(l->found), 50), until = MIN(all, from + room);
 
     l->lost |= !keys;
-    g_strlcpy(l->next, keys ? reply_text(reply, 0) : "0", sizeof l->next);
+    g_strlcpy(l->next, cursor, sizeof l->next);
     l->at = from;
     l->full_at = 0;
     l->page_left = until < all;
@@ -167,14 +167,14 @@ static void on_scanned(void *arg, const redisReply *reply)
     listing_page_done(l);
 }
 
-static void scan_page(struct listing *l)
+static void next_page(struct listing *l)
 {
     if (l->ids) {
         show_ids(l);
         return;
     }
-    g_autofree char *match = g_strdup_printf("%s:{*}:s:*", l->store->prefix);
-    store_command(l->store, on_scanned, l, 6, (const char *[]){ "SCAN", l->scan, "MATCH", match, "COUNT", "500" });
+    g_autofree char *match = store_key(l->store, STORE_MESSAGES);
+    scan_page(l->store->nodes, match, l->scan, on_scanned, l);
 }
 
 void store_list(struct store *s, const struct message_filter *f, int limit, const char *cursor, left_fn *left,
@@ -206,5 +206,5 @@ void store_list(struct store *s, const struct message_filter *f, int limit, cons
         store_script(s, store_partition(s, f->recipient), "person", a, on_person_mids, l);
         return;
     }
-    scan_page(l);
+    next_page(l);
 }

@@ -11,25 +11,29 @@
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/config/settings.h"
+#include "dispatcher/store/wire/scan.h"
 #include "dispatcher/store/wire/server.h"
+#include "dispatcher/store/wire/subscriber.h"
 
 #define CALL_TIMEOUT   5.0
 #define CLOCK_INTERVAL 10.0
+#define GREET_AGAIN    0.5
 
 /*
- * Every connection, the first and each later one, goes through the same checks:
+ * Every connection to a server, the first and each later one, is examined (greeting.h); then the prefix is greeted, on
+ * the server of partition 0:
  *
- *   up ──▶ TIME ──▶ INFO ──▶ CONFIG GET appendfsync ──▶ hello ──▶ ready
+ *   examined ──▶ (no real messages, when the clock is to run fast) ──▶ hello ──▶ ready
  */
 struct store_private {
     struct redis_address address;
-    struct redis *subscriber;
+    struct subscriber *subscriber;
     struct server *server;
-    ev_timer clock;
+    ev_timer clock, again;
     int64_t asked_at; /* TIME, in monotonic µs */
     char *configured_secret;
     double rate;
-    bool allow_volatile, aof, given_up;
+    bool allow_volatile, given_up, greeting, greeted;
     void (*on_message)(void *arg, const char *name, const char *message);
     void *message_arg;
 };
@@ -55,16 +59,18 @@ void store_script(struct store *s, int partition, const char *name, struct args 
     char key[64];
 
     snprintf(key, sizeof key, "%s:{%d}:", s->prefix, partition);
-    script_run(s->redis, key, name, args, fn, arg);
+    script_run(s->nodes, key, name, args, fn, arg);
+}
+
+void store_command_bytes(struct store *s, redis_answer_fn *fn, void *arg, int count, const char **words,
+                         const size_t *lens)
+{
+    nodes_call(s->nodes, words[1], fn, arg, count, words, lens);
 }
 
 void store_command(struct store *s, redis_answer_fn *fn, void *arg, int count, const char **words)
 {
-    g_autofree size_t *lens = g_new(size_t, count);
-
-    for (int i = 0; i < count; i++)
-        lens[i] = strlen(words[i]);
-    redis_call(s->redis, fn, arg, count, words, lens);
+    store_command_bytes(s, fn, arg, count, words, NULL);
 }
 
 /* ---------------------------------------------------------------- becoming ready */
@@ -87,17 +93,19 @@ static void refuse(struct store *s, char *why)
     s->fatal = why;
 }
 
-/* A greeting that is refused leaves nothing to wait for: begin anew, with a pause. */
+/* Nothing else would ask again. */
 static void greeting_refused(struct store *s)
 {
-    if (redis_is_up(s->redis))
-        redis_drop(s->redis, "Redis refused the greeting");
+    s->own->greeting = false;
+    ev_timer_set(&s->own->again, GREET_AGAIN, 0.);
+    ev_timer_start(s->loop, &s->own->again);
 }
 
 static void on_hello(void *arg, const redisReply *reply)
 {
     struct store *s = arg;
 
+    s->own->greeting = false;
     if (!reply) {
         greeting_refused(s);
         return;
@@ -118,7 +126,7 @@ static void on_hello(void *arg, const redisReply *reply)
     s->secret = g_strdup(s->own->configured_secret ? s->own->configured_secret : reply_text(reply, 2));
     clock_scale(g_ascii_strtod(reply_text(reply, 3), NULL), reply_int(reply, 4), reply_int(reply, 5));
     g_clear_pointer(&s->fatal, g_free);
-    scripts_load(s->redis);
+    s->own->greeted = true;
     set_ready(s, true);
 }
 
@@ -142,24 +150,10 @@ static void say_hello(struct store *s)
 }
 
 /* A clock that runs fast would send next week's mail now: only where nothing real waits. */
-static void look_for_messages(struct store *s, const char *cursor);
-
-static void on_rate_known(void *arg, const redisReply *reply)
+static void on_messages_scanned(void *arg, const char *cursor, const redisReply *keys)
 {
     struct store *s = arg;
-
-    if (!reply)
-        greeting_refused(s);
-    else if (reply->type == REDIS_REPLY_STRING)
-        say_hello(s); /* this prefix was made with a rate */
-    else
-        look_for_messages(s, "0");
-}
-
-static void on_messages_scanned(void *arg, const redisReply *reply)
-{
-    struct store *s = arg;
-    const redisReply *keys = reply_at(reply, 1);
+    g_autofree char *states = store_key(s, STORE_MESSAGES);
 
     if (!keys)
         greeting_refused(s);
@@ -168,87 +162,106 @@ static void on_messages_scanned(void *arg, const redisReply *reply)
                       "the prefix \"%s\" holds real messages, which --clock-rate would send before their time; "
                       "use another redis.prefix or data_dir for a demonstration",
                       s->prefix));
-    else if (strcmp(reply_text(reply, 0), "0") != 0)
-        look_for_messages(s, reply_text(reply, 0));
+    else if (strcmp(cursor, "0") != 0)
+        scan_page(s->nodes, states, cursor, on_messages_scanned, s);
     else
         say_hello(s);
 }
 
-static void look_for_messages(struct store *s, const char *cursor)
+static void on_rate_known(void *arg, const redisReply *reply)
 {
-    g_autofree char *match = g_strdup_printf("%s:{*}:s:*", s->prefix);
-    store_command(s, on_messages_scanned, s, 6, (const char *[]){ "SCAN", cursor, "MATCH", match, "COUNT", "1000" });
+    struct store *s = arg;
+    g_autofree char *states = store_key(s, STORE_MESSAGES);
+
+    if (!reply)
+        greeting_refused(s);
+    else if (reply->type == REDIS_REPLY_STRING)
+        say_hello(s); /* this prefix was made with a rate */
+    else
+        scan_page(s->nodes, states, "0", on_messages_scanned, s);
 }
 
 static void greet_prefix(struct store *s)
 {
     g_autofree char *meta = g_strdup_printf("%s:{0}:meta", s->prefix);
 
+    if (s->own->greeting || !nodes_reach(s->nodes, meta))
+        return;
+    s->own->greeting = true;
     if (s->own->rate > 0 && s->own->rate != 1)
         store_command(s, on_rate_known, s, 3, (const char *[]){ "HGET", meta, "rate" });
     else
         say_hello(s);
 }
 
-static void on_fsync(void *arg, const redisReply *reply)
+static void on_greet_again(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    ev_timer_stop(loop, w);
+    greet_prefix(w->data);
+}
+
+/* ---------------------------------------------------------------- servers come and go */
+
+static void warn_volatile(struct store *s, const char *why)
+{
+    g_free(s->warning);
+    s->warning = g_strdup(why);
+    log_warn("redis.volatile", "{s:s}", "why", why);
+}
+
+static void on_server_greeted(void *arg, struct node *node, const struct greeting *found, const char *why)
 {
     struct store *s = arg;
 
-    /* an ACL may keep CONFIG from us: then the weaker promise is given */
-    bool always = strcmp(reply_text(reply, 1), "always") == 0;
-    s->durability = !s->own->aof ? DURABILITY_MEMORY : always ? DURABILITY_FSYNC : DURABILITY_EVERYSEC;
-    if (s->durability == DURABILITY_MEMORY) {
-        g_free(s->warning);
-        s->warning = g_strdup("Redis keeps no append-only file: a restart of Redis loses accepted messages; set "
-                              "\"appendonly yes\" in its configuration");
-        log_warn("redis.volatile", "{s:s}", "why", s->warning);
-    }
-    greet_prefix(s);
-}
-
-static char *info_value(const char *info, const char *name)
-{
-    const char *at = strstr(info, name);
-
-    if (!at)
-        return g_strdup("");
-    at += strlen(name);
-    return g_strndup(at, strcspn(at, "\r\n"));
-}
-
-static void on_info(void *arg, const redisReply *reply)
-{
-    struct store *s = arg;
-
-    if (!reply || reply->type != REDIS_REPLY_STRING) {
-        greeting_refused(s);
+    if (!found || (found->evicts && !s->own->allow_volatile)) {
+        if (found)
+            refuse(s, g_strconcat(found->evicts, ", or redis.allow_volatile: true", NULL));
+        node_examined(node, &(struct examined){ .why = found ? found->evicts : why });
         return;
     }
-    g_autofree char *policy = info_value(reply->str, "maxmemory_policy:"),
-                    *aof = info_value(reply->str, "aof_enabled:");
-    g_autofree char *role = info_value(reply->str, "role:"), *cluster = info_value(reply->str, "cluster_enabled:");
+    if (found->evicts)
+        log_warn("redis.volatile", "{s:s}", "why", found->evicts);
+    s->durability = s->version ? MIN(s->durability, found->durability) : found->durability;
     g_free(s->version);
-    s->version = info_value(reply->str, "redis_version:");
-    if (strcmp(cluster, "1") == 0) {
-        refuse(s, g_strdup("this Redis is a node of a cluster, which is not supported yet; use a single Redis"));
+    s->version = g_strdup(found->version);
+    if (found->durability == DURABILITY_MEMORY)
+        warn_volatile(s, "Redis keeps no append-only file: a restart of Redis loses accepted messages; set "
+                         "\"appendonly yes\" in its configuration");
+    node_examined(node, &(struct examined){ found->cluster, found->replica, found->replicas, NULL });
+}
+
+static void ask_time(struct store *s);
+
+static void on_examine(void *arg, struct node *node, struct redis *redis)
+{
+    struct store *s = arg;
+
+    if (s->own->server)
+        server_is_up(s->own->server);
+    scripts_load(redis);
+    greet_server(node, redis, on_server_greeted, s);
+}
+
+static void on_changed(void *arg, bool gained)
+{
+    struct store *s = arg;
+
+    metrics_set(METRIC_PARTITIONS_AWAY, "", store_away(s));
+    if (!nodes_any(s->nodes)) {
+        if (s->ready)
+            log_warn("redis.lost", "{s:s}", "why", nodes_fault(s->nodes));
+        s->own->greeted = false;
+        set_ready(s, false);
+        if (s->own->server)
+            server_ensure(s->own->server);
         return;
     }
-    if (strcmp(role, "slave") == 0) {
-        redis_drop(s->redis, "this Redis is a read-only replica; name its master in redis.url");
+    if (!gained)
         return;
-    }
-    if (*policy && strcmp(policy, "noeviction") != 0) {
-        g_autofree char *why = g_strdup_printf(
-            "Redis may evict keys (maxmemory-policy %s), which loses messages; set \"maxmemory-policy noeviction\"",
-            policy);
-        if (!s->own->allow_volatile) {
-            refuse(s, g_strconcat(why, ", or redis.allow_volatile: true", NULL));
-            return;
-        }
-        log_warn("redis.volatile", "{s:s}", "why", why);
-    }
-    s->own->aof = strcmp(aof, "1") == 0;
-    store_command(s, on_fsync, s, 3, (const char *[]){ "CONFIG", "GET", "appendfsync" });
+    if (s->own->greeted && s->on_ready)
+        s->on_ready(s->ready_arg, true);
+    ask_time(s);
+    greet_prefix(s);
 }
 
 static void on_time(void *arg, const redisReply *reply)
@@ -260,31 +273,13 @@ static void on_time(void *arg, const redisReply *reply)
                      g_get_monotonic_time() - s->own->asked_at);
 }
 
+/* One clock for all: that of the server of partition 0. */
 static void ask_time(struct store *s)
 {
+    g_autofree char *meta = g_strdup_printf("%s:{0}:meta", s->prefix);
+
     s->own->asked_at = g_get_monotonic_time();
-    store_command(s, on_time, s, 1, (const char *[]){ "TIME" });
-}
-
-static void on_up(void *arg)
-{
-    struct store *s = arg;
-
-    if (s->own->server)
-        server_is_up(s->own->server);
-    ask_time(s);
-    store_command(s, on_info, s, 1, (const char *[]){ "INFO" });
-}
-
-static void on_down(void *arg, const char *why)
-{
-    struct store *s = arg;
-
-    if (s->ready)
-        log_warn("redis.lost", "{s:s}", "why", why);
-    set_ready(s, false);
-    if (s->own->server)
-        server_ensure(s->own->server);
+    nodes_call(s->nodes, meta, on_time, s, 1, (const char *[]){ "TIME" }, NULL);
 }
 
 static void on_clock(struct ev_loop *loop, ev_timer *w, int revents)
@@ -296,41 +291,25 @@ static void on_clock(struct ev_loop *loop, ev_timer *w, int revents)
 
 /* ---------------------------------------------------------------- opening */
 
-static char *parse_url(struct redis_address *a, const char *url)
-{
-    GError *error = NULL;
-
-    if (g_str_has_prefix(url, "unix:")) {
-        a->path = g_strdup(g_str_has_prefix(url, "unix://") ? url + 7 : url + 5);
-        return NULL;
-    }
-    GUri *uri = g_uri_parse(url, G_URI_FLAGS_HAS_PASSWORD, &error);
-    if (!uri) {
-        char *why = g_strdup_printf("redis.url: %s", error->message);
-        g_error_free(error);
-        return why;
-    }
-    a->host = g_strdup(g_uri_get_host(uri));
-    a->port = g_uri_get_port(uri) > 0 ? g_uri_get_port(uri) : 6379;
-    a->user = g_strdup(g_uri_get_user(uri));
-    a->password = g_strdup(g_uri_get_password(uri));
-    a->db = (int)g_ascii_strtoll(*g_uri_get_path(uri) ? g_uri_get_path(uri) + 1 : "0", NULL, 10);
-    g_uri_unref(uri);
-    return NULL;
-}
-
 static char *find_redis(struct store *s, const struct config *config)
 {
     const char *url = setting_text(config->root, "redis.url");
     char *why = NULL;
 
     if (url)
-        return parse_url(&s->own->address, url);
+        return address_parse(&s->own->address, url, config);
     g_autofree char *data = config_path(config, config->root, "data_dir");
     s->own->server = server_open(data, &why);
     if (s->own->server)
         s->own->address.path = g_strdup(server_socket(s->own->server));
     return why;
+}
+
+/* Where a failover may happen, nothing counts before a replica has it. */
+static int wait_replicas(const struct store *s, const json_t *root)
+{
+    bool asked = setting_json(root, "redis.wait_replicas") != NULL;
+    return asked ? (int)setting_int(root, "redis.wait_replicas") : s->own->address.kind != REDIS_ONE;
 }
 
 struct store *store_open(struct ev_loop *loop, const struct config *config, double rate, char **why)
@@ -348,13 +327,15 @@ struct store *store_open(struct ev_loop *loop, const struct config *config, doub
     s->retain_messages_ms = setting_ms(root, "retention.messages");
     s->retain_events_ms = setting_ms(root, "retention.events");
     ev_init(&s->own->clock, on_clock);
-    s->own->clock.data = s;
+    ev_init(&s->own->again, on_greet_again);
+    s->own->clock.data = s->own->again.data = s;
     *why = find_redis(s, config);
     if (*why) {
         store_close(s);
         return NULL;
     }
-    s->redis = redis_open(loop, &s->own->address, CALL_TIMEOUT, (struct redis_events){ on_up, on_down, s });
+    s->nodes = nodes_open(loop, &s->own->address, CALL_TIMEOUT, wait_replicas(s, root),
+                          (struct topology_events){ on_examine, on_changed, s });
     ev_timer_set(&s->own->clock, CLOCK_INTERVAL, CLOCK_INTERVAL);
     ev_timer_start(loop, &s->own->clock);
     return s;
@@ -364,10 +345,12 @@ void store_disconnect(struct store *s)
 {
     s->ready = false;
     s->on_ready = NULL;
+    subscriber_close(s->own->subscriber);
+    nodes_close(s->nodes);
+    s->own->subscriber = NULL;
+    s->nodes = NULL;
     ev_timer_stop(s->loop, &s->own->clock);
-    redis_close(s->own->subscriber);
-    redis_close(s->redis);
-    s->own->subscriber = s->redis = NULL;
+    ev_timer_stop(s->loop, &s->own->again);
 }
 
 void store_close(struct store *s)
@@ -376,10 +359,7 @@ void store_close(struct store *s)
         return;
     store_disconnect(s);
     server_close(s->own->server);
-    g_free(s->own->address.host);
-    g_free(s->own->address.path);
-    g_free(s->own->address.user);
-    g_free(s->own->address.password);
+    address_clear(&s->own->address);
     g_free(s->own->configured_secret);
     g_free(s->own);
     g_free(s->prefix);
@@ -392,7 +372,24 @@ void store_close(struct store *s)
 
 const char *store_fault(const struct store *s)
 {
-    return s->fatal ? s->fatal : s->ready ? "" : redis_last_fault(s->redis);
+    return s->fatal ? s->fatal : s->ready ? "" : nodes_fault(s->nodes);
+}
+
+bool store_reaches(const struct store *s, int partition)
+{
+    char key[64];
+
+    snprintf(key, sizeof key, "%s:{%d}:", s->prefix, partition);
+    return nodes_reach(s->nodes, key);
+}
+
+int store_away(const struct store *s)
+{
+    int away = 0;
+
+    for (int p = 0; p < s->partitions; p++)
+        away += !store_reaches(s, p);
+    return away;
 }
 
 struct waiting {
@@ -421,7 +418,7 @@ bool store_wait(struct store *s, double timeout, char **why)
         return true;
     *why = s->fatal ? g_strdup(s->fatal)
                     : g_strdup_printf("Redis does not answer (%s); check redis.url and that redis-server runs",
-                                      *redis_last_fault(s->redis) ? redis_last_fault(s->redis) : "no connection");
+                                      *nodes_fault(s->nodes) ? nodes_fault(s->nodes) : "no connection");
     return false;
 }
 
@@ -448,13 +445,12 @@ void store_subscribe(struct store *s, int count, const char **names, void (*fn)(
         channels[i] = store_key(s, names[i]);
     s->own->on_message = fn;
     s->own->message_arg = arg;
-    s->own->subscriber = redis_open(s->loop, &s->own->address, 0, (struct redis_events){ 0 });
-    redis_subscribe(s->own->subscriber, count, channels, on_message, s);
+    s->own->subscriber = subscriber_open(s->loop, s->nodes, count, channels, on_message, s);
     for (int i = 0; i < count; i++)
         g_free((char *)channels[i]);
 }
 
-struct redis *store_connection(struct store *s, double timeout, struct redis_events events)
+struct redis *store_connection(struct store *s, const char *key, double timeout, struct redis_events events)
 {
-    return redis_open(s->loop, &s->own->address, timeout, events);
+    return nodes_connection(s->nodes, key, timeout, events);
 }

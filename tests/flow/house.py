@@ -16,7 +16,7 @@ def free_port():
 
 
 class House:
-    def __init__(self, smtp=None, gateway=None, redis=None, **settings):
+    def __init__(self, smtp=None, gateway=None, **settings):
         self.dir = tempfile.mkdtemp(prefix='tidings-')
         self.smtp, self.gateway = smtp or SmtpServer(), gateway or Gateway()
         self.port = free_port()

@@ -7,7 +7,7 @@ from house import DROP, HANG, FlowTest, Gateway, House, SmtpServer, person
 def certificate(host):
     d = tempfile.mkdtemp(prefix='tidings-cert-')
     subprocess.run(['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=' + host, '-addext',
-                    'subjectAltName=DNS:' + host, '-keyout', d + '/key.pem', '-out', d + '/cert.pem'], check=True, capture_output=True)
+                    'subjectAltName=%s:%s' % ('IP' if host[0].isdigit() else 'DNS', host), '-keyout', d + '/key.pem', '-out', d + '/cert.pem'], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(d + '/cert.pem', d + '/key.pem')
     return context, d + '/cert.pem'

@@ -56,6 +56,13 @@ void store_account_give(struct store *s, int partition, const char *entry)
     given++;
 }
 
+static int away = -1; /* a partition whose server cannot be reached */
+
+bool store_reaches(const struct store *s, int partition)
+{
+    return partition != away;
+}
+
 static struct store store = { .partitions = 4, .ready = true };
 static struct ev_loop *loop;
 
@@ -276,6 +283,27 @@ static void a_partition_is_asked_again_when_it_is_due_or_was_woken(void **state)
     claimer_free(w);
 }
 
+static void nobody_is_asked_whose_server_is_away(void **state)
+{
+    struct claimer *w = claimer_begin(0);
+
+    room = 1000;
+    away = 2;
+    claimer_round(w);
+    assert_int_equal(claims_count, 3);
+    for (int i = 0; i < 3; i++) {
+        assert_int_not_equal(claims[i].partition, away);
+        answer(i, 0, -1);
+    }
+    away = -1;
+    claimer_anew(w); /* it is back */
+    claimer_round(w);
+    assert_int_equal(claims_count, 7);
+    for (int i = 3; i < 7; i++)
+        answer(i, 0, -1);
+    claimer_free(w);
+}
+
 static void the_late_ones_have_a_share_of_their_own(void **state)
 {
     struct claimer *w = claimer_begin(0);
@@ -323,6 +351,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_kind_with_a_delay_runs_by_itself, begin, end),
         cmocka_unit_test_setup_teardown(no_more_is_claimed_than_there_is_room_for, begin, end),
         cmocka_unit_test_setup_teardown(a_partition_is_asked_again_when_it_is_due_or_was_woken, begin, end),
+        cmocka_unit_test_setup_teardown(nobody_is_asked_whose_server_is_away, begin, end),
         cmocka_unit_test_setup_teardown(the_late_ones_have_a_share_of_their_own, begin, end),
         cmocka_unit_test_setup_teardown(whoever_met_what_it_does_not_know_lets_others_go_first, begin, end),
     };

@@ -1,51 +1,51 @@
 #include "dispatcher/store/wire/redis.h"
 
-#include <errno.h>
+#include <assert.h>
 #include <glib.h>
-#include <hiredis/adapters/libev.h>
-#include <hiredis/async.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "dispatcher/base/log.h"
 #include "dispatcher/base/metrics.h"
+#include "dispatcher/store/wire/link.h"
 #include "dispatcher/store/wire/resolve.h"
 
 #define CONNECT_TIMEOUT 3.0
 #define FIRST_WAIT      0.05
 #define LONGEST_WAIT    2.0
-#define PING_EVERY      4.0 /* seconds */
+#define REPLICAS_MS     "1000"
 
 struct call {
     struct redis *redis;
     redis_answer_fn *fn;
     void *arg;
     double sent;
+    bool takes_errors;
+    redisReply *held; /* until replicas have what it has done */
 };
 
 struct redis {
     struct ev_loop *loop;
-    const struct redis_address *address;
+    struct redis_options is;
     struct redis_events events;
-    double timeout, wait;
-    redisAsyncContext *ac;
+    double wait;
+    struct link *link;
+    redisReader *reader;
     enum { DOWN, RESOLVING, CONNECTING, GREETING, UP } state;
     struct resolving *resolving;
+    struct redis_place place;
     unsigned turn; /* of a name's addresses, each is tried in its turn */
     bool closing;
     char fault[256];
     GQueue sent;    /* struct call, in the order of their replies */
+    GQueue held;    /* answered, but replicas have not said so yet */
     GQueue refused; /* answered with NULL from the loop */
+    int replicas;   /* that are waited for */
+    bool unconfirmed;
     ev_timer again, watchdog, refusals, drop;
-    int subscriptions;
-    double heard_at, pinged_at; /* loop time, of a subscriber */
-    char **channels;
-    void (*on_message)(void *arg, const char *channel, const char *message);
-    void *message_arg;
+    ev_prepare turn_end;
 };
 
 static void connect_now(struct redis *);
-static void on_published(redisAsyncContext *, void *reply, void *arg);
 
 /* ---------------------------------------------------------------- answers */
 
@@ -54,6 +54,8 @@ static void answer(struct call *c, const redisReply *reply)
     redis_answer_fn *fn = c->fn;
     void *arg = c->arg;
 
+    if (c->held && c->held != reply)
+        freeReplyObject(c->held);
     g_free(c);
     if (fn)
         fn(arg, reply);
@@ -77,28 +79,28 @@ static void refuse(struct redis *r, struct call *c)
     }
 }
 
-static bool ends_connection(const redisReply *reply)
+/* Everything that was under way: its outcome is unknown. */
+static void answer_none(struct redis *r)
 {
-    static const char *const words[] = { "LOADING", "READONLY", "MASTERDOWN", "NOAUTH",     "WRONGPASS",
-                                         "NOPERM",  "OOM",      "MISCONF",    "NOREPLICAS", "BUSY " };
+    GQueue lost[] = { r->held, r->sent };
 
-    for (size_t i = 0; reply->type == REDIS_REPLY_ERROR && i < G_N_ELEMENTS(words); i++)
+    g_queue_init(&r->held);
+    g_queue_init(&r->sent);
+    for (size_t i = 0; i < G_N_ELEMENTS(lost); i++)
+        while (lost[i].length)
+            answer(g_queue_pop_head(&lost[i]), NULL);
+}
+
+static bool ends_connection(const struct redis *r, const redisReply *reply)
+{
+    static const char *const words[] = { "LOADING", "READONLY", "MASTERDOWN", "NOAUTH", "WRONGPASS", "NOPERM",
+                                         "OOM",     "MISCONF",  "NOREPLICAS", "BUSY ",  "MOVED",     "ASK " };
+    size_t count = r->is.stays ? G_N_ELEMENTS(words) - 2 : G_N_ELEMENTS(words);
+
+    for (size_t i = 0; reply->type == REDIS_REPLY_ERROR && i < count; i++)
         if (strncmp(reply->str, words[i], strlen(words[i])) == 0)
             return true;
     return false;
-}
-
-static void on_reply(redisAsyncContext *ac, void *reply, void *data)
-{
-    struct call *c = data;
-    struct redis *r = c->redis;
-
-    g_queue_pop_head(&r->sent);
-    if (reply && ends_connection(reply)) {
-        redis_drop(r, ((redisReply *)reply)->str);
-        reply = NULL;
-    }
-    answer(c, reply);
 }
 
 /* ---------------------------------------------------------------- up and down */
@@ -108,99 +110,197 @@ static void went_down(struct redis *r, const char *why)
     bool was_up = r->state == UP;
 
     r->state = DOWN;
-    r->ac = NULL;
+    link_close(r->link);
+    r->link = NULL;
+    g_clear_pointer(&r->reader, redisReaderFree);
     if (*why)
         g_strlcpy(r->fault, why, sizeof r->fault);
     ev_timer_stop(r->loop, &r->watchdog);
+    ev_timer_stop(r->loop, &r->drop);
+    r->unconfirmed = false;
+    answer_none(r);
     if (r->closing)
         return;
     if (was_up)
         metrics_add(METRIC_REDIS_LOST, "", 1);
-    if (r->events.down)
-        r->events.down(r->events.arg, r->fault);
     ev_timer_set(&r->again, r->wait, 0.);
     ev_timer_start(r->loop, &r->again);
     r->wait = MIN(r->wait * 2, LONGEST_WAIT);
+    if (r->events.down)
+        r->events.down(r->events.arg, r->fault);
 }
 
-static void on_disconnect(const redisAsyncContext *ac, int status)
+static void on_link_down(void *arg, const char *why)
 {
-    went_down(ac->data, ac->errstr && *ac->errstr ? ac->errstr : "");
+    went_down(arg, why);
 }
 
-/* Not from inside a callback of hiredis, which would touch what it has freed. */
+/* Not from inside the callback of an answer. */
 static void on_drop(struct ev_loop *loop, ev_timer *w, int revents)
 {
     struct redis *r = w->data;
 
     ev_timer_stop(loop, w);
-    if (!r->ac)
-        return;
-    bool connected = r->state >= GREETING;
-    redisAsyncFree(r->ac); /* answers everything pending with NULL */
-    if (!connected)
+    if (r->link)
         went_down(r, r->fault);
 }
 
 void redis_drop(struct redis *r, const char *why)
 {
     g_strlcpy(r->fault, why, sizeof r->fault);
-    if (r->state == UP)
+    if (!r->link)
+        return;
+    if (r->state == UP) {
+        metrics_add(METRIC_REDIS_LOST, "", 1);
         r->state = GREETING; /* no call goes out any more */
+    }
     ev_timer_set(&r->drop, 0., 0.);
     ev_timer_start(r->loop, &r->drop);
 }
 
-/* Nobody answers on a connection that only listens, so it is asked now and then; the silence of a dead one would last.
- */
-static void ask_subscriber(struct redis *r, double now)
+/* ---------------------------------------------------------------- calls */
+
+static void send_words(struct redis *r, int argc, const char **argv, const size_t *lens)
 {
-    if (now - r->heard_at > 2 * PING_EVERY)
-        redis_drop(r, "the subscription is silent");
-    else if (now - r->pinged_at > PING_EVERY) {
-        r->pinged_at = now;
-        redisAsyncCommand(r->ac, on_published, r, "SUBSCRIBE %s",
-                          r->channels[0]); /* hiredis hides the answer to PING here */
-    }
-}
+    char *bytes = NULL;
+    long long len = redisFormatCommandArgv(&bytes, argc, argv, (size_t *)lens);
 
-static void on_watchdog(struct ev_loop *loop, ev_timer *w, int revents)
-{
-    struct redis *r = w->data;
-
-    if (r->state == UP && r->subscriptions) {
-        ask_subscriber(r, ev_now(loop));
-        return;
-    }
-    const struct call *oldest = g_queue_peek_head(&r->sent);
-
-    if (r->state == CONNECTING)
-        redis_drop(r, "no connection in time");
-    else if (oldest && r->timeout > 0 && ev_now(loop) - oldest->sent > r->timeout)
-        redis_drop(r, "no answer in time");
+    assert(len > 0);
+    link_send(r->link, bytes, (size_t)len);
+    redisFreeCommand(bytes);
 }
 
 static void send_call(struct redis *r, struct call *c, int argc, const char **argv, const size_t *lens)
 {
     c->sent = ev_now(r->loop);
-    if (r->ac && redisAsyncCommandArgv(r->ac, on_reply, c, argc, argv, lens) == REDIS_OK)
-        g_queue_push_tail(&r->sent, c);
-    else
+    if (!r->link) {
         refuse(r, c);
+        return;
+    }
+    send_words(r, argc, argv, lens);
+    g_queue_push_tail(&r->sent, c);
+}
+
+static struct call *call_new(struct redis *r, redis_answer_fn *fn, void *arg)
+{
+    struct call *c = g_new0(struct call, 1);
+
+    *c = (struct call){ .redis = r, .fn = fn, .arg = arg };
+    return c;
 }
 
 static void greet(struct redis *r, redis_answer_fn *fn, int argc, const char **argv)
 {
-    struct call *c = g_new0(struct call, 1);
-    size_t lens[4];
-
-    for (int i = 0; i < argc; i++)
-        lens[i] = strlen(argv[i]);
-    *c = (struct call){ .redis = r, .fn = fn, .arg = r };
-    send_call(r, c, argc, argv, lens);
+    send_call(r, call_new(r, fn, r), argc, argv, NULL);
 }
 
-static void send_subscription(struct redis *r);
+static void on_confirmed(void *arg, const redisReply *reply);
+
+/* The end of a turn of the loop: what was said in it goes out in one piece, and behind it the question whether replicas
+ * have it. */
+static void on_turn_end(struct ev_loop *loop, ev_prepare *w, int revents)
+{
+    struct redis *r = w->data;
+
+    if (r->unconfirmed) {
+        char count[8];
+        snprintf(count, sizeof count, "%d", r->replicas);
+        r->unconfirmed = false;
+        greet(r, on_confirmed, 3, (const char *[]){ "WAIT", count, REPLICAS_MS });
+    }
+    if (r->link)
+        link_flush(r->link);
+}
+
+static void on_confirmed(void *arg, const redisReply *reply)
+{
+    struct redis *r = arg;
+    GQueue held = r->held;
+
+    if (!reply || reply->type != REDIS_REPLY_INTEGER || reply->integer < r->replicas) {
+        if (reply)
+            redis_drop(r, "no replica has confirmed what was written");
+        return; /* what is held is answered when the connection goes */
+    }
+    g_queue_init(&r->held);
+    while (held.length) {
+        struct call *c = g_queue_pop_head(&held);
+        redisReply *its = c->held;
+        answer(c, its);
+        freeReplyObject(its);
+    }
+}
+
+/* ---------------------------------------------------------------- replies */
+
+/* Takes the reply. */
+static void take_reply(struct redis *r, redisReply *reply)
+{
+    struct call *c = g_queue_pop_head(&r->sent);
+
+    if (!c) {
+        if (r->events.heard)
+            r->events.heard(r->events.arg, reply);
+        freeReplyObject(reply);
+    } else if (!c->takes_errors && ends_connection(r, reply)) {
+        redis_drop(r, reply->str);
+        freeReplyObject(reply);
+        answer(c, NULL);
+    } else if (r->replicas > 0 && r->state == UP && c->fn != on_confirmed) {
+        c->held = reply;
+        g_queue_push_tail(&r->held, c);
+    } else {
+        answer(c, reply);
+        freeReplyObject(reply);
+    }
+}
+
+static void on_link_bytes(void *arg, const char *bytes, size_t len)
+{
+    struct redis *r = arg;
+    void *reply;
+
+    if (ev_is_active(&r->drop)) /* whatever else comes is not trusted any more */
+        return;
+    if (redisReaderFeed(r->reader, bytes, len) != REDIS_OK) {
+        redis_drop(r, r->reader->errstr);
+        return;
+    }
+    for (;;) {
+        if (redisReaderGetReply(r->reader, &reply) != REDIS_OK) {
+            redis_drop(r, r->reader->errstr);
+            return;
+        }
+        if (!reply)
+            return;
+        take_reply(r, reply);
+        if (!r->link || ev_is_active(&r->drop))
+            return;
+    }
+}
+
+/* ---------------------------------------------------------------- watching */
+
+static void on_watchdog(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    struct redis *r = w->data;
+
+    const struct call *oldest = g_queue_peek_head(&r->sent);
+
+    if (r->state == CONNECTING)
+        redis_drop(r, "no connection in time");
+    else if (oldest && r->is.timeout_s > 0 && ev_now(loop) - oldest->sent > r->is.timeout_s)
+        redis_drop(r, "no answer in time");
+}
+
+static void watch(struct redis *r, double first)
+{
+    ev_timer_stop(r->loop, &r->watchdog);
+    ev_timer_set(&r->watchdog, first, 0.5);
+    ev_timer_start(r->loop, &r->watchdog);
+}
+
+/* ---------------------------------------------------------------- connecting */
 
 static void on_greeted(void *arg, const redisReply *reply)
 {
@@ -215,8 +315,6 @@ static void on_greeted(void *arg, const redisReply *reply)
     r->state = UP;
     r->wait = FIRST_WAIT;
     r->fault[0] = '\0';
-    if (r->subscriptions)
-        send_subscription(r);
     if (r->events.up)
         r->events.up(r->events.arg);
 }
@@ -227,48 +325,42 @@ static void on_step(void *arg, const redisReply *reply)
         redis_drop(arg, reply->str);
 }
 
-static void on_connect(const redisAsyncContext *ac, int status)
+static void on_link_up(void *arg)
 {
-    struct redis *r = ac->data;
-    const struct redis_address *a = r->address;
+    struct redis *r = arg;
+    const struct redis_address *a = r->is.address;
     char db[16];
 
-    ev_timer_stop(r->loop, &r->watchdog);
-    if (status != REDIS_OK) { /* hiredis frees the context itself, and calls no disconnect callback */
-        went_down(r, ac->errstr && *ac->errstr ? ac->errstr : "cannot connect");
-        return;
-    }
     r->state = GREETING;
-    ev_timer_set(&r->watchdog, 0.5, 0.5);
-    ev_timer_start(r->loop, &r->watchdog);
-    if (a->password && a->user && *a->user)
+    watch(r, 0.5);
+    if (a->password && !r->is.bare && a->user && *a->user)
         greet(r, on_step, 3, (const char *[]){ "AUTH", a->user, a->password });
-    else if (a->password)
+    else if (a->password && !r->is.bare)
         greet(r, on_step, 2, (const char *[]){ "AUTH", a->password });
     snprintf(db, sizeof db, "%d", a->db);
-    if (a->db)
+    if (a->db && !r->is.bare)
         greet(r, on_step, 2, (const char *[]){ "SELECT", db });
     greet(r, on_greeted, 1, (const char *[]){ "PING" });
 }
 
-/* hiredis would wait for a name server, so it is given numbers. */
-static void connect_to(struct redis *r, const char *host)
+/* The address in numbers, NULL for the unix socket. */
+static void connect_to(struct redis *r, const char *address)
 {
-    r->ac = host ? redisAsyncConnect(host, r->address->port) : redisAsyncConnectUnix(r->address->path);
-    if (!r->ac || r->ac->err) {
-        g_autofree char *why = g_strdup(r->ac ? r->ac->errstr : "out of memory");
-        if (r->ac)
-            redisAsyncFree(r->ac);
+    const struct link_target target = { .address = address,
+                                        .port = r->place.port,
+                                        .path = r->is.address->path,
+                                        .tls = r->is.address->tls,
+                                        .name = r->place.host };
+    const char *why = NULL;
+
+    r->link = link_open(r->loop, &target, &(struct link_events){ on_link_up, on_link_bytes, on_link_down, r }, &why);
+    if (!r->link) {
         went_down(r, why);
         return;
     }
-    r->ac->data = r;
+    r->reader = redisReaderCreate();
     r->state = CONNECTING;
-    redisLibevAttach(r->loop, r->ac);
-    redisAsyncSetConnectCallback(r->ac, on_connect);
-    redisAsyncSetDisconnectCallback(r->ac, on_disconnect);
-    ev_timer_set(&r->watchdog, CONNECT_TIMEOUT, 0.5);
-    ev_timer_start(r->loop, &r->watchdog);
+    watch(r, CONNECT_TIMEOUT);
 }
 
 static void on_resolved(void *arg, const struct resolved *found)
@@ -280,20 +372,24 @@ static void on_resolved(void *arg, const struct resolved *found)
         connect_to(r, found->address[r->turn++ % (unsigned)found->count]);
         return;
     }
-    g_autofree char *why = g_strdup_printf("%s: %s", r->address->host, found->why);
+    g_autofree char *why = g_strdup_printf("%s: %s", r->place.host, found->why);
     went_down(r, why);
 }
 
 static void connect_now(struct redis *r)
 {
-    const struct redis_address *a = r->address;
+    const char *why = "";
 
-    if (a->path || resolve_is_number(a->host)) {
-        connect_to(r, a->path ? NULL : a->host);
-        return;
+    if (r->is.address->path) {
+        connect_to(r, NULL);
+    } else if (!r->is.where(r->is.where_arg, &r->place, &why)) {
+        went_down(r, why);
+    } else if (resolve_is_number(r->place.host)) {
+        connect_to(r, r->place.host);
+    } else {
+        r->state = RESOLVING;
+        r->resolving = resolve_begin(r->loop, r->place.host, on_resolved, r);
     }
-    r->state = RESOLVING;
-    r->resolving = resolve_begin(r->loop, a->host, on_resolved, r);
 }
 
 static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
@@ -302,25 +398,35 @@ static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
     connect_now(w->data);
 }
 
+void redis_now(struct redis *r)
+{
+    if (r->state != DOWN || r->closing)
+        return;
+    r->wait = FIRST_WAIT;
+    ev_timer_stop(r->loop, &r->again);
+    ev_timer_set(&r->again, 0., 0.);
+    ev_timer_start(r->loop, &r->again);
+}
+
 /* ---------------------------------------------------------------- the face */
 
-struct redis *redis_open(struct ev_loop *loop, const struct redis_address *address, double timeout,
-                         struct redis_events events)
+struct redis *redis_open(struct ev_loop *loop, const struct redis_options *options, struct redis_events events)
 {
     struct redis *r = g_new0(struct redis, 1);
 
-    r->loop = loop;
-    r->address = address;
-    r->events = events;
-    r->timeout = timeout;
-    r->wait = FIRST_WAIT;
+    *r = (struct redis){ .loop = loop, .is = *options, .events = events, .wait = FIRST_WAIT };
     g_queue_init(&r->sent);
+    g_queue_init(&r->held);
     g_queue_init(&r->refused);
     ev_init(&r->again, on_again);
     ev_init(&r->watchdog, on_watchdog);
     ev_init(&r->refusals, on_refusals);
     ev_init(&r->drop, on_drop);
     r->again.data = r->watchdog.data = r->refusals.data = r->drop.data = r;
+    ev_prepare_init(&r->turn_end, on_turn_end);
+    ev_set_priority(&r->turn_end, EV_MINPRI); /* behind all who still say something in this turn */
+    r->turn_end.data = r;
+    ev_prepare_start(loop, &r->turn_end);
     ev_timer_set(&r->again, 0., 0.);
     ev_timer_start(loop, &r->again);
     return r;
@@ -333,15 +439,12 @@ void redis_close(struct redis *r)
     r->closing = true;
     if (r->resolving)
         resolve_cancel(r->resolving);
-    if (r->ac)
-        redisAsyncFree(r->ac);
+    went_down(r, "");
     while (r->refused.length)
         answer(g_queue_pop_head(&r->refused), NULL);
     ev_timer_stop(r->loop, &r->again);
-    ev_timer_stop(r->loop, &r->watchdog);
     ev_timer_stop(r->loop, &r->refusals);
-    ev_timer_stop(r->loop, &r->drop);
-    g_strfreev(r->channels);
+    ev_prepare_stop(r->loop, &r->turn_end);
     g_free(r);
 }
 
@@ -355,48 +458,37 @@ const char *redis_last_fault(const struct redis *r)
     return r->fault;
 }
 
+static void call(struct redis *r, struct call *c, int argc, const char **argv, const size_t *lens)
+{
+    if (r->state != UP) {
+        refuse(r, c);
+        return;
+    }
+    send_call(r, c, argc, argv, lens);
+    r->unconfirmed = r->replicas > 0;
+}
+
 void redis_call(struct redis *r, redis_answer_fn *fn, void *arg, int argc, const char **argv, const size_t *lens)
 {
-    struct call *c = g_new0(struct call, 1);
+    call(r, call_new(r, fn, arg), argc, argv, lens);
+}
 
-    *c = (struct call){ .redis = r, .fn = fn, .arg = arg };
+void redis_say(struct redis *r, redis_answer_fn *fn, void *arg, int argc, const char **argv)
+{
+    struct call *c = call_new(r, fn, arg);
+
+    c->takes_errors = true;
+    call(r, c, argc, argv, NULL);
+}
+
+void redis_wait_for(struct redis *r, int replicas)
+{
+    r->replicas = replicas;
+    r->unconfirmed |= replicas > 0 && r->held.length + r->sent.length > 0;
+}
+
+void redis_tell(struct redis *r, int argc, const char **argv)
+{
     if (r->state == UP)
-        send_call(r, c, argc, argv, lens);
-    else
-        refuse(r, c);
-}
-
-static void on_published(redisAsyncContext *ac, void *data, void *arg)
-{
-    const redisReply *reply = data;
-    struct redis *r = arg;
-
-    r->heard_at = ev_now(r->loop);
-    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
-        reply->element[2]->type == REDIS_REPLY_STRING)
-        r->on_message(r->message_arg, reply->element[1]->str, reply->element[2]->str);
-}
-
-static void send_subscription(struct redis *r)
-{
-    g_autofree const char **argv = g_new0(const char *, r->subscriptions + 1);
-
-    r->heard_at = r->pinged_at = ev_now(r->loop);
-    argv[0] = "SUBSCRIBE";
-    for (int i = 0; i < r->subscriptions; i++)
-        argv[i + 1] = r->channels[i];
-    redisAsyncCommandArgv(r->ac, on_published, r, r->subscriptions + 1, argv, NULL);
-}
-
-void redis_subscribe(struct redis *r, int count, const char **channels, void (*fn)(void *, const char *, const char *),
-                     void *arg)
-{
-    r->on_message = fn;
-    r->message_arg = arg;
-    r->subscriptions = count;
-    r->channels = g_new0(char *, count + 1);
-    for (int i = 0; i < count; i++)
-        r->channels[i] = g_strdup(channels[i]);
-    if (r->state == UP)
-        send_subscription(r);
+        send_words(r, argc, argv, NULL);
 }

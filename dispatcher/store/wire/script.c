@@ -74,7 +74,7 @@ struct known {
 };
 
 struct run {
-    struct redis *redis;
+    struct nodes *nodes;
     const struct known *script;
     char *key;
     struct args *args;
@@ -193,18 +193,18 @@ static void send_run(struct run *run)
         start = end;
     }
     metrics_add(METRIC_REDIS_CALLS, run->script->label, 1);
-    redis_call(run->redis, on_script, run, (int)n + 6, argv, lens);
+    nodes_call(run->nodes, run->key, on_script, run, (int)n + 6, argv, lens);
     g_free(argv);
     g_free(lens);
 }
 
-void script_run(struct redis *redis, const char *key, const char *name, struct args *args, redis_answer_fn *fn,
+void script_run(struct nodes *nodes, const char *key, const char *name, struct args *args, redis_answer_fn *fn,
                 void *arg)
 {
     struct run *run = g_new0(struct run, 1);
 
     *run = (struct run){
-        .redis = redis, .script = find_script(name), .key = g_strdup(key), .args = args, .fn = fn, .arg = arg
+        .nodes = nodes, .script = find_script(name), .key = g_strdup(key), .args = args, .fn = fn, .arg = arg
     };
     send_run(run);
 }
@@ -219,26 +219,4 @@ void scripts_load(struct redis *redis)
         const char *text = ((struct known *)script)->text;
         redis_call(redis, NULL, NULL, 3, (const char *[]){ "SCRIPT", "LOAD", text }, (size_t[]){ 6, 4, strlen(text) });
     }
-}
-
-/* ---------------------------------------------------------------- answers */
-
-const redisReply *reply_at(const redisReply *reply, size_t i)
-{
-    return reply && reply->type == REDIS_REPLY_ARRAY && i < reply->elements ? reply->element[i] : NULL;
-}
-
-const char *reply_text(const redisReply *reply, size_t i)
-{
-    const redisReply *r = reply_at(reply, i);
-    return r && (r->type == REDIS_REPLY_STRING || r->type == REDIS_REPLY_STATUS) ? r->str : "";
-}
-
-int64_t reply_int(const redisReply *reply, size_t i)
-{
-    const redisReply *r = reply_at(reply, i);
-
-    if (r && r->type == REDIS_REPLY_INTEGER)
-        return r->integer;
-    return r && r->type == REDIS_REPLY_STRING ? g_ascii_strtoll(r->str, NULL, 10) : 0;
 }

@@ -12,7 +12,8 @@
 
 #include <stdint.h>
 
-#include "dispatcher/store/wire/redis.h"
+#include "dispatcher/store/wire/nodes.h"
+#include "dispatcher/store/wire/reply.h"
 
 struct script_source {
     const char *name, *text;
@@ -30,16 +31,11 @@ void args_char(struct args *, char);
 
 /* script_run: takes the args; an answer that is an error is logged and becomes NULL.  A script that Redis has forgotten
  * is sent again, whole, once. */
-void script_run(struct redis *, const char *key, const char *name, struct args *, redis_answer_fn *, void *arg);
+void script_run(struct nodes *, const char *key, const char *name, struct args *, redis_answer_fn *, void *arg);
 
 /* scripts_load: hands all scripts to a server that may not have them, so that a burst does not send each call twice,
  * the second time with the whole text. */
 void scripts_load(struct redis *);
-
-/* Reading answers: text is "" and numbers are 0 where something else stands. */
-const char *reply_text(const redisReply *, size_t i);
-int64_t reply_int(const redisReply *, size_t i);
-const redisReply *reply_at(const redisReply *, size_t i);
 
 /* script_failed: during a callback: its NULL is an error that the script has thrown, not the silence of Redis. */
 bool script_failed(void);
