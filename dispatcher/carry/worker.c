@@ -13,7 +13,7 @@
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/config/settings.h"
 #include "dispatcher/carry/admission.h"
-#include "dispatcher/carry/batches.h"
+#include "dispatcher/store/batches.h"
 #include "dispatcher/carry/claims.h"
 #include "dispatcher/carry/steps.h"
 #include "dispatcher/outlets/drivers.h"

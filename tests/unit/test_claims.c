@@ -10,7 +10,7 @@
 #include <glib.h>
 
 #include "dispatcher/base/clock.h"
-#include "dispatcher/carry/batches.h"
+#include "dispatcher/store/batches.h"
 #include "dispatcher/carry/claims.h"
 
 /* ---------------------------------------------------------------- the store, played */

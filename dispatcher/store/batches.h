@@ -8,8 +8,8 @@
  * from the loop, each member's exactly once.  When a script throws an error over
  * one member, each is asked singly, so that the others go on.
  */
-#ifndef DISPATCHER_CARRY_BATCHES_H
-#define DISPATCHER_CARRY_BATCHES_H
+#ifndef DISPATCHER_STORE_BATCHES_H
+#define DISPATCHER_STORE_BATCHES_H
 
 #include "dispatcher/store/store.h"
 

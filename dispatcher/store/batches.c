@@ -1,4 +1,4 @@
-#include "dispatcher/carry/batches.h"
+#include "dispatcher/store/batches.h"
 #include "dispatcher/store/pipeline.h"
 
 #include <assert.h>
