@@ -3,6 +3,7 @@
 -- then for each message: mid rid body category kind send_at expires strategy channels lane supersede source local old_profile new_profile
 --   new_profile "": the stored profile stays; else it is set, if what is stored is still old_profile
 -- Returns for each: "ok", "dup" (the id is known: nothing is done) or "race" (the profile changed: nothing is done).
+-- needs: ending people
 local ret, ret_events, wake_channel = unpack(ARGV, 3, 5)
 local answers, wake = {}, nil
 ret, ret_events = tonumber(ret), tonumber(ret_events)

@@ -1,15 +1,17 @@
 -- admit: the last gate.  Decides consent and every cap of the person for a batch, and reserves.
 -- ARGV[3] how long the caps' history is kept (ms)  [4] number of rules R, and the rules (read_rules)
--- then for each delivery: mid..L fence rid category consent(0 none, 1 opt_out, 2 opt_in) later render holder questions
+-- then for each delivery: mid..L fence rid category consent(0 none, 1 opt_out, 2 opt_in) later render holder commit questions
 --   later: "p" or "q" when preference or quiet hours stand against it already; render: "1" when it could not be rendered
 --   holder: role|account when the account is to be asked next, else ""
+--   commit: "r" or "h" (commit.lua) where handing over follows at once, so that there is nothing to ask in between; else ""
 --   questions: read_questions
 -- Returns for each a list: verdict, consent state, consent at, "rule=count,…", rule, until
 --   ok | gone | crash | no_consent | opted_out | later | render | cap | wait (what the person's other messages wait for must be known first)
+-- needs: caps
 local keep, R = tonumber(ARGV[3]), tonumber(ARGV[4])
 local rules, i = read_rules(5, R)
 local fields = {}
-for L in string.gmatch(CHANNELS, '.') do fields[L] = { L..STATUS, L..FENCE, L..ADMISSIONS, L..HOLDER, L..MAYBE, L..REASON } end
+for L in string.gmatch(CHANNELS, '.') do fields[L] = { L..STATUS, L..FENCE, L..ADMISSIONS, L..HOLDER, L..MAYBE, L..REASON, L..ON_LOST } end
 
 -- Whether a rule counts such a send; the last one is the person's own, which counts when it is asked.
 local counted = {}
@@ -40,8 +42,8 @@ end
 
 local answers = {}
 while i <= #ARGV do
-  local member, fence, rid, cat, rule, later, render, holder, questions = unpack(ARGV, i, i + 8)
-  i = i + 9
+  local member, fence, rid, cat, rule, later, render, holder, commit, questions = unpack(ARGV, i, i + 9)
+  i = i + 10
   local mid, L = sub(member, 1, 22), sub(member, 23)
   local s, f = P..'s:'..mid, fields[L]
   local st, held, tries, lane, kind, source, was, maybe, reason, at = unpack(call('HMGET', s, f[1], f[2], f[3], LANE, KIND, SOURCE, f[4], f[5], f[6], SEND_AT))
@@ -63,7 +65,8 @@ while i <= #ARGV do
       answer[1], answer[5], answer[6] = 'cap', worst, int(wait)
     elseif render == '1' then answer[1] = 'render'
     else
-      call('HSET', s, f[1], IS_ADMITTED, f[3], int((tries or 0) + 1))
+      if commit ~= '' then call('HSET', s, f[1], IS_COMMITTING, f[7], commit)
+      else call('HSET', s, f[1], IS_ADMITTED, f[3], int((tries or 0) + 1)) end
       if is_counted(rules, R, sent, questions) then count_send(key, sent, keep, last) end
       -- a worker died over it, and the person has moved since; what may have arrived keeps its place
       if was and was ~= '' and was ~= holder and not maybe then give_back(was, fence - 1, sent) end

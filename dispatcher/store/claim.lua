@@ -5,6 +5,7 @@
 -- then for each channel: letter, how many, how many late ones of the lanes normal and low (-1: no limit)
 -- Returns fence, for each channel when the next one is due (-1: none waits), and for each "1" when late ones wait for their turn, {how many leases ran out, when the next one will},
 --   {account reservations to be given back}, then for each delivery: mid..L, body, profile, attempts, send_at, expires, due, channels, kind, lane, reason, unknown since, planned
+-- needs: ending
 local lease_ms, ret, ret_events, resend_after, late_after, yield_ms = unpack(ARGV, 3, 8)
 ret, ret_events = tonumber(ret), tonumber(ret_events)
 local reclaimed = 0
@@ -28,6 +29,23 @@ for _, member in ipairs(call('ZRANGEBYSCORE', P..'lease', '-inf', real, 'LIMIT',
       finish(mid, L, IS_UNKNOWN, 'outcome_unknown', true, false, ret, ret_events)
     end
   end
+end
+
+-- What has outlived its time goes, a portion with each claim; what has gone on meanwhile has another ENDED.
+local SWEEP_MOST = 100
+local function forget(entry)
+  local only_trace = sub(entry, 1, 1) == '!'
+  local mid, ended = string.match(entry, '^!?('..string.rep('.', 22)..')(%d+)$')
+  local rid, at, open = unpack(call('HMGET', P..'s:'..mid, RECIPIENT, ENDED, OPEN))
+  if at ~= ended or tonumber(open) > 0 then return end
+  if only_trace then call('UNLINK', P..'t:'..mid) return end
+  call('ZREM', P..'r:'..rid, mid)
+  call('UNLINK', P..'s:'..mid, P..'m:'..mid, P..'t:'..mid)
+end
+for _, over in ipairs(call('ZRANGEBYSCORE', P..'gone', '-inf', real, 'LIMIT', 0, 1)) do
+  local entries = call('LPOP', P..'gone:'..over, SWEEP_MOST) or {}
+  for _, entry in ipairs(entries) do forget(entry) end
+  if #entries < SWEEP_MOST then call('ZREM', P..'gone', over) end
 end
 
 local out, fence = { 0, {}, {}, call('LRANGE', P..'aq', 0, 63) }, nil
@@ -61,7 +79,7 @@ local function take(L, lane, count)
   local skip = left_in[key] or 0
   local mids = due_ones(key, lane, skip, count)
   if #mids == 0 then return 0 end
-  fence = fence or call('INCR', P..'fence')
+  fence = fence or int(call('INCR', P..'fence'))
   call('ZREM', key, unpack(mids))
   local leases, ends, bodies, profiles, states = {}, int(real + tonumber(lease_ms)), {}, {}, {}
   for j, mid in ipairs(mids) do
@@ -99,7 +117,7 @@ for i = 9, #ARGV, 3 do
   left = left - take(L, 0, left)
   take(L, 1, left)
 end
-out[1] = fence or 0
+out[1] = fence or '0'
 
 for c = 1, #CHANNELS do
   local L, waits = sub(CHANNELS, c, c), c + #CHANNELS

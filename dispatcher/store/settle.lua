@@ -5,8 +5,11 @@
 --   denied "1": the account holds nothing for it
 --   keep "1": its place in the caps' history stays; next "1": strategy first goes on to the next channel
 -- Returns for each: "ok", or "gone" (another worker has it, or it was stopped); "ok" again when repeated.
+-- needs: ending
 local ret, ret_events, inbox_channel, inbox_keep, inbox_max, wake_channel = unpack(ARGV, 3, 8)
 ret, ret_events = tonumber(ret), tonumber(ret_events)
+inbox_keep, inbox_max = tonumber(inbox_keep), tonumber(inbox_max)
+local INBOX_LOOK_MS = 600000 -- an inbox that gets many cards is looked over so often; service time
 local answers, wake, leases = {}, false, {}
 
 -- One card into the inbox, once; the oldest and the outdated ones leave.
@@ -19,17 +22,19 @@ local function drop_card(rid, did)
 end
 local function put_card(rid, did, card)
   local i, o = P..'i:'..rid, P..'io:'..rid
-  if call('HSETNX', i, did, card) == 0 then return end
+  local held, unread, unseen, version = unpack(call('HMGET', i, did, '_unread', '_unseen', '_version'))
+  if held then return end
+  call('HSET', i, did, card, '_unread', int((unread or 0) + 1), '_unseen', int((unseen or 0) + 1), '_version', int((version or 0) + 1))
   -- one instant for each, so that a page can end between any two
-  local last = call('ZREVRANGE', o, 0, 0, 'WITHSCORES')[2]
-  call('ZADD', o, math.max(now, last and tonumber(last) + 1 or 0), did)
-  local unread, version = call('HINCRBY', i, '_unread', 1), call('HINCRBY', i, '_version', 1)
-  call('HINCRBY', i, '_unseen', 1)
-  for _, old in ipairs(call('ZRANGEBYSCORE', o, '-inf', now - tonumber(inbox_keep), 'LIMIT', 0, 100)) do drop_card(rid, old) end
-  local extra = call('ZCARD', o) - tonumber(inbox_max)
+  local last = tonumber(call('ZREVRANGE', o, 0, 0, 'WITHSCORES')[2] or '0')
+  call('ZADD', o, last < now and ARGV[1] or int(last + 1), did)
+  if now - last > INBOX_LOOK_MS then
+    for _, old in ipairs(call('ZRANGEBYSCORE', o, '-inf', int(now - inbox_keep), 'LIMIT', 0, 100)) do drop_card(rid, old) end
+    call('PEXPIRE', i, int(inbox_keep + INBOX_LOOK_MS))
+    call('PEXPIRE', o, int(inbox_keep + INBOX_LOOK_MS))
+  end
+  local extra = call('ZCARD', o) - inbox_max
   if extra > 0 then for _, old in ipairs(call('ZRANGE', o, 0, extra - 1)) do drop_card(rid, old) end end
-  call('PEXPIRE', i, inbox_keep)
-  call('PEXPIRE', o, inbox_keep)
   call('PUBLISH', inbox_channel, rid)
 end
 
@@ -50,7 +55,8 @@ for i = 9, #ARGV, 15 do
       call('HDEL', s, L..HOLDER)
     end
     if d.erased and op == 'R' then op, code, reason = 'F', IS_CANCELLED, 'cancelled' end
-    local more = { L..ATTEMPTS, tonumber(attempts or '0') + (burn == '1' and 1 or 0), L..PROVIDER, provider }
+    local tried = burn ~= '1' and (attempts or '0') or not attempts and '1' or int(attempts + 1)
+    local more = { L..ATTEMPTS, tried, L..PROVIDER, provider }
     if code == IS_SENT then more[5], more[6], more[7], more[8] = L..SENT_AT, sent_at, L..REFERENCE, ref end
     if entry ~= '' then
       call('RPUSH', P..'t:'..mid, entry)

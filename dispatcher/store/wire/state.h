@@ -20,6 +20,7 @@
     ROW(CIVIL, "v") /* local time|ttl, when its time follows the person's zone */                                      \
     ROW(OPEN, "n")  /* how many deliveries have not ended */                                                           \
     ROW(ACCEPTED_AT, "z")                                                                                              \
+    ROW(ENDED, "e") /* when the last of them did; its time to be kept begins */                                        \
     ROW(SOURCE, "w")                                                                                                   \
     ROW(ERASED, "erased") /* its person is forgotten; it goes when what is in flight has ended */
 
