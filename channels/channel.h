@@ -63,6 +63,7 @@ struct ticket; /* one parcel on its way */
 
 struct provider_type {
     const char *channel;
+    bool at_once; /* ask() follows send() in the next turn of the loop: nothing takes time in between */
     int (*room)(const struct provider *);
     /* NULL only when room() was 0. */
     struct ticket *(*send)(struct provider *, const struct parcel *, struct parcel_events);

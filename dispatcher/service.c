@@ -7,6 +7,7 @@
 #include "dispatcher/policy/policy_load.h"
 #include "dispatcher/config/settings.h"
 #include "dispatcher/config/values.h"
+#include "dispatcher/store/messages.h"
 
 struct library *service_library(const struct service *s, char **why)
 {
@@ -68,13 +69,26 @@ struct service *service_open(struct ev_loop *loop, const char *file, const struc
 bool service_connect(struct service *s, double clock_rate, double timeout, char **why)
 {
     s->store = store_open(s->loop, s->config, clock_rate, why);
-    return s->store && store_wait(s->store, timeout, why);
+    if (!s->store)
+        return false;
+    s->accepts = batches_new(s->store, s->loop, &accept_kind, 1, s->store);
+    return store_wait(s->store, timeout, why);
+}
+
+void service_disconnect(struct service *s)
+{
+    if (!s || !s->store)
+        return;
+    batches_refuse(s->accepts);
+    store_disconnect(s->store);
 }
 
 void service_close(struct service *s)
 {
     if (!s)
         return;
+    service_disconnect(s);
+    batches_free(s->accepts);
     store_close(s->store);
     if (s->turns)
         g_hash_table_unref(s->turns);

@@ -20,7 +20,8 @@ struct service {
     struct library *library;
     struct library *built_in; /* the pages that never fail */
     struct store *store;
-    GHashTable *turns; /* of people: people/turn.c */
+    struct batches *accepts; /* messages that are being accepted */
+    GHashTable *turns;       /* of people: people/turn.c */
     char *public_url;
     char *from_name, *from;      /* name may be NULL */
     const char *feedback_sender; /* NULL: no Feedback-ID */
@@ -36,6 +37,8 @@ struct service *service_open(struct ev_loop *, const char *config_file, const st
 struct library *service_library(const struct service *, char **why);
 /* service_connect: opens the store and waits until it is ready. */
 bool service_connect(struct service *, double clock_rate, double timeout_s, char **why);
+/* service_disconnect: whatever still waits is told that it must; nothing is asked of the store after it. */
+void service_disconnect(struct service *);
 void service_close(struct service *);
 
 /* service_zone: a recipient's zone, else their account's, else the default.  A name that is none counts as none. */

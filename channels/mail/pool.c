@@ -429,7 +429,9 @@ static void mail_close(struct provider *p)
     g_free(m);
 }
 
-static const struct provider_type mail_type = { "email", mail_room, mail_send, mail_answer, mail_open, mail_close };
+static const struct provider_type mail_type = {
+    "email", false, mail_room, mail_send, mail_answer, mail_open, mail_close
+};
 
 struct provider *email_open(struct ev_loop *loop, const struct email_settings *settings)
 {

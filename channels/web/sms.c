@@ -263,7 +263,7 @@ static void sms_close(struct provider *head)
     g_free(p);
 }
 
-static const struct provider_type sms_type = { "sms", sms_room, sms_send, sms_answer, NULL, sms_close };
+static const struct provider_type sms_type = { "sms", true, sms_room, sms_send, sms_answer, NULL, sms_close };
 
 struct provider *sms_open(struct ev_loop *loop, const struct sms_settings *s)
 {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "dispatcher/base/vocab.h"
+#include "dispatcher/carry/steps_own.h"
 #include "dispatcher/people/person.h"
 #include "dispatcher/store/pipeline.h"
 
@@ -80,6 +81,9 @@ static struct admission admission_of(const struct delivery *d)
         .fence = d->fence,
         .consent = MIN(d->category.consent, CONSENT_OPT_IN), /* a grant that is not confirmed is none */
         .render_failed = d->made.why != NULL,
+        .commit = !delivery_at_once(d) || *d->account ? 0
+                  : d->category.resend_unknown        ? 'r'
+                                                      : 'h',
     };
 }
 
@@ -91,6 +95,7 @@ void admission_ask(struct delivery *d, struct batch *batch)
     struct admission a = admission_of(d);
     a.later = gate_preference(&q).verdict != GATE_PASS ? 'p' : gate_quiet_hours(&q).verdict != GATE_PASS ? 'q' : 0;
     add_rules(d, &a, false);
+    d->committed = a.commit != 0;
     admit_add(batch, &a);
 }
 

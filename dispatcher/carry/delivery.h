@@ -5,6 +5,7 @@
 #ifndef DISPATCHER_CARRY_DELIVERY_H
 #define DISPATCHER_CARRY_DELIVERY_H
 
+#include "channels/address.h"
 #include "dispatcher/carry/report.h"
 #include "dispatcher/content/render.h"
 #include "dispatcher/outlets/outbox.h"
@@ -16,7 +17,7 @@ struct worker;
 struct step;
 struct delivery;
 
-enum batch_of { BATCH_ADMIT, BATCH_ACCOUNT, BATCH_COMMIT, BATCH_SETTLE, BATCH_KINDS };
+enum batch_of { BATCH_LOOK, BATCH_ADMIT, BATCH_ACCOUNT, BATCH_COMMIT, BATCH_SETTLE, BATCH_KINDS };
 
 /* A delivery waits for exactly one thing at a time: its answers (`answers` of them), a place, an outcome. */
 struct delivery {
@@ -44,12 +45,18 @@ struct delivery {
     const struct step *step; /* where it stands: steps_own.h */
     int answers;             /* that have not come yet */
     bool lost, suppressed, poison;
+    int64_t looked_at; /* when it was last known not to be suppressed */
+    struct look {      /* for one entry of the list of suppressed addresses */
+        struct delivery *delivery;
+        char address[ADDRESS_SIZE];
+    } looks[2];
     char suppressed_why[64];
     int soft_bounces;
     struct policy *policy; /* held: what verdict is about */
     const char *account;   /* in profile; whose caps are asked behind the person's, "" for none */
     struct admitted verdict;
     GString *counted; /* what caps had counted, as JSON; may be NULL */
+    bool committed;   /* by its admission, or it was to be */
     int commit;       /* 1 go, 0 stop, -1 expired */
     struct outcome outcome;
     /* what is being settled */
@@ -76,8 +83,10 @@ struct service *worker_service(struct worker *);
 struct outbox *worker_outbox(struct worker *);
 /* worker_forget: it is about to be freed. */
 void worker_forget(struct worker *, struct delivery *);
-/* worker_batch: joins the batch of its kind and partition, which is run at the end of this turn of the loop. */
+/* worker_batch: joins the batch of its kind and partition, which is run at the end of this turn of the loop.
+ * worker_look: one of its looks does. */
 void worker_batch(struct worker *, enum batch_of, struct delivery *);
+void worker_look(struct worker *, struct look *);
 /* worker_queue: it waits in the outbox for its outlet, or is given back when the worker drains. */
 void worker_queue(struct worker *, struct delivery *);
 /* worker_place_free: an outlet can take another one. */

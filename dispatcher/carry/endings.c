@@ -108,7 +108,8 @@ static enum flow settled(struct delivery *d)
 {
     if (!d->lost) {
         count_settled(d);
-    } else if (d->from_world) { /* what the world said cannot be asked again */
+    } else if (d->from_world ||
+               d->committed) { /* what the world said cannot be asked again, and nothing may stay committed */
         worker_journal(d->worker, &d->settlement);
     }
     if (delivery_into_store(d))

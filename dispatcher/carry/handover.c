@@ -31,7 +31,12 @@ static void on_ask(void *arg)
 {
     struct delivery *d = arg;
 
-    d->suppressed = false;
+    d->suppressed = d->lost = false;
+    if (d->committed) { /* with its admission, a moment ago */
+        d->step = &step_outcome;
+        d->outlet->provider->type->answer(d->ticket, true);
+        return;
+    }
     delivery_ask(d, BATCH_COMMIT, &step_commit);
     delivery_ask_suppression(d);
 }

@@ -38,22 +38,26 @@ static enum flow retry_later(struct delivery *d, const struct outcome *o)
     return delivery_try_again(d, REASON_PROVIDER_UNAVAILABLE, clock_now() + wait, o->perhaps);
 }
 
+enum flow delivery_undo_commit(struct delivery *d)
+{
+    d->settlement = (struct settlement){ .message = d->message,
+                                         .letter = d->letter,
+                                         .fence = d->fence,
+                                         .due = clock_now(),
+                                         .reason = "",
+                                         .provider = "",
+                                         .ref = "",
+                                         .card = "",
+                                         .trace = "" };
+    worker_journal(d->worker, &d->settlement);
+    return END;
+}
+
 /* Withdrawn, cancelled, expired or suppressed between admission and the final dot. */
 static enum flow stopped(struct delivery *d)
 {
-    if (d->lost) { /* Redis did not answer the commit question: had it been written down, it is undone */
-        d->settlement = (struct settlement){ .message = d->message,
-                                             .letter = d->letter,
-                                             .fence = d->fence,
-                                             .due = clock_now(),
-                                             .reason = "",
-                                             .provider = "",
-                                             .ref = "",
-                                             .card = "",
-                                             .trace = "" };
-        worker_journal(d->worker, &d->settlement);
-        return END;
-    }
+    if (d->lost)
+        return delivery_undo_commit(d);
     if (d->suppressed) {
         report_fact(&d->report, "suppression", "suppressed", "{\"reason\":%s,\"when\":\"before the final dot\"}",
                     report_quoted(d->suppressed_why));

@@ -11,9 +11,9 @@
 #include "dispatcher/people/erasure.h"
 #include "dispatcher/people/suppression.h"
 #include "dispatcher/store/pipeline.h"
-#include "dispatcher/store/suppressions.h"
 
 #define ASK_AGAIN_MS 100
+#define LOOK_MS      200     /* of service time, for which an address that was not suppressed is not looked up again */
 #define UNKNOWN_MS   3600000 /* how long others may know a template or category that this worker does not */
 
 /* Whether it is neither expired nor too late, else it is settled.  The trace begins here, and all gates see the time of
@@ -37,30 +37,24 @@ enum flow delivery_begin(struct delivery *d)
 
 /* ---------------------------------------------------------------- suppression */
 
-static void on_suppressed(void *arg, bool ok, const char *entry, int soft)
-{
-    struct delivery *d = arg;
-
-    d->soft_bounces = MAX(d->soft_bounces, soft);
-    if (entry) {
-        json_auto_t *json = json_loads(entry, 0, NULL);
-        const char *why = json_string_value(json_object_get(json, "reason"));
-        d->suppressed = true;
-        g_strlcpy(d->suppressed_why, why ? why : "", sizeof d->suppressed_why);
-    }
-    delivery_answer_came(d, ok);
-}
-
 void delivery_ask_suppression(struct delivery *d)
 {
-    char key[ADDRESS_SIZE], tombstone[ADDRESS_SIZE];
-
-    if (!channel_rows[d->channel].address || address_key(key, delivery_address(d)) != NULL)
+    if (!channel_rows[d->channel].address || address_key(d->looks[0].address, delivery_address(d)) != NULL)
         return;
-    tombstone_of(delivery_service(d), key, tombstone);
-    d->answers += 2;
-    store_suppressed(delivery_service(d)->store, key, on_suppressed, d);
-    store_suppressed(delivery_service(d)->store, tombstone, on_suppressed, d);
+    tombstone_of(delivery_service(d), d->looks[0].address, d->looks[1].address);
+    d->looked_at = clock_now();
+    d->answers += (int)G_N_ELEMENTS(d->looks);
+    for (size_t i = 0; i < G_N_ELEMENTS(d->looks); i++) {
+        d->looks[i].delivery = d;
+        worker_look(d->worker, &d->looks[i]);
+    }
+}
+
+static enum flow end_suppressed(struct delivery *d)
+{
+    report_fact(&d->report, "address", "pass", NULL);
+    report_fact(&d->report, "suppression", "suppressed", "{\"reason\":%s}", report_quoted(d->suppressed_why));
+    return delivery_end(d, REASON_SUPPRESSED_ADDRESS);
 }
 
 /* Who is suppressed is not admitted, or for a moment their place would keep others out. */
@@ -68,11 +62,7 @@ static enum flow looked_up(struct delivery *d)
 {
     if (d->lost)
         return END;
-    if (!d->suppressed)
-        return delivery_wait_for_outlet(d);
-    report_fact(&d->report, "address", "pass", NULL);
-    report_fact(&d->report, "suppression", "suppressed", "{\"reason\":%s}", report_quoted(d->suppressed_why));
-    return delivery_end(d, REASON_SUPPRESSED_ADDRESS);
+    return d->suppressed ? end_suppressed(d) : delivery_wait_for_outlet(d);
 }
 
 /* ---------------------------------------------------------------- start */
@@ -141,14 +131,8 @@ static enum flow start(struct delivery *d)
 
 /* ---------------------------------------------------------------- admit */
 
-/* It may have waited for its outlet a while, so it begins anew.  Who was suppressed meanwhile is seen before the final
- * dot. */
-static enum flow admit(struct delivery *d)
+static enum flow ask_admission(struct delivery *d)
 {
-    enum flow flow = delivery_begin(d);
-
-    if (flow != GO_ON)
-        return flow;
     report_fact(&d->report, "address", "pass", NULL);
     if (d->soft_bounces)
         report_fact(&d->report, "suppression", "pass", "{\"soft_bounces\":%d}", d->soft_bounces);
@@ -156,6 +140,30 @@ static enum flow admit(struct delivery *d)
         report_fact(&d->report, "suppression", "pass", NULL);
     render_delivery(delivery_service(d), d->message, d->letter, d->body, d->profile, &d->category, &d->made);
     return delivery_ask(d, BATCH_ADMIT, &step_decide);
+}
+
+/* It may have waited for its outlet a while, so it begins anew.  Who was suppressed meanwhile is seen before the final
+ * dot; where there is no such moment, now. */
+static enum flow admit(struct delivery *d)
+{
+    enum flow flow = delivery_begin(d);
+
+    if (flow != GO_ON)
+        return flow;
+    if (!delivery_at_once(d) || clock_now() - d->looked_at < LOOK_MS)
+        return ask_admission(d);
+    d->step = &step_looked_again;
+    d->lost = false;
+    delivery_ask_suppression(d);
+    return d->answers ? WAIT : ask_admission(d);
+}
+
+static enum flow looked_again(struct delivery *d)
+{
+    if (!d->lost && !d->suppressed)
+        return ask_admission(d);
+    delivery_leave_outlet(d);
+    return d->lost ? END : end_suppressed(d);
 }
 
 /* ---------------------------------------------------------------- what the gates said */
@@ -253,6 +261,11 @@ static enum flow decide(struct delivery *d)
 
     if (d->lost && d->poison)
         return end_poison(d);
+    if (d->lost && d->committed) {
+        delivery_leave_outlet(d);
+        return delivery_undo_commit(d);
+    }
+    d->committed &= d->verdict.verdict == VERDICT_OK;
     if (!gone && d->verdict.verdict == VERDICT_OK)
         return *d->account ? delivery_ask(d, BATCH_ACCOUNT, &step_decide_account) : delivery_transmit(d);
     delivery_leave_outlet(d);
@@ -260,5 +273,5 @@ static enum flow decide(struct delivery *d)
 }
 
 const struct step step_start = { "start", start }, step_looked_up = { "looked_up", looked_up },
-                  step_admit = { "admit", admit }, step_decide = { "decide", decide },
-                  step_decide_account = { "decide_account", decide_account };
+                  step_admit = { "admit", admit }, step_looked_again = { "looked_again", looked_again },
+                  step_decide = { "decide", decide }, step_decide_account = { "decide_account", decide_account };

@@ -21,6 +21,7 @@
 #include "dispatcher/base/log.h"
 #include "dispatcher/carry/facts.h"
 #include "dispatcher/store/pipeline.h"
+#include "dispatcher/store/suppressions.h"
 
 void delivery_run(struct delivery *d)
 {
@@ -83,6 +84,11 @@ struct service *delivery_service(const struct delivery *d)
 bool delivery_into_store(const struct delivery *d)
 {
     return d->outlet && !d->outlet->provider;
+}
+
+bool delivery_at_once(const struct delivery *d)
+{
+    return d->outlet && d->outlet->provider && d->outlet->provider->type->at_once;
 }
 
 double delivery_chance(void)
@@ -165,6 +171,20 @@ void delivery_committed(void *delivery, const redisReply *reply, size_t index)
 
     if (reply)
         d->commit = (int)reply_int(reply, index);
+    delivery_answer_came(d, reply != NULL);
+}
+
+void delivery_looked(void *look, const redisReply *reply, size_t index)
+{
+    struct delivery *d = ((struct look *)look)->delivery;
+    const char *entry = reply ? suppressed_read(reply, index, &d->soft_bounces) : NULL;
+
+    if (entry) {
+        json_auto_t *json = json_loads(entry, 0, NULL);
+        const char *why = json_string_value(json_object_get(json, "reason"));
+        d->suppressed = true;
+        g_strlcpy(d->suppressed_why, why ? why : "", sizeof d->suppressed_why);
+    }
     delivery_answer_came(d, reply != NULL);
 }
 

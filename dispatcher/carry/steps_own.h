@@ -21,8 +21,8 @@ struct step {
     enum flow (*run)(struct delivery *);
 };
 
-extern const struct step step_start, step_looked_up, step_admit, step_decide, step_decide_account, step_send,
-    step_commit, step_return, step_wait, step_outcome, step_settled;
+extern const struct step step_start, step_looked_up, step_admit, step_looked_again, step_decide, step_decide_account,
+    step_send, step_commit, step_return, step_wait, step_outcome, step_settled;
 
 /* delivery_run: from the step that it stands at. */
 void delivery_run(struct delivery *);
@@ -61,6 +61,10 @@ enum flow delivery_transmit(struct delivery *);
 struct service *delivery_service(const struct delivery *);
 const char *delivery_address(const struct delivery *); /* NULL for none */
 void delivery_leave_outlet(struct delivery *);
+/* delivery_at_once: its provider hands over as soon as it is given the message.  delivery_undo_commit: Redis did not
+ * say whether it is committed: had that been written down, it is undone. */
+bool delivery_at_once(const struct delivery *);
+enum flow delivery_undo_commit(struct delivery *);
 /* delivery_into_store: the outlet that it has taken is the store's own. */
 bool delivery_into_store(const struct delivery *);
 /* delivery_fault_wait: ms, as long as the pause of its provider, unless another one can take it now. */

@@ -19,6 +19,7 @@
 #include "dispatcher/outlets/drivers.h"
 #include "dispatcher/intake/ingest.h"
 #include "dispatcher/store/pipeline.h"
+#include "dispatcher/store/suppressions.h"
 #include "dispatcher/store/roster.h"
 #include "dispatcher/store/messages.h"
 #include "dispatcher/store/journal.h"
@@ -118,6 +119,11 @@ static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
 
 /* ---------------------------------------------------------------- batches */
 
+static struct batch *make_look(void *service)
+{
+    return suppressed_batch();
+}
+
 static struct batch *make_admission(void *service)
 {
     return admit_batch(((struct service *)service)->policy);
@@ -136,6 +142,12 @@ static struct batch *make_commit(void *service)
 static struct batch *make_settlement(void *service)
 {
     return settle_batch(((struct service *)service)->store, ((struct service *)service)->policy);
+}
+
+static void add_look(struct batch *b, void *look)
+{
+    const struct look *l = look;
+    suppressed_add(b, worker_service(l->delivery->worker)->store, l->address);
 }
 
 static void add_admission(struct batch *b, void *member)
@@ -160,6 +172,7 @@ static void add_settlement(struct batch *b, void *member)
 }
 
 static const struct batch_kind batch_kinds[BATCH_KINDS] = {
+    [BATCH_LOOK] = { make_look, add_look, delivery_looked, 0 },
     [BATCH_ADMIT] = { make_admission, add_admission, delivery_admitted, 0 },
     [BATCH_ACCOUNT] = { make_account, add_account, delivery_account_admitted, 0 },
     [BATCH_COMMIT] = { make_commit, add_commit, delivery_committed, 0 },
@@ -170,6 +183,11 @@ void worker_batch(struct worker *w, enum batch_of kind, struct delivery *d)
 {
     int partition = kind == BATCH_ACCOUNT ? store_partition(w->service->store, d->account) : d->partition;
     batch_join(w->batches, (int)kind, partition, d);
+}
+
+void worker_look(struct worker *w, struct look *look)
+{
+    batch_join(w->batches, BATCH_LOOK, store_partition(w->service->store, look->address), look);
 }
 
 /* ---------------------------------------------------------------- what is claimed */

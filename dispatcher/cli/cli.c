@@ -155,8 +155,7 @@ static int run_command(struct cli *c)
     else
         status = c->command->run(c);
     g_free(why);
-    if (c->service && c->service->store)
-        store_disconnect(c->service->store);
+    service_disconnect(c->service);
     service_close(c->service);
     return status;
 }

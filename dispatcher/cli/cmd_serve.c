@@ -133,8 +133,7 @@ static void stop(struct serving *s)
 {
     supervisor_close(&s->supervisor);
     reload_free(s->reload);
-    if (s->cli->service->store)
-        store_disconnect(s->cli->service->store); /* whatever still waits is told that it must */
+    service_disconnect(s->cli->service);
     if (s->worker)
         worker_close(s->worker);
     http_close(s->http);

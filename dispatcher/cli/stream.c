@@ -9,7 +9,7 @@
 
 #include "dispatcher/cli/progress.h"
 
-#define WINDOW 512
+#define WINDOW 2048 /* lines under way: enough that Redis works on some while others are read */
 
 struct stream {
     struct cli *cli;

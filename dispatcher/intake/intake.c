@@ -222,7 +222,7 @@ static void accept_now(struct intake *in)
 
     memcpy(a.id, in->id, sizeof a.id);
     order_channels(in, a.channels);
-    store_accept(in->service->store, &a, on_accepted, in);
+    store_accept(in->service->accepts, &a, on_accepted, in);
     free(body);
 }
 

@@ -15,6 +15,8 @@ struct batches {
     void *arg;
     GPtrArray **waiting; /* by kind and partition; NULL for nobody */
     ev_timer *timers;    /* by kind */
+    ev_prepare turn_end;
+    bool refusing;
 };
 
 /* One that was asked; it outlives its batches' waiting lists, not the store. */
@@ -89,6 +91,24 @@ static void on_delay(struct ev_loop *loop, ev_timer *timer, int revents)
     run_kind(b, (int)(timer - b->timers));
 }
 
+static void on_turn_end(struct ev_loop *loop, ev_prepare *w, int revents)
+{
+    struct batches *b = w->data;
+
+    for (int i = 0; i < b->count; i++)
+        if (b->kinds[i].delay_s == BATCH_TURN)
+            run_kind(b, i);
+}
+
+/* Behind all who join in this turn, before the store says it (redis.c). */
+static void run_each_turn(struct batches *b)
+{
+    ev_prepare_init(&b->turn_end, on_turn_end);
+    ev_set_priority(&b->turn_end, EV_MINPRI + 1);
+    b->turn_end.data = b;
+    ev_prepare_start(b->loop, &b->turn_end);
+}
+
 struct batches *batches_new(struct store *store, struct ev_loop *loop, const struct batch_kind *kinds, int count,
                             void *arg)
 {
@@ -98,14 +118,33 @@ struct batches *batches_new(struct store *store, struct ev_loop *loop, const str
     b->waiting = g_new0(GPtrArray *, count * store->partitions);
     b->timers = g_new0(ev_timer, count);
     for (int i = 0; i < count; i++) {
-        ev_timer_init(&b->timers[i], on_delay, 0, kinds[i].delay_s);
+        ev_timer_init(&b->timers[i], on_delay, 0, MAX(kinds[i].delay_s, 0));
         b->timers[i].data = b;
+        if (kinds[i].delay_s == BATCH_TURN && !ev_is_active(&b->turn_end))
+            run_each_turn(b);
     }
     return b;
 }
 
+void batches_refuse(struct batches *b)
+{
+    b->refusing = true;
+    for (int i = 0; i < b->count * b->store->partitions; i++) {
+        GPtrArray *members = b->waiting[i];
+        b->waiting[i] = NULL;
+        for (guint m = 0; members && m < members->len; m++)
+            b->kinds[i / b->store->partitions].answered(members->pdata[m], NULL, 0);
+        if (members)
+            g_ptr_array_unref(members);
+    }
+}
+
 void batches_free(struct batches *b)
 {
+    if (!b)
+        return;
+    if (ev_is_active(&b->turn_end))
+        ev_prepare_stop(b->loop, &b->turn_end);
     for (int i = 0; i < b->count; i++)
         ev_timer_stop(b->loop, &b->timers[i]);
     for (int i = 0; i < b->count * b->store->partitions; i++)
@@ -120,6 +159,10 @@ void batch_join(struct batches *b, int kind, int partition, void *member)
 {
     GPtrArray **waiting = waiting_at(b, kind, partition);
 
+    if (b->refusing) {
+        b->kinds[kind].answered(member, NULL, 0);
+        return;
+    }
     if (!*waiting)
         *waiting = g_ptr_array_new();
     g_ptr_array_add(*waiting, member);

@@ -13,20 +13,25 @@
 
 #include "dispatcher/store/store.h"
 
+#define BATCH_TURN (-1.0)
+
 struct batch_kind {
     struct batch *(*make)(void *arg);
     void (*add)(struct batch *, void *member);
     /* reply is NULL when the store is gone or the script failed (script_failed()); else the member's stands at index.
      */
     void (*answered)(void *member, const redisReply *reply, size_t index);
-    double delay_s; /* it runs by itself so long after its first member; 0: by batches_run */
+    double delay_s; /* it runs by itself so long after its first member; 0: by batches_run; BATCH_TURN: at the end of
+                       the turn of the loop */
 };
 
 struct batches;
 
 /* batches_new: kinds are borrowed; arg is what make() gets. */
 struct batches *batches_new(struct store *, struct ev_loop *, const struct batch_kind *kinds, int count, void *arg);
-/* batches_free: members that wait are forgotten. */
+/* batches_free: members that wait are forgotten.  batches_refuse: they are answered with NULL, and so is who still
+ * joins; for the end. */
+void batches_refuse(struct batches *);
 void batches_free(struct batches *);
 void batch_join(struct batches *, int kind, int partition, void *member);
 /* batches_run: all of the kinds that have no delay. */

@@ -9,6 +9,7 @@
 #include "schedules/instant.h"
 #include "dispatcher/store/asking.h"
 #include "dispatcher/store/messages.h"
+#include "dispatcher/store/pipeline.h"
 #include "dispatcher/store/wire/state.h"
 
 #define KEY_OUTLIVES_MS (24 * INT64_C(3600000)) /* an idempotency key lives until 24 h after the send time */
@@ -18,32 +19,41 @@
 struct accepting {
     accept_fn *fn;
     void *arg;
+    struct args *message; /* of one that is to be stored */
 };
 
-static void on_accepted(void *arg, const redisReply *reply)
+static struct batch *make_accept(void *arg)
 {
-    struct accepting *job = arg;
-    job->fn(job->arg, reply ? reply_text(reply, 0) : NULL);
-    g_free(job);
-}
-
-static void on_reserved(void *arg, const redisReply *reply)
-{
-    struct accepting *job = arg;
-    job->fn(job->arg, reply && reply->type == REDIS_REPLY_STRING ? reply->str : NULL);
-    g_free(job);
-}
-
-void store_accept(struct store *s, const struct acceptance *m, accept_fn *fn, void *arg)
-{
-    struct args *a = args_new();
-    struct accepting *job = g_new0(struct accepting, 1);
+    const struct store *s = arg;
+    struct batch *b = batch_new("accept");
     g_autofree char *wake = store_key(s, "wake");
 
-    *job = (struct accepting){ fn, arg };
-    args_int(a, s->retain_messages_ms);
-    args_int(a, s->retain_events_ms);
-    args_text(a, wake);
+    args_int(batch_args(b), s->retain_messages_ms);
+    args_int(batch_args(b), s->retain_events_ms);
+    args_text(batch_args(b), wake);
+    return b;
+}
+
+static void add_accept(struct batch *b, void *job)
+{
+    args_append(batch_args(b), ((struct accepting *)job)->message);
+}
+
+static void on_accepted(void *arg, const redisReply *reply, size_t index)
+{
+    struct accepting *job = arg;
+
+    job->fn(job->arg, reply ? reply_text(reply, index) : NULL);
+    args_free(job->message);
+    g_free(job);
+}
+
+const struct batch_kind accept_kind = { make_accept, add_accept, on_accepted, BATCH_TURN };
+
+static struct args *acceptance_args(const struct acceptance *m)
+{
+    struct args *a = args_new();
+
     args_text(a, m->id);
     args_text(a, m->recipient);
     args_bytes(a, m->body, m->body_len);
@@ -59,7 +69,22 @@ void store_accept(struct store *s, const struct acceptance *m, accept_fn *fn, vo
     args_text(a, m->local);
     args_text(a, m->profile_was);
     args_text(a, m->profile_new);
-    store_script(s, ident_partition(m->id), "accept", a, on_accepted, job);
+    return a;
+}
+
+void store_accept(struct batches *batches, const struct acceptance *m, accept_fn *fn, void *arg)
+{
+    struct accepting *job = g_new0(struct accepting, 1);
+
+    *job = (struct accepting){ fn, arg, acceptance_args(m) };
+    batch_join(batches, 0, ident_partition(m->id), job);
+}
+
+static void on_reserved(void *arg, const redisReply *reply)
+{
+    struct accepting *job = arg;
+    job->fn(job->arg, reply && reply->type == REDIS_REPLY_STRING ? reply->str : NULL);
+    g_free(job);
 }
 
 void store_reserve(struct store *s, const char *key, const char *hash, const char *id, int64_t send_at, accept_fn *fn,
@@ -69,7 +94,7 @@ void store_reserve(struct store *s, const char *key, const char *hash, const cha
     struct accepting *job = g_new0(struct accepting, 1);
     int64_t ahead = MAX(send_at - clock_now(), 0);
 
-    *job = (struct accepting){ fn, arg };
+    *job = (struct accepting){ .fn = fn, .arg = arg };
     args_text(a, key);
     args_text(a, hash);
     args_text(a, id);
@@ -90,7 +115,7 @@ void store_key_holder(struct store *s, const char *key, accept_fn *fn, void *arg
     struct accepting *job = g_new0(struct accepting, 1);
     g_autofree char *name = g_strdup_printf("%s:{%d}:k:%s", s->prefix, store_partition(s, key), key);
 
-    *job = (struct accepting){ fn, arg };
+    *job = (struct accepting){ .fn = fn, .arg = arg };
     store_command(s, on_holder, job, 2, (const char *[]){ "GET", name });
 }
 

@@ -4,6 +4,7 @@
 #ifndef DISPATCHER_STORE_MESSAGES_H
 #define DISPATCHER_STORE_MESSAGES_H
 
+#include "dispatcher/store/batches.h"
 #include "dispatcher/store/store.h"
 
 struct acceptance {
@@ -17,8 +18,10 @@ struct acceptance {
     const char *local;                     /* "2026-12-01T09:00|ttl", "" unless the time was given in local time */
     const char *profile_was, *profile_new; /* profile_new "": leave it */
 };
-/* Answers "ok", "dup", "race", or NULL. */
-void store_accept(struct store *, const struct acceptance *, accept_fn *, void *arg);
+/* What is accepted in a turn of the loop is written together: store_accept joins batches of accept_kind (whose arg is
+ * the store).  Answers "ok", "dup", "race", or NULL. */
+extern const struct batch_kind accept_kind;
+void store_accept(struct batches *, const struct acceptance *, accept_fn *, void *arg);
 /* What a key holds, "hash|id|send_at", or ""; NULL when Redis is gone. */
 void store_key_holder(struct store *, const char *key, accept_fn *, void *arg);
 /* Answers "" when new, "other", id|send_at, or NULL. */

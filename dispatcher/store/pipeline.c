@@ -20,10 +20,9 @@
 struct batch {
     const char *script;
     struct args *args;
-    int count;
 };
 
-static struct batch *batch_new(const char *script)
+struct batch *batch_new(const char *script)
 {
     struct batch *b = g_new0(struct batch, 1);
     b->script = script;
@@ -31,9 +30,17 @@ static struct batch *batch_new(const char *script)
     return b;
 }
 
+struct args *batch_args(struct batch *b)
+{
+    return b->args;
+}
+
 void batch_run(struct store *s, int partition, struct batch *b, redis_answer_fn *fn, void *arg)
 {
-    store_script(s, partition, b->script, b->args, fn, arg);
+    if (b->script)
+        store_script(s, partition, b->script, b->args, fn, arg);
+    else
+        command_run(s->nodes, b->args, fn, arg);
     g_free(b);
 }
 
@@ -45,7 +52,6 @@ static void add_member(struct batch *b, const char *message, char letter, int64_
     member[MESSAGE_ID_LEN] = letter;
     args_bytes(b->args, member, MESSAGE_ID_LEN + 1);
     args_int(b->args, fence);
-    b->count++;
 }
 
 /* ---------------------------------------------------------------- claim */
@@ -210,6 +216,7 @@ void admit_add(struct batch *b, const struct admission *a)
     args_text(b->args, a->render_failed ? "1" : "");
     g_autofree char *holder = *a->account ? g_strdup_printf("%s|%s", a->role, a->account) : g_strdup("");
     args_text(b->args, holder);
+    args_bytes(b->args, &a->commit, a->commit ? 1 : 0);
     add_questions(b, a);
 }
 

@@ -50,6 +50,7 @@ struct admission {
     enum consent_rule consent;
     char later; /* 'p', 'q' or 0 */
     bool render_failed;
+    char commit; /* 'r' or 'h', what a lost outcome means, where it is handed over at once when admitted; else 0 */
     struct admission_rule rules[CAPS_MAX + 1];
     int n_rules;
 };
@@ -72,8 +73,11 @@ struct admitted {
     int rule;         /* from 0 */
     int64_t until;
 };
-/* A batch is filled, then run; the answer comes for each in order, or NULL. */
+/* A batch is filled, then run; the answer comes for each in order, or NULL.  batch_new: of a script; NULL: its
+ * arguments are a plain command, whose second word is a key of the partition. */
 struct batch;
+struct batch *batch_new(const char *script);
+struct args *batch_args(struct batch *);
 
 struct batch *admit_batch(const struct policy *);
 void admit_add(struct batch *, const struct admission *);

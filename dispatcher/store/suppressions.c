@@ -1,5 +1,7 @@
 #include "dispatcher/store/suppressions.h"
 
+#define MAX_KEY 400
+
 #include <glib.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,32 +92,31 @@ void store_suppressions(struct store *s, json_fn *fn, void *arg)
     gather_done(all);
 }
 
-struct suppressed_job {
-    suppressed_fn *fn;
-    void *arg;
-};
-
-static void on_suppressed(void *arg, const redisReply *reply)
+struct batch *suppressed_batch(void)
 {
-    struct suppressed_job *job = arg;
-    const redisReply *entry = reply_at(reply, 0);
+    struct batch *b = batch_new(NULL);
 
-    job->fn(job->arg, reply != NULL, entry && entry->type == REDIS_REPLY_STRING ? entry->str : NULL,
-            (int)reply_int(reply, 1));
-    g_free(job);
+    args_text(batch_args(b), "MGET");
+    return b;
 }
 
-/* A plain command: cheaper than a script, and pipelined with the batch it belongs to. */
-void store_suppressed(struct store *s, const char *address, suppressed_fn *fn, void *arg)
+void suppressed_add(struct batch *b, const struct store *s, const char *address)
 {
-    struct suppressed_job *job = g_new0(struct suppressed_job, 1);
-    int partition = store_partition(s, address);
-    char entry[400], soft[400];
+    static const char *const kinds[] = { "sup", "soft" };
+    char key[MAX_KEY];
 
-    *job = (struct suppressed_job){ fn, arg };
-    snprintf(entry, sizeof entry, "%s:{%d}:sup:%s", s->prefix, partition, address);
-    snprintf(soft, sizeof soft, "%s:{%d}:soft:%s", s->prefix, partition, address);
-    store_command(s, on_suppressed, job, 3, (const char *[]){ "MGET", entry, soft });
+    for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        snprintf(key, sizeof key, "%s:{%d}:%s:%s", s->prefix, store_partition(s, address), kinds[i], address);
+        args_text(batch_args(b), key);
+    }
+}
+
+const char *suppressed_read(const redisReply *reply, size_t index, int *soft)
+{
+    const redisReply *entry = reply_at(reply, 2 * index);
+
+    *soft = MAX(*soft, (int)reply_int(reply, 2 * index + 1));
+    return entry && entry->type == REDIS_REPLY_STRING ? entry->str : NULL;
 }
 
 void store_soft_bounce(struct store *s, const char *address, const json_t *entry, int64_t ttl_ms, int64_t within_ms,

@@ -5,11 +5,13 @@
 #ifndef DISPATCHER_STORE_SUPPRESSIONS_H
 #define DISPATCHER_STORE_SUPPRESSIONS_H
 
-#include "dispatcher/store/store.h"
+#include "dispatcher/store/pipeline.h"
 
-/* store_suppressed: the entry of an address, NULL for none, and how often it was refused for a while (soft). */
-typedef void suppressed_fn(void *arg, bool ok, const char *entry, int soft);
-void store_suppressed(struct store *, const char *address, suppressed_fn *, void *arg);
+/* Many addresses of a partition, asked for together.  suppressed_read: the entry of one, NULL for none; *soft becomes
+ * at least how often it was refused for a while. */
+struct batch *suppressed_batch(void);
+void suppressed_add(struct batch *, const struct store *, const char *address);
+const char *suppressed_read(const redisReply *, size_t index, int *soft);
 /* store_soft_bounce: one more of those; so many, each within_ms of the last, put the entry in place for ttl_ms.
  * store_arrived: half of them are forgotten; store_forget_soft: all.  Nobody waits for these. */
 void store_soft_bounce(struct store *, const char *address, const json_t *entry, int64_t ttl_ms, int64_t within_ms,

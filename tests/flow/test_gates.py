@@ -50,7 +50,7 @@ class Gates(FlowTest):
         h.settings['email']['providers'][0]['rate'] = '1/h'
         h.write()
         h.start()
-        h.send(person('x'), channels=['email'])  # spends the hour's token
+        h.settled(h.send(person('x'), channels=['email']))  # spends the hour's token
         id = h.send(person('y'), channels=['email'], ttl='1s')
         time.sleep(1.2)
         h.settings['email']['providers'][0].pop('rate')

@@ -2,6 +2,7 @@
 import os, ssl, subprocess, tempfile, time, unittest
 
 from house import DROP, HANG, FlowTest, Gateway, House, SmtpServer, person
+from servers import RedisProxy
 
 
 def certificate(host):
@@ -365,6 +366,71 @@ class Outcomes(FlowTest):
         for who, id in ids.items():
             with self.subTest(who):
                 self.assertEqual(h.settled(id)['deliveries'][-1], {**h.message(id)['deliveries'][-1], 'channel': 'in_app', 'status': 'sent'}, h.message(id))
+
+    def test_a_number_that_is_suppressed_while_its_text_waits_for_its_turn_gets_none(self):
+        h = self.house()
+        h.settings['sms']['providers'][0]['rate'] = '2/s'
+        h.write()
+        h.start()
+        ids = [h.send(person('n%d' % i, phone='+49170123450%d' % i), 'order-update', channels=['sms'], category='account') for i in range(6)]
+        h.until(lambda: h.gateway.requests, what='the first has gone')
+        self.assertEqual(h.http('PUT', '/v1/suppressions/%2B491701234505', {'reason': 'complaint'})[0], 200)
+        states = [h.settled(id) for id in ids]
+        self.assertEqual([m['deliveries'][0]['reason'] for m in states], [None] * 5 + ['suppressed_address'])
+        self.assertEqual(len(h.gateway.requests), 5)
+
+    def test_texts_whose_answers_from_redis_are_lost_go_once_and_none_is_unknown(self):
+        """The admission of a text is its point of no return: when the answer to it is lost, it is undone."""
+        home = tempfile.mkdtemp(prefix='tidings-redis-')
+        redis = subprocess.Popen(['redis-server', '--port', '0', '--unixsocket', home + '/s', '--dir', home, '--appendonly', 'yes', '--save', ''], stdout=subprocess.DEVNULL)
+        self.addCleanup(lambda: (redis.kill(), redis.wait()))
+        while not os.path.exists(home + '/s'):
+            time.sleep(0.02)
+        proxy = RedisProxy(home + '/s')
+        self.addCleanup(proxy.close)
+        h = self.start('--role', 'api', redis={'url': 'redis://127.0.0.1:%d' % proxy.port}, worker={'lease': '2s'},
+                       gateway=Gateway(script=lambda request, handler: time.sleep(0.02)))
+        ids = [h.send(person('k%d' % (i % 20)), 'order-update', {'order': 'K%d.' % i, 'parcels': 1}, channels=['sms'], category='onboarding', delay='2s') for i in range(300)]
+        h.start('--role', 'worker', wait=False)
+        h.until(lambda: h.gateway.requests, what='texts flow')
+        while len({r['json']['text'] for r in h.gateway.requests}) < 300 and proxy.lost < 60:
+            proxy.lose()
+            h.until(lambda: not proxy.losing)
+            time.sleep(0.1)
+        for id in ids:
+            h.until(lambda: h.http('GET', '/v1/messages/' + id)[0] == 200)
+            self.assertEqual(h.settled(id, 30)['status'], 'sent')
+        self.assertEqual(len(h.gateway.requests), 300)
+        self.assertEqual(len({r['json']['text'] for r in h.gateway.requests}), 300)
+        self.assertGreater(proxy.lost, 3)
+
+    def test_what_has_outlived_its_time_goes_and_what_went_on_meanwhile_stays(self):
+        answers = {'RCPT': '550 5.1.1 no'}
+        smtp = SmtpServer(script=lambda verb, arg, session: answers.get(verb))
+        h = self.start(smtp=smtp, email={'suppress': ['9.9.9']}, categories={'account': {'kind': 'transactional'}})
+        again = h.send(person('r'), channels=['email'], category='account')
+        self.assertEqual(h.settled(again)['status'], 'failed')
+        time.sleep(0.05)
+        answers.clear()
+        old = h.send('r', channels=['email'], category='account')
+        self.assertEqual(h.settled(old)['status'], 'sent')
+        part = '0123456789abcdefghjkmnpqrstvwxyz'
+        P = 'tidings:{%d}:' % (part.index(old[0]) * 32 + part.index(old[1]))
+        [over] = h.redis('ZRANGE', P + 'gone', '0', '-1').split()
+        self.assertGreater(int(over), (time.time() + 29 * 86400) * 1000)
+        self.assertLess(int(over), (time.time() + 31 * 86400) * 1000)
+        h.cli('dead', 'redrive', again + '-e')
+        h.until(lambda: h.message(again)['status'] == 'sent')
+        entries = h.redis('LRANGE', P + 'gone:' + over, '0', '-1').split()
+        self.assertEqual([e[:22] for e in entries], [again, old, again])
+        h.redis('LTRIM', P + 'gone:' + over, '0', '1')  # as if their time were over, but not that of the last
+        h.redis('RENAME', P + 'gone:' + over, P + 'gone:1')
+        h.redis('ZADD', P + 'gone', '1', '1')
+        h.until(lambda: h.http('GET', '/v1/messages/' + old)[0] == 404, 20, 'its time is over')
+        self.assertEqual(h.message(again)['status'], 'sent')
+        h.until(lambda: h.redis('ZSCORE', P + 'gone', '1') == '', what='the list is done')
+        self.assertEqual([k for k in h.redis('--scan', '--pattern', '*' + old + '*').split()], [])
+        self.assertEqual(h.redis('ZRANGE', P + 'r:r', '0', '-1'), again)
 
     def test_what_may_have_arrived_is_never_called_cancelled_or_expired(self):
         answers = {'BODY': HANG}

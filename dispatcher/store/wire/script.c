@@ -35,7 +35,7 @@ struct args *args_begin(const char *op, const char *recipient)
     return a;
 }
 
-static void args_free(struct args *a)
+void args_free(struct args *a)
 {
     g_string_free(a->bytes, TRUE);
     g_array_free(a->ends, TRUE);
@@ -62,6 +62,17 @@ void args_int(struct args *a, int64_t n)
 void args_char(struct args *a, char c)
 {
     args_bytes(a, &c, 1);
+}
+
+void args_append(struct args *a, const struct args *more)
+{
+    size_t start = a->bytes->len;
+
+    g_string_append_len(a->bytes, more->bytes->str, (gssize)more->bytes->len);
+    for (guint i = 0; i < more->ends->len; i++) {
+        size_t end = start + g_array_index(more->ends, size_t, i);
+        g_array_append_val(a->ends, end);
+    }
 }
 
 /* ---------------------------------------------------------------- running */
@@ -168,12 +179,24 @@ static void on_script(void *arg, const redisReply *reply)
     g_free(run);
 }
 
+static void split_args(const struct args *a, const char **argv, size_t *lens)
+{
+    size_t start = 0;
+
+    for (guint i = 0; i < a->ends->len; i++) {
+        size_t end = g_array_index(a->ends, size_t, i);
+        argv[i] = a->bytes->str + start;
+        lens[i] = end - start;
+        start = end;
+    }
+}
+
 /* EVALSHA sha 1 key now real args…, or EVAL with the whole text */
 static void send_run(struct run *run)
 {
     guint n = run->args->ends->len;
     const char **argv = g_new(const char *, n + 6);
-    size_t *lens = g_new(size_t, n + 6), start = 0;
+    size_t *lens = g_new(size_t, n + 6);
     char now[24], real[24];
 
     argv[0] = run->whole ? "EVAL" : "EVALSHA";
@@ -186,12 +209,7 @@ static void send_run(struct run *run)
     argv[5] = real;
     for (int i = 0; i < 6; i++)
         lens[i] = strlen(argv[i]);
-    for (guint i = 0; i < n; i++) {
-        size_t end = g_array_index(run->args->ends, size_t, i);
-        argv[i + 6] = run->args->bytes->str + start;
-        lens[i + 6] = end - start;
-        start = end;
-    }
+    split_args(run->args, argv + 6, lens + 6);
     metrics_add(METRIC_REDIS_CALLS, run->script->label, 1);
     nodes_call(run->nodes, run->key, on_script, run, (int)n + 6, argv, lens);
     g_free(argv);
@@ -207,6 +225,19 @@ void script_run(struct nodes *nodes, const char *key, const char *name, struct a
         .nodes = nodes, .script = find_script(name), .key = g_strdup(key), .args = args, .fn = fn, .arg = arg
     };
     send_run(run);
+}
+
+void command_run(struct nodes *nodes, struct args *a, redis_answer_fn *fn, void *arg)
+{
+    guint n = a->ends->len;
+    g_autofree const char **argv = g_new(const char *, n);
+    g_autofree size_t *lens = g_new(size_t, n);
+
+    assert(n > 1);
+    split_args(a, argv, lens);
+    g_autofree char *key = g_strndup(argv[1], lens[1]);
+    nodes_call(nodes, key, fn, arg, (int)n, argv, lens);
+    args_free(a);
 }
 
 void scripts_load(struct redis *redis)

@@ -28,10 +28,16 @@ void args_text(struct args *, const char *);
 void args_bytes(struct args *, const char *, size_t len);
 void args_int(struct args *, int64_t);
 void args_char(struct args *, char);
+/* args_append: all of the second behind those of the first. */
+void args_append(struct args *, const struct args *);
+void args_free(struct args *);
 
 /* script_run: takes the args; an answer that is an error is logged and becomes NULL.  A script that Redis has forgotten
  * is sent again, whole, once. */
 void script_run(struct nodes *, const char *key, const char *name, struct args *, redis_answer_fn *, void *arg);
+
+/* command_run: the args as a plain command, whose second word is its key; takes them. */
+void command_run(struct nodes *, struct args *, redis_answer_fn *, void *arg);
 
 /* scripts_load: hands all scripts to a server that may not have them, so that a burst does not send each call twice,
  * the second time with the whole text. */
