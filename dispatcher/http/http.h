@@ -81,8 +81,8 @@ json_t *request_json(struct request *);
 /* answer_result: for json_fn callbacks: 503 when the store is gone. */
 bool answer_unless_gone(struct request *, bool ok);
 
-/* inbox.c: a card came into a recipient's inbox. */
-void inbox_published(struct http_server *, const char *recipient);
+/* inbox.c: cards came into the inboxes of these, with blanks between them. */
+void inbox_published(struct http_server *, const char *recipients);
 int http_stream_count(const struct http_server *);
 int http_stream_limit(const struct http_server *);
 GHashTable **http_streams(struct http_server *); /* recipient → list of parked requests; inbox.c's */

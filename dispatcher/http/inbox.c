@@ -112,17 +112,23 @@ static void on_counts(void *arg, bool ok, json_t *result)
     g_free(n);
 }
 
-void inbox_published(struct http_server *s, const char *recipient)
+static void tell_counts(struct http_server *s, const char *recipient)
 {
-    GHashTable *streams = *http_streams(s);
-    struct notice *n;
+    struct notice *n = g_new0(struct notice, 1);
 
-    if (!streams || !g_hash_table_contains(streams, recipient))
-        return;
-    n = g_new0(struct notice, 1);
     n->server = s;
     g_strlcpy(n->recipient, recipient, sizeof n->recipient);
     store_inbox_list(http_service(s)->store, recipient, 1, "", "all", on_counts, n);
+}
+
+void inbox_published(struct http_server *s, const char *recipients)
+{
+    GHashTable *streams = *http_streams(s);
+    g_auto(GStrv) list = streams ? g_strsplit(recipients, " ", 0) : NULL;
+
+    for (char **one = list; one && *one; one++)
+        if (g_hash_table_contains(streams, *one))
+            tell_counts(s, *one);
 }
 
 #define STREAMS_A_PERSON 16

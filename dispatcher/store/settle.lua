@@ -9,8 +9,9 @@
 local ret, ret_events, inbox_channel, inbox_keep, inbox_max, wake_channel = unpack(ARGV, 3, 8)
 ret, ret_events = tonumber(ret), tonumber(ret_events)
 inbox_keep, inbox_max = tonumber(inbox_keep), tonumber(inbox_max)
-local INBOX_LOOK_MS = 600000 -- an inbox that gets many cards is looked over so often; service time
-local answers, wake, leases = {}, false, {}
+local INBOX_LOOK_MS = 600000 -- an inbox that gets many cards is looked over for outdated ones so often; service time
+local answers, wake, leases, changed = {}, false, {}, {}
+kept = {}
 
 -- One card into the inbox, once; the oldest and the outdated ones leave.
 local function drop_card(rid, did)
@@ -18,24 +19,26 @@ local function drop_card(rid, did)
   if call('HEXISTS', i, did..'.r') == 0 and call('HEXISTS', i, did..'.a') == 0 then call('HINCRBY', i, '_unread', -1) end
   if call('HEXISTS', i, did..'.s') == 0 and call('HEXISTS', i, did..'.a') == 0 then call('HINCRBY', i, '_unseen', -1) end
   call('HDEL', i, did, did..'.r', did..'.s', did..'.a')
-  call('ZREM', P..'io:'..rid, did)
+  if call('ZREM', P..'io:'..rid, did) == 1 and call('HEXISTS', i, '_count') == 1 then call('HINCRBY', i, '_count', -1) end
 end
 local function put_card(rid, did, card)
   local i, o = P..'i:'..rid, P..'io:'..rid
-  local held, unread, unseen, version = unpack(call('HMGET', i, did, '_unread', '_unseen', '_version'))
+  local held, unread, unseen, version, last, count = unpack(call('HMGET', i, did, '_unread', '_unseen', '_version', '_last', '_count'))
   if held then return end
-  call('HSET', i, did, card, '_unread', int((unread or 0) + 1), '_unseen', int((unseen or 0) + 1), '_version', int((version or 0) + 1))
+  last, count = tonumber(last or call('ZREVRANGE', o, 0, 0, 'WITHSCORES')[2] or '0'), tonumber(count or call('ZCARD', o)) + 1
   -- one instant for each, so that a page can end between any two
-  local last = tonumber(call('ZREVRANGE', o, 0, 0, 'WITHSCORES')[2] or '0')
-  call('ZADD', o, last < now and ARGV[1] or int(last + 1), did)
-  if now - last > INBOX_LOOK_MS then
+  local at = last < now and ARGV[1] or int(last + 1)
+  call('HSET', i, did, card, '_unread', int((unread or 0) + 1), '_unseen', int((unseen or 0) + 1), '_version', int((version or 0) + 1),
+    '_last', at, '_count', int(count))
+  call('ZADD', o, at, did)
+  if math.floor(last / INBOX_LOOK_MS) ~= math.floor(now / INBOX_LOOK_MS) then
     for _, old in ipairs(call('ZRANGEBYSCORE', o, '-inf', int(now - inbox_keep), 'LIMIT', 0, 100)) do drop_card(rid, old) end
     call('PEXPIRE', i, int(inbox_keep + INBOX_LOOK_MS))
     call('PEXPIRE', o, int(inbox_keep + INBOX_LOOK_MS))
   end
-  local extra = call('ZCARD', o) - inbox_max
+  local extra = count > inbox_max and call('ZCARD', o) - inbox_max or 0
   if extra > 0 then for _, old in ipairs(call('ZRANGE', o, 0, extra - 1)) do drop_card(rid, old) end end
-  call('PUBLISH', inbox_channel, rid)
+  changed[#changed + 1] = rid
 end
 
 for i = 9, #ARGV, 15 do
@@ -89,5 +92,7 @@ for i = 9, #ARGV, 15 do
   end
 end
 if #leases > 0 then call('ZREM', P..'lease', unpack(leases)) end
+if #changed > 0 then call('PUBLISH', inbox_channel, table.concat(changed, ' ')) end
 if wake then call('PUBLISH', wake_channel, P..int(wake)) end
+keep_all()
 return answers

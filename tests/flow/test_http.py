@@ -100,6 +100,35 @@ class Http(FlowTest):
         self.assertEqual(len(h.http('GET', '/v1/inbox', headers=me)[1]['items']), 2)
         self.assertEqual(h.http('POST', '/v1/inbox/nope/seen', {}, headers=me)[0], 404)
 
+    def inbox(self, h, who):
+        token = h.http('POST', '/v1/recipients/%s/inbox-token' % who, {})[1]['token']
+        inbox = h.http('GET', '/v1/inbox', headers={'Authorization': 'Bearer ' + token})[1]
+        return len(inbox['items']), inbox['unread'], inbox['unseen']
+
+    def test_an_inbox_keeps_so_many_cards_and_so_long(self):
+        h = self.start('--role', 'api', in_app={'max_per_recipient': 10})
+        first = h.send(person('i'), 'order-update', channels=['in_app'])
+        ids = [h.send('i', 'order-update', channels=['in_app']) for _ in range(24)]
+        h.start('--role', 'worker', wait=False)
+        for id in [first] + ids:
+            h.settled(id)
+        self.assertEqual(self.inbox(h, 'i'), (10, 10, 10))
+        [key] = h.redis('--scan', '--pattern', '*:i:i').split()
+        h.redis('HDEL', key, '_count', '_last')  # as an earlier version left it
+        h.settled(h.send('i', 'order-update', channels=['in_app']))
+        self.assertEqual(self.inbox(h, 'i'), (10, 10, 10))
+        self.assertEqual(h.redis('HGET', key, '_count'), '10')
+
+    def test_an_inbox_lets_go_of_what_is_old_also_while_cards_come(self):
+        h = self.start('--clock-rate', '3000', in_app={'keep': '1h'})
+        h.settled(h.send(person('o'), 'order-update', channels=['in_app']))
+        for _ in range(8):  # every ten minutes or so
+            time.sleep(0.2)
+            h.settled(h.send('o', 'order-update', channels=['in_app']))
+        cards, unread, unseen = self.inbox(h, 'o')
+        self.assertEqual((unread, unseen), (cards, cards))
+        self.assertLess(cards, 9)
+
     def fill(self, s):
         s.settimeout(0.2)
         try:

@@ -9,10 +9,20 @@ end
 
 -- What has ended is taken away by whoever claims when its time is over: an EXPIRE on each of its keys would cost more than all else
 -- that is written at its end.  A list covers a 512th of the time that things are kept, a minute at least.
+-- Who ends many sets `kept`, and writes them down together with keep_all().
+local kept = nil
+local function keep_until(over, entries)
+  if call('RPUSH', P..'gone:'..over, unpack(entries)) == #entries then call('ZADD', P..'gone', over, over) end
+end
 local function keep_for(entry, keep, usual)
   local span = math.max(60000, math.floor(usual / 512))
   local over = int(math.ceil((real + keep) / span) * span)
-  if call('RPUSH', P..'gone:'..over, entry..ARGV[1]) == 1 then call('ZADD', P..'gone', over, over) end
+  if not kept then return keep_until(over, { entry..ARGV[1] }) end
+  kept[over] = kept[over] or {}
+  kept[over][#kept[over] + 1] = entry..ARGV[1]
+end
+local function keep_all()
+  for over, entries in pairs(kept) do keep_until(over, entries) end
 end
 
 -- A message without open deliveries leaves the pending index and begins to age.
