@@ -55,6 +55,15 @@ static void add_rules(const struct delivery *d, struct admission *a, bool accoun
         add_one_rule(d, a, p->n_caps, person_limit(d->profile));
 }
 
+/* Whether its provider takes it in the turn in which it is admitted: then there is nothing to ask in between. */
+static bool goes_at_once(const struct delivery *d)
+{
+    const struct outlet *o = d->outlet;
+
+    return delivery_at_once(d) && !*d->account &&
+           o->provider->type->room(o->provider) > (int)o->ready.length + o->committing;
+}
+
 /* The account, when a rule of accounts counts this delivery. */
 static const char *account_of(const struct delivery *d)
 {
@@ -81,9 +90,6 @@ static struct admission admission_of(const struct delivery *d)
         .fence = d->fence,
         .consent = MIN(d->category.consent, CONSENT_OPT_IN), /* a grant that is not confirmed is none */
         .render_failed = d->made.why != NULL,
-        .commit = !delivery_at_once(d) || *d->account ? 0
-                  : d->category.resend_unknown        ? 'r'
-                                                      : 'h',
     };
 }
 
@@ -95,7 +101,11 @@ void admission_ask(struct delivery *d, struct batch *batch)
     struct admission a = admission_of(d);
     a.later = gate_preference(&q).verdict != GATE_PASS ? 'p' : gate_quiet_hours(&q).verdict != GATE_PASS ? 'q' : 0;
     add_rules(d, &a, false);
-    d->committed = a.commit != 0;
+    if (!d->committed && goes_at_once(d)) { /* the second time it is asked for a neighbour's sake */
+        d->committed = true;
+        d->outlet->committing++;
+    }
+    a.commit = !d->committed ? 0 : d->category.resend_unknown ? 'r' : 'h';
     admit_add(batch, &a);
 }
 

@@ -101,7 +101,7 @@ static enum flow try_another(struct delivery *d, const struct outcome *o)
     if (!outbox_able(worker_outbox(d->worker), d->channel, d->unable))
         return refused(d, o);
     d->outlet = NULL;
-    d->ended = d->from_world = false;
+    d->ended = d->from_world = d->committed = false;
     rendered_delivery_clear(&d->made);
     return delivery_wait_for_outlet(d);
 }

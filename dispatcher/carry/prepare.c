@@ -259,6 +259,8 @@ static enum flow decide(struct delivery *d)
 {
     bool gone = d->lost || d->verdict.verdict == VERDICT_GONE;
 
+    if (d->committed)
+        d->outlet->committing--;
     if (d->lost && d->poison)
         return end_poison(d);
     if (d->lost && d->committed) {

@@ -88,7 +88,9 @@ bool delivery_into_store(const struct delivery *d)
 
 bool delivery_at_once(const struct delivery *d)
 {
-    return d->outlet && d->outlet->provider && d->outlet->provider->type->at_once;
+    const struct outlet *o = d->outlet;
+
+    return o && o->provider && o->provider->type->at_once;
 }
 
 double delivery_chance(void)
@@ -174,10 +176,18 @@ void delivery_committed(void *delivery, const redisReply *reply, size_t index)
     delivery_answer_came(d, reply != NULL);
 }
 
+void delivery_close(struct delivery *d)
+{
+    if (d->committed && d->step == &step_send && !d->ticket)
+        delivery_undo_commit(d);
+    delivery_free(d);
+}
+
 void delivery_looked(void *look, const redisReply *reply, size_t index)
 {
     struct delivery *d = ((struct look *)look)->delivery;
-    const char *entry = reply ? suppressed_read(reply, index, &d->soft_bounces) : NULL;
+    bool told = reply && reply->type == REDIS_REPLY_ARRAY;
+    const char *entry = told ? suppressed_read(reply, index, &d->soft_bounces) : NULL;
 
     if (entry) {
         json_auto_t *json = json_loads(entry, 0, NULL);
@@ -185,7 +195,7 @@ void delivery_looked(void *look, const redisReply *reply, size_t index)
         d->suppressed = true;
         g_strlcpy(d->suppressed_why, why ? why : "", sizeof d->suppressed_why);
     }
-    delivery_answer_came(d, reply != NULL);
+    delivery_answer_came(d, told);
 }
 
 void delivery_settled(void *delivery, const redisReply *reply, size_t index)

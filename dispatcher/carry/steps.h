@@ -13,6 +13,10 @@ void delivery_send(struct delivery *);  /* admitted, and the outlet has a place 
 void delivery_admitted(void *delivery, const redisReply *, size_t index);
 void delivery_account_admitted(void *delivery, const redisReply *, size_t index);
 void delivery_committed(void *delivery, const redisReply *, size_t index);
+/* delivery_close: at the end of the worker, wherever it stands: one that is committed and was never handed over is
+ * undone. */
+void delivery_close(struct delivery *);
+
 void delivery_looked(void *look, const redisReply *, size_t index);
 void delivery_settled(void *delivery, const redisReply *, size_t index);
 /* delivery_wait: no outlet that could carry it takes it now. */

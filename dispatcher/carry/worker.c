@@ -432,6 +432,7 @@ static void on_drain_deadline(struct ev_loop *loop, ev_timer *timer, int revents
 
     ev_timer_stop(loop, timer);
     log_warn("worker.drain_timeout", "{s:i}", "left", (int)w->live.length);
+    outbox_each(w->outbox, return_ready, w);
     each_lease(w, false, NULL); /* what is past the point of no return stays, and is unknown */
     if (w->on_drained)
         drained(w);
@@ -463,10 +464,11 @@ void worker_close(struct worker *w)
         ev_timer_stop(w->service->loop, timers[i]);
     ev_prepare_stop(w->service->loop, &w->turn);
     ingest_close(w->ingest);
+    batches_refuse(w->batches); /* results that were to be written go to the journal */
     outbox_close(w->outbox);
-    journal_close(w->journal);
     while (w->live.length)
-        delivery_free(w->live.head->data);
+        delivery_close(w->live.head->data);
+    journal_close(w->journal);
     batches_free(w->batches);
     claimer_free(w->claimer);
     g_free(w->name);

@@ -33,7 +33,8 @@ struct outlet {
     double paused_until;        /* loop time; 0: not */
     int faults;                 /* in a row */
     int64_t sent, failed;
-    GQueue ready; /* admitted deliveries that wait for a place */
+    GQueue ready;   /* admitted deliveries that wait for a place */
+    int committing; /* being admitted and committed in one: each has a place waiting */
 };
 
 /* What the operator allows. */

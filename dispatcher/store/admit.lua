@@ -50,7 +50,8 @@ while i <= #ARGV do
   local state, state_at = '', -1
   if rule ~= '0' then state, state_at = consent(rid, cat, L) end
   local answer = { 'ok', state, int(state_at), '' }
-  if (st ~= IS_CLAIMED and st ~= IS_ADMITTED) or held ~= fence then answer[1] = 'gone'
+  local again = st == IS_COMMITTING and commit ~= '' -- asked twice, for its neighbour made the script fail
+  if (st ~= IS_CLAIMED and st ~= IS_ADMITTED and not again) or held ~= fence then answer[1] = 'gone'
   elseif tonumber(tries or '0') >= 30 then answer[1] = 'crash'
   elseif rule ~= '0' and state == 'w' then answer[1] = 'opted_out'
   elseif rule == '2' and state ~= 'g' then answer[1] = 'no_consent'
@@ -65,7 +66,7 @@ while i <= #ARGV do
       answer[1], answer[5], answer[6] = 'cap', worst, int(wait)
     elseif render == '1' then answer[1] = 'render'
     else
-      if commit ~= '' then call('HSET', s, f[1], IS_COMMITTING, f[7], commit)
+      if commit ~= '' then call('HSET', s, f[1], IS_COMMITTING, f[3], int((tries or 0) + 1), f[7], commit)
       else call('HSET', s, f[1], IS_ADMITTED, f[3], int((tries or 0) + 1)) end
       if is_counted(rules, R, sent, questions) then count_send(key, sent, keep, last) end
       -- a worker died over it, and the person has moved since; what may have arrived keeps its place

@@ -32,7 +32,7 @@ for _, member in ipairs(call('ZRANGEBYSCORE', P..'lease', '-inf', real, 'LIMIT',
 end
 
 -- What has outlived its time goes, a portion with each claim; what has gone on meanwhile has another ENDED.
-local SWEEP_MOST = 100
+local SWEEP_MOST = 200
 local function forget(entry)
   local only_trace = sub(entry, 1, 1) == '!'
   local mid, ended = string.match(entry, '^!?('..string.rep('.', 22)..')(%d+)$')

@@ -41,8 +41,7 @@ local function put_card(rid, did, card)
   changed[#changed + 1] = rid
 end
 
-for i = 9, #ARGV, 15 do
-  local member, fence, op, code, reason, due, burn, provider, sent_at, ref, keep, next, entry, card, denied = unpack(ARGV, i, i + 14)
+local function settle(member, fence, op, code, reason, due, burn, provider, sent_at, ref, keep, next, entry, card, denied)
   local mid, L = string.sub(member, 1, -2), string.sub(member, -1)
   local s = P..'s:'..mid
   local d = state(mid, L)
@@ -50,49 +49,58 @@ for i = 9, #ARGV, 15 do
   local mine = held == fence and (st == IS_CLAIMED or st == IS_ADMITTED or st == IS_COMMITTING)
   -- a result that arrives late is still the truth about an outcome that was given up as unknown
   local late = held == fence and (st == IS_UNKNOWN or (st == IS_SCHEDULED and was == 'outcome_unknown'))
-  if not mine and not late then
-    answers[#answers + 1] = (held == fence and st == code) and 'ok' or 'gone'
-  else
-    if denied == '1' and d.holder then
-      d.holder = nil
-      call('HDEL', s, L..HOLDER)
-    end
-    if d.erased and op == 'R' then op, code, reason = 'F', IS_CANCELLED, 'cancelled' end
-    local tried = burn ~= '1' and (attempts or '0') or not attempts and '1' or int(attempts + 1)
-    local more = { L..ATTEMPTS, tried, L..PROVIDER, provider }
-    if code == IS_SENT then more[5], more[6], more[7], more[8] = L..SENT_AT, sent_at, L..REFERENCE, ref end
-    if entry ~= '' then
-      call('RPUSH', P..'t:'..mid, entry)
-      -- a message that waits for days must not grow without bound: the oldest tries leave
-      if op == 'R' and call('LLEN', P..'t:'..mid) > 64 then call('LPOP', P..'t:'..mid) end
-    end
-    if op == 'R' then
-      leases[#leases + 1] = member
-      if st == IS_UNKNOWN then reopen(mid, rid) end
-      call('HSET', s, L..REASON, reason, L..ADMISSIONS, 0, unpack(more))
-      if reason == 'template_unknown' then call('HSETNX', s, L..UNKNOWN_SINCE, int(now)) elseif was == 'template_unknown' then call('HDEL', s, L..UNKNOWN_SINCE) end
-      if by_gate(reason) and reason ~= 'template_unknown' and entry ~= '' then call('HSET', s, L..PLANNED, due) end
-      if by_gate(reason) then call('ZADD', P..'held', int(now), member) elseif by_gate(was) then call('ZREM', P..'held', member) end
-      if keep == '1' then call('HSET', s, L..MAYBE, 1)
-      elseif not d.maybe then
-        let_go(mid, L, d)
-      end
-      schedule(mid, L, lane, due)
-      if not wake or tonumber(due) < wake then wake = tonumber(due) end
-    elseif st == IS_UNKNOWN then
-      if keep ~= '1' and not d.maybe then let_go(mid, L, d) end
-      call('HSET', s, L..STATUS, code, L..REASON, reason, unpack(more))
-      if code == IS_FAILED then call('ZADD', P..'dead', now, member) end
-    else
-      if card ~= '' then put_card(rid, mid..'-'..L, card) end
-      local N = finish(mid, L, code, reason, keep == '1', next == '1', ret, ret_events, d, leases, unpack(more))
-      if N ~= '' then wake = now end
-    end
-    answers[#answers + 1] = 'ok'
+  if not mine and not late then return (held == fence and st == code) and 'ok' or 'gone' end
+  if denied == '1' and d.holder then
+    d.holder = nil
+    call('HDEL', s, L..HOLDER)
   end
+  if d.erased and op == 'R' then op, code, reason = 'F', IS_CANCELLED, 'cancelled' end
+  local tried = burn ~= '1' and (attempts or '0') or not attempts and '1' or int(attempts + 1)
+  local more = { L..ATTEMPTS, tried, L..PROVIDER, provider }
+  if code == IS_SENT then more[5], more[6], more[7], more[8] = L..SENT_AT, sent_at, L..REFERENCE, ref end
+  if entry ~= '' then
+    call('RPUSH', P..'t:'..mid, entry)
+    -- a message that waits for days must not grow without bound: the oldest tries leave
+    if op == 'R' and call('LLEN', P..'t:'..mid) > 64 then call('LPOP', P..'t:'..mid) end
+  end
+  if op == 'R' then
+    leases[#leases + 1] = member
+    if st == IS_UNKNOWN then reopen(mid, rid) end
+    call('HSET', s, L..REASON, reason, L..ADMISSIONS, 0, unpack(more))
+    if reason == 'template_unknown' then call('HSETNX', s, L..UNKNOWN_SINCE, int(now)) elseif was == 'template_unknown' then call('HDEL', s, L..UNKNOWN_SINCE) end
+    if by_gate(reason) and reason ~= 'template_unknown' and entry ~= '' then call('HSET', s, L..PLANNED, due) end
+    if by_gate(reason) then call('ZADD', P..'held', int(now), member) elseif by_gate(was) then call('ZREM', P..'held', member) end
+    if keep == '1' then call('HSET', s, L..MAYBE, 1)
+    elseif not d.maybe then
+      let_go(mid, L, d)
+    end
+    schedule(mid, L, lane, due)
+    if not wake or tonumber(due) < wake then wake = tonumber(due) end
+  elseif st == IS_UNKNOWN then
+    if keep ~= '1' and not d.maybe then let_go(mid, L, d) end
+    call('HSET', s, L..STATUS, code, L..REASON, reason, unpack(more))
+    if code == IS_FAILED then call('ZADD', P..'dead', now, member) end
+  else
+    if card ~= '' then put_card(rid, mid..'-'..L, card) end
+    local N = finish(mid, L, code, reason, keep == '1', next == '1', ret, ret_events, d, leases, unpack(more))
+    if N ~= '' then wake = now end
+  end
+  return 'ok'
+end
+
+-- When the script stumbles over one, those before it have ended, and what belongs to that is still written.
+local stumbled
+for i = 9, #ARGV, 15 do
+  local well, answer = pcall(settle, unpack(ARGV, i, i + 14))
+  if not well then
+    stumbled = answer
+    break
+  end
+  answers[#answers + 1] = answer
 end
 if #leases > 0 then call('ZREM', P..'lease', unpack(leases)) end
 if #changed > 0 then call('PUBLISH', inbox_channel, table.concat(changed, ' ')) end
 if wake then call('PUBLISH', wake_channel, P..int(wake)) end
 keep_all()
+if stumbled then error(stumbled) end
 return answers

@@ -404,6 +404,18 @@ class Outcomes(FlowTest):
         self.assertEqual(len({r['json']['text'] for r in h.gateway.requests}), 300)
         self.assertGreater(proxy.lost, 3)
 
+    def test_texts_go_though_redis_stumbles_over_a_neighbour(self):
+        """A script writes nothing back when it throws an error over the next one: those before it are committed already."""
+        h = self.start('--role', 'api', redis={'partitions': 1}, categories={'onboarding': {'kind': 'service'}}, worker={'lease': '2s'},
+                       caps=[{'name': 'day', 'max': 50, 'per': '1 calendar day', 'over': 'drop'}])
+        ids = [h.send(person('p%d' % i), 'order-update', {'order': 'P%d.' % i, 'parcels': 1}, channels=['sms'], category='onboarding') for i in range(12)]  # all are due when the worker comes
+        for i in (3, 8):
+            h.redis('SET', 'tidings:{0}:c:p%d' % i, 'no hash')
+        h.start('--role', 'worker', wait=False)
+        states = [h.settled(id, 20)['deliveries'][0] for id in ids]
+        self.assertEqual([(d['status'], d['reason']) for d in states], [('failed', 'provider_unavailable') if i in (3, 8) else ('sent', None) for i in range(12)])
+        self.assertEqual(len(h.gateway.requests), 10)
+
     def test_what_has_outlived_its_time_goes_and_what_went_on_meanwhile_stays(self):
         answers = {'RCPT': '550 5.1.1 no'}
         smtp = SmtpServer(script=lambda verb, arg, session: answers.get(verb))

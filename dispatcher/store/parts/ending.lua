@@ -29,7 +29,9 @@ end
 local function close(mid, rid, at, supersede, ret, ret_events)
   call('ZREM', P..'p:'..rid, mid)
   call('ZADD', P..'r:'..rid, ARGV[1], mid)
-  call('PERSIST', P..'r:'..rid) -- earlier versions let Redis forget it
+  -- earlier versions let Redis forget it, and what they ended stands on no list: every eighth one takes the outdated with it
+  call('PERSIST', P..'r:'..rid)
+  if string.find('0123', sub(mid, -1), 1, true) then call('ZREMRANGEBYSCORE', P..'r:'..rid, '-inf', int(now - ret)) end
   if supersede ~= '' and call('HGET', P..'x:'..rid, supersede) == mid then call('HDEL', P..'x:'..rid, supersede) end
   -- the state outlives the idempotency key (24 h after the send time), or a replay would make the message anew
   local keep = math.max(ret, tonumber(at) - now + 90000000)

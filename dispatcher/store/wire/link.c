@@ -17,7 +17,8 @@
 #include "dispatcher/store/wire/resolve.h"
 
 #define READ_SIZE  65536
-#define READS_MOST 4 /* in a row: others want their turn */
+#define READS_MOST 4     /* in a row: others want their turn */
+#define GONE_MOST  65536 /* bytes that have gone and are still kept */
 
 /*
  *   CONNECTING ──▶ (SHAKING) ──▶ OPEN ──▶ DEAD
@@ -155,8 +156,8 @@ static bool write_out(struct link *l, const char **why)
             break;
         l->written += (size_t)n;
     }
-    if (l->written == l->out->len) {
-        g_byte_array_set_size(l->out, 0);
+    if (l->written == l->out->len || l->written > GONE_MOST) {
+        g_byte_array_remove_range(l->out, 0, (guint)l->written);
         l->written = 0;
     }
     return true;

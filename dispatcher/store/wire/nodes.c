@@ -17,6 +17,7 @@ struct nodes {
     GQueue waiting; /* struct request */
     ev_timer again;
     GPtrArray *sides; /* struct side */
+    bool closing;     /* the topology is not to be touched: all that comes is answered with NULL */
 };
 
 /* A call to a cluster, kept until it is answered, for it may have to be said again elsewhere. */
@@ -68,8 +69,10 @@ static void wait_for_cluster(struct request *q)
 {
     struct nodes *n = q->nodes;
 
-    topology_refresh(n->topology);
     g_queue_push_tail(&n->waiting, q);
+    if (n->closing)
+        return;
+    topology_refresh(n->topology);
     if (!ev_is_active(&n->again))
         ev_timer_again(n->loop, &n->again);
 }
@@ -93,13 +96,16 @@ static void on_error(struct request *q, const redisReply *reply)
     struct topology *t = q->nodes->topology;
     struct redis_place place;
 
-    if (redirected(reply->str, "MOVED ", &place) && q->moves++ < MOVES_MOST) {
+    if (q->nodes->closing) {
+        request_end(q, NULL);
+    } else if (redirected(reply->str, "MOVED ", &place) && q->moves++ < MOVES_MOST) {
         topology_moved(t, q->slot, &place);
         send_request(q, topology_node(t, q->slot), false);
     } else if (redirected(reply->str, "ASK ", &place) && !is_script(q)) {
         send_request(q, topology_at(t, &place), true);
-    } else if (g_str_has_prefix(reply->str, "ASK ") || g_str_has_prefix(reply->str, "TRYAGAIN") ||
-               g_str_has_prefix(reply->str, "CLUSTERDOWN")) {
+    } else if (g_str_has_prefix(reply->str, "MOVED ") || g_str_has_prefix(reply->str, "ASK ") ||
+               g_str_has_prefix(reply->str, "TRYAGAIN") || g_str_has_prefix(reply->str, "CLUSTERDOWN")) {
+        q->moves = 0;
         wait_for_cluster(q);
     } else {
         request_end(q, reply);
@@ -153,17 +159,25 @@ static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
 void nodes_call(struct nodes *n, const char *key, redis_answer_fn *fn, void *arg, int argc, const char **argv,
                 const size_t *lens)
 {
-    if (!topology_is_cluster(n->topology)) {
-        redis_call(node_connection(topology_node(n->topology, 0)), fn, arg, argc, argv, lens);
+    bool cluster = !n->closing && topology_is_cluster(n->topology);
+    struct redis *only = n->closing || cluster ? NULL : node_redis(topology_node(n->topology, 0));
+
+    if (only) {
+        redis_call(only, fn, arg, argc, argv, lens);
         return;
     }
-    int slot = slot_of(key);
-    send_request(request_new(n, slot, fn, arg, argc, argv, lens), topology_node(n->topology, slot), false);
+    struct request *q = request_new(n, slot_of(key), fn, arg, argc, argv, lens);
+    if (cluster) {
+        send_request(q, topology_node(n->topology, q->slot), false);
+    } else { /* there is nobody to wait for */
+        q->since -= SETTLE_S + 1;
+        wait_for_cluster(q);
+    }
 }
 
 bool nodes_reach(const struct nodes *n, const char *key)
 {
-    const struct node *node = topology_node(n->topology, slot_of(key));
+    const struct node *node = n->closing ? NULL : topology_node(n->topology, slot_of(key));
     return node && node_redis(node);
 }
 
@@ -184,7 +198,10 @@ int nodes_count(const struct nodes *n)
 
 void nodes_say(struct nodes *n, int index, redis_answer_fn *fn, void *arg, int argc, const char **argv)
 {
-    redis_say(node_connection(topology_nth(n->topology, index)), fn, arg, argc, argv);
+    if (n->closing)
+        wait_for_cluster(request_new(n, 0, fn, arg, argc, argv, NULL));
+    else
+        redis_say(node_connection(topology_nth(n->topology, index)), fn, arg, argc, argv);
 }
 
 static bool where_side(void *arg, struct redis_place *p, const char **why)
@@ -224,8 +241,9 @@ void nodes_close(struct nodes *n)
 {
     if (!n)
         return;
+    n->closing = true;
     topology_close(n->topology);
-    while (n->waiting.length)
+    while (n->waiting.length) /* whoever is answered may ask again */
         request_end(g_queue_pop_head(&n->waiting), NULL);
     ev_timer_stop(n->loop, &n->again);
     g_ptr_array_free(n->sides, TRUE);

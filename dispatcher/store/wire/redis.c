@@ -35,6 +35,7 @@ struct redis {
     struct redis_place place;
     unsigned turn; /* of a name's addresses, each is tried in its turn */
     bool closing;
+    double up_at; /* loop time; 0: it is not */
     char fault[256];
     GQueue sent;    /* struct call, in the order of their replies */
     GQueue held;    /* answered, but replicas have not said so yet */
@@ -117,6 +118,12 @@ static void went_down(struct redis *r, const char *why)
         g_strlcpy(r->fault, why, sizeof r->fault);
     ev_timer_stop(r->loop, &r->watchdog);
     ev_timer_stop(r->loop, &r->drop);
+    if (r->resolving)
+        resolve_cancel(r->resolving);
+    r->resolving = NULL;
+    if (r->up_at > 0 && ev_now(r->loop) - r->up_at > LONGEST_WAIT)
+        r->wait = FIRST_WAIT; /* it was well; one that is refused each time is asked less and less */
+    r->up_at = 0;
     r->unconfirmed = false;
     answer_none(r);
     if (r->closing)
@@ -141,14 +148,14 @@ static void on_drop(struct ev_loop *loop, ev_timer *w, int revents)
     struct redis *r = w->data;
 
     ev_timer_stop(loop, w);
-    if (r->link)
+    if (r->link || r->resolving)
         went_down(r, r->fault);
 }
 
 void redis_drop(struct redis *r, const char *why)
 {
     g_strlcpy(r->fault, why, sizeof r->fault);
-    if (!r->link)
+    if (!r->link && !r->resolving)
         return;
     if (r->state == UP) {
         metrics_add(METRIC_REDIS_LOST, "", 1);
@@ -194,30 +201,19 @@ static void greet(struct redis *r, redis_answer_fn *fn, int argc, const char **a
     send_call(r, call_new(r, fn, r), argc, argv, NULL);
 }
 
-static void on_confirmed(void *arg, const redisReply *reply);
-
-/* The end of a turn of the loop: what was said in it goes out in one piece, and behind it the question whether replicas
- * have it. */
-static void on_turn_end(struct ev_loop *loop, ev_prepare *w, int revents)
-{
-    struct redis *r = w->data;
-
-    if (r->unconfirmed) {
-        char count[8];
-        snprintf(count, sizeof count, "%d", r->replicas);
-        r->unconfirmed = false;
-        greet(r, on_confirmed, 3, (const char *[]){ "WAIT", count, REPLICAS_MS });
-    }
-    if (r->link)
-        link_flush(r->link);
-}
+/* A WAIT that is under way, and for how many. */
+struct confirming {
+    struct redis *redis;
+    int replicas;
+};
 
 static void on_confirmed(void *arg, const redisReply *reply)
 {
-    struct redis *r = arg;
+    g_autofree struct confirming *asked = arg;
+    struct redis *r = asked->redis;
     GQueue held = r->held;
 
-    if (!reply || reply->type != REDIS_REPLY_INTEGER || reply->integer < r->replicas) {
+    if (!reply || reply->type != REDIS_REPLY_INTEGER || reply->integer < asked->replicas) {
         if (reply)
             redis_drop(r, "no replica has confirmed what was written");
         return; /* what is held is answered when the connection goes */
@@ -229,6 +225,29 @@ static void on_confirmed(void *arg, const redisReply *reply)
         answer(c, its);
         freeReplyObject(its);
     }
+}
+
+static void ask_replicas(struct redis *r)
+{
+    struct confirming *c = g_new0(struct confirming, 1);
+    char count[8];
+
+    *c = (struct confirming){ r, r->replicas };
+    snprintf(count, sizeof count, "%d", r->replicas);
+    r->unconfirmed = false;
+    send_call(r, call_new(r, on_confirmed, c), 3, (const char *[]){ "WAIT", count, REPLICAS_MS }, NULL);
+}
+
+/* The end of a turn of the loop: what was said in it goes out in one piece, and behind it the question whether replicas
+ * have it. */
+static void on_turn_end(struct ev_loop *loop, ev_prepare *w, int revents)
+{
+    struct redis *r = w->data;
+
+    if (r->unconfirmed && r->link)
+        ask_replicas(r);
+    if (r->link)
+        link_flush(r->link);
 }
 
 /* ---------------------------------------------------------------- replies */
@@ -286,10 +305,11 @@ static void on_watchdog(struct ev_loop *loop, ev_timer *w, int revents)
     struct redis *r = w->data;
 
     const struct call *oldest = g_queue_peek_head(&r->sent);
+    double limit = r->state == UP ? r->is.timeout_s : CONNECT_TIMEOUT;
 
     if (r->state == CONNECTING)
         redis_drop(r, "no connection in time");
-    else if (oldest && r->is.timeout_s > 0 && ev_now(loop) - oldest->sent > r->is.timeout_s)
+    else if (oldest && limit > 0 && ev_now(loop) - oldest->sent > limit)
         redis_drop(r, "no answer in time");
 }
 
@@ -313,7 +333,7 @@ static void on_greeted(void *arg, const redisReply *reply)
         return;
     }
     r->state = UP;
-    r->wait = FIRST_WAIT;
+    r->up_at = ev_now(r->loop);
     r->fault[0] = '\0';
     if (r->events.up)
         r->events.up(r->events.arg);
@@ -437,8 +457,6 @@ void redis_close(struct redis *r)
     if (!r)
         return;
     r->closing = true;
-    if (r->resolving)
-        resolve_cancel(r->resolving);
     went_down(r, "");
     while (r->refused.length)
         answer(g_queue_pop_head(&r->refused), NULL);
@@ -465,7 +483,7 @@ static void call(struct redis *r, struct call *c, int argc, const char **argv, c
         return;
     }
     send_call(r, c, argc, argv, lens);
-    r->unconfirmed = r->replicas > 0;
+    r->unconfirmed |= r->replicas > 0;
 }
 
 void redis_call(struct redis *r, redis_answer_fn *fn, void *arg, int argc, const char **argv, const size_t *lens)

@@ -10,17 +10,18 @@
 #include "dispatcher/store/wire/sentinel.h"
 #include "dispatcher/store/wire/slot.h"
 
-#define LOOK_CALM     5.0 /* seconds from one look at a cluster's slots to the next */
-#define LOOK_BUSY     0.25
-#define LOOK_SOON     0.02
-#define UNMAPPED_MOST 3 /* looks that a server without slots stays connected */
+#define LOOK_CALM  5.0 /* seconds from one look at a cluster's slots to the next */
+#define LOOK_BUSY  0.25
+#define LOOK_SOON  0.02
+#define UNMAPPED_S 20.0 /* so long a server without slots stays connected, since it was last heard of */
 
 struct node {
     struct topology *topology;
     struct redis_place place;
     struct redis *redis;
     bool usable, mapped; /* mapped: it holds slots */
-    int replicas, unmapped;
+    int replicas;
+    double known_at; /* loop time: it held slots, or somebody named it */
 };
 
 struct topology {
@@ -91,7 +92,7 @@ static struct node *node_new(struct topology *t, const struct redis_place *place
         .address = t->address, .where = where_node, .where_arg = n, .timeout_s = t->timeout, .stays = true
     };
 
-    *n = (struct node){ .topology = t, .mapped = !t->cluster };
+    *n = (struct node){ .topology = t, .mapped = !t->cluster, .known_at = ev_now(t->loop) };
     if (place)
         n->place = *place;
     n->redis = redis_open(t->loop, &options, (struct redis_events){ .up = on_node_up, .down = on_node_down, .arg = n });
@@ -111,8 +112,10 @@ struct node *topology_at(struct topology *t, const struct redis_place *place)
 {
     for (guint i = 0; i < t->nodes->len; i++) {
         struct node *n = t->nodes->pdata[i];
-        if (place_is(&n->place, place))
+        if (place_is(&n->place, place)) {
+            n->known_at = ev_now(t->loop);
             return n;
+        }
     }
     return node_new(t, place);
 }
@@ -173,8 +176,9 @@ static void drop_unmapped(struct topology *t)
 {
     for (guint i = t->nodes->len; i-- > 0 && t->nodes->len > 1;) {
         struct node *n = t->nodes->pdata[i];
-        n->unmapped = n->mapped ? 0 : n->unmapped + 1;
-        if (n->unmapped <= UNMAPPED_MOST)
+        if (n->mapped)
+            n->known_at = ev_now(t->loop);
+        if (ev_now(t->loop) - n->known_at < UNMAPPED_S)
             continue;
         for (int slot = 0; slot < SLOTS; slot++)
             if (t->owner[slot] == n)
@@ -205,14 +209,19 @@ static bool read_slots(struct topology *t, const redisReply *reply, const struct
     return memcmp(before, t->owner, SLOTS * sizeof(struct node *)) != 0;
 }
 
+static void try_seeds(struct topology *t);
+
 static void on_slots(void *arg, const redisReply *reply)
 {
     struct node *asked = arg;
     struct topology *t = asked->topology;
 
     t->asking = false;
-    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements && read_slots(t, reply, asked))
+    bool told = reply && reply->type == REDIS_REPLY_ARRAY && reply->elements;
+    if (told && read_slots(t, reply, asked))
         t->events.changed(t->events.arg, true);
+    if (reply && !told) /* it has left its cluster */
+        try_seeds(t);
     look_at(t, all_well(t) ? LOOK_CALM : LOOK_BUSY);
 }
 
@@ -271,7 +280,6 @@ void topology_moved(struct topology *t, int slot, const struct redis_place *plac
 {
     struct node *n = topology_at(t, place);
 
-    n->unmapped = 0;
     t->owner[slot] = n;
     topology_refresh(t);
 }
