@@ -123,11 +123,11 @@ class Clusters(ClusterTest):
         mover = threading.Thread(target=move)
         mover.start()
         try:
-            h.until(lambda: moved[0] >= 12, 120, 'slots have moved')
-            unknown = self.check(h, people, ids)
+            h.until(lambda: moved[0] >= 12 and len(h.gateway.requests) >= people * CAP, 60 + MESSAGES / 100, lambda: '%d slots have moved, %d texts are sent' % (moved[0], len(h.gateway.requests)))
         finally:
             stop.set()
             mover.join()
+        unknown = self.check(h, people, ids)
         self.assertEqual(unknown, 0)
         print('%d messages, %d moves of slots' % (len(ids), moved[0]))
 
