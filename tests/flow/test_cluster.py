@@ -210,7 +210,8 @@ class Tls(Servers):
         self.assertEqual(h.settled(h.send(person('t'), 'order-update', channels=['email', 'sms', 'in_app']))['status'], 'sent')
         for redis, said in (({**good, 'tls': {'ca_file': other}}, 'self-signed certificate'), ({**good, 'url': good['url'].replace('localhost', '127.0.0.1')}, 'IP address mismatch'),
                             ({**good, 'url': good['url'].replace('p%40ss', 'wrong')}, 'WRONGPASS'), ({'url': good['url'], 'tls': {'ca_file': '/nowhere.pem'}}, 'redis.tls.ca_file: /nowhere.pem cannot be used'),
-                            ({'url': good['url'].replace('rediss', 'redis')}, 'Redis does not answer')):
+                            ({'url': good['url'].replace('rediss', 'redis')}, 'Redis does not answer'),
+                            ({**good, 'url': good['url'].replace('rediss', 'rediss-cluster')}, 'no node of a cluster; write redis:// for it')):
             with self.subTest(said):
                 h.settings['redis'] = redis
                 h.write()

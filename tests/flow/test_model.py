@@ -1,12 +1,13 @@
 """Random operations against the real program, and every verdict beside model.py, which knows nothing of it.
 
-TIDINGS_OPERATIONS says how many (default 5,000), TIDINGS_SEED which ones.
+TIDINGS_OPERATIONS says how many (default 5,000), TIDINGS_SEED which ones; TIDINGS_MODEL_ON=cluster puts the program on a Redis Cluster.
 
 A step is a batch of operations, one for an account at most, or a jump of the clock; then all that is due is awaited, and what the
 traces say is put to the model.  Where several deliveries of an account were decided together, some order of them must explain all.
 """
 import datetime, json, os, random, time, unittest
 
+from cluster import Cluster
 from house import FlowTest, SmtpServer
 from model import DAY, LETTERS, MINUTE, Model, Person, ms
 
@@ -14,6 +15,7 @@ OPERATIONS = int(os.environ.get('TIDINGS_OPERATIONS', '5000'))
 SEED = int(os.environ.get('TIDINGS_SEED', '0')) or random.randrange(1, 10 ** 6)
 ZONES = ['UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Kathmandu', 'Australia/Lord_Howe', 'Pacific/Chatham', None]
 CHANNELS = ['email', 'sms', 'in_app']
+ON_CLUSTER = os.environ.get('TIDINGS_MODEL_ON') == 'cluster'
 SLACK = 5000  # ms by which a rolling window's end may differ: the program counts from its own reservation
 
 CAPS = [
@@ -95,7 +97,12 @@ class ModelTest(FlowTest):
 
     def begin(self):
         smtp = SmtpServer(script=lambda verb, arg, session: '550 5.1.1 nobody of this name' if verb == 'RCPT' and arg.startswith('bounce') else None)
-        self.h = self.start('--role', 'api', smtp=smtp, accounts={'a%d' % i: {'timezone': ZONES[i % 6]} for i in range(0, 24, 2)},
+        self.cluster, redis = None, {}
+        if ON_CLUSTER:
+            self.cluster = Cluster()
+            self.addCleanup(self.cluster.close)
+            redis = {'redis': {'url': self.cluster.url}}
+        self.h = self.start('--role', 'api', smtp=smtp, **redis, accounts={'a%d' % i: {'timezone': ZONES[i % 6]} for i in range(0, 24, 2)},
                             worker={'lease': '1s'}, email={'suppress': ['5.1.1']}, retention={'messages': '3650d', 'events': '3650d'}, **self.rules())
         self.workers = [self.worker() for _ in range(2)]
         self.model, self.seen, self.decided, self.offset = Model(self.h.settings), {}, {}, 0
@@ -249,19 +256,35 @@ class ModelTest(FlowTest):
         """All connections are cut, and whoever comes back is told another time."""
         self.offset += self.random.choice([10 * MINUTE, 40 * MINUTE, 3 * 60 * MINUTE, 9 * 60 * MINUTE, 26 * 60 * MINUTE, 3 * DAY])
         real = int(time.time() * 1000)
-        self.h.redis('HSET', 'tidings:{0}:meta', 'rate', '1', 'base_real', str(real), 'base_service', str(real + self.offset))
-        self.h.redis('CLIENT', 'KILL', 'TYPE', 'normal')
+        clock = ('HSET', 'tidings:{0}:meta', 'rate', '1', 'base_real', str(real), 'base_service', str(real + self.offset))
+        if self.cluster:
+            self.cluster.call('{0}', *clock)
+            for port in self.cluster.ports:
+                self.cluster.at(port, 'CLIENT', 'KILL', 'TYPE', 'normal')
+        else:
+            self.h.redis(*clock)
+            self.h.redis('CLIENT', 'KILL', 'TYPE', 'normal')
         self.count('clock')
         self.settle()
 
     # ------------------------------------------------------------ what was decided
 
-    QUIET = """local n = 0 for p = 0, 15 do local P = 'tidings:{'..p..'}:' n = n + redis.call('ZCARD', P..'lease') + redis.call('LLEN', P..'aq')
-        for _, L in ipairs({'e', 's', 'i'}) do for lane = 0, 2 do n = n + redis.call('ZCOUNT', P..'due:'..L..lane, '-inf', ARGV[1]) end end end return n"""
+    def everywhere(self, script, *args):
+        """What a script answers on each server about the partitions that it holds, which are its first argument."""
+        if not self.cluster:
+            return [self.h.redis('EVAL', script, '0', ' '.join(map(str, range(16))), *args)]
+        if not hasattr(self, 'holds'):
+            self.holds = {}
+            for p in range(16):
+                self.holds.setdefault(self.cluster.owner(self.cluster.slot('{%d}' % p)), []).append(str(p))
+        return [self.cluster.at(port, 'EVAL', script, '0', ' '.join(partitions), *args) for port, partitions in self.holds.items()]
+
+    QUIET = """local n = 0 for p in string.gmatch(ARGV[1], '%d+') do local P = 'tidings:{'..p..'}:' n = n + redis.call('ZCARD', P..'lease') + redis.call('LLEN', P..'aq')
+        for _, L in ipairs({'e', 's', 'i'}) do for lane = 0, 2 do n = n + redis.call('ZCOUNT', P..'due:'..L..lane, '-inf', ARGV[2]) end end end return n"""
 
     def settle(self):
         self.h.until(lambda: [self.h.http('GET', path)[0] for path in ('/v1/recipients/p0', '/readyz')] == [200, 200], what='the API is back')
-        self.h.until(lambda: self.h.redis('EVAL', self.QUIET, '0', str(self.now() + 600)) == '0', 30, 'all that is due is decided')
+        self.h.until(lambda: set(self.everywhere(self.QUIET, str(self.now() + 600))) == {'0'}, 30, 'all that is due is decided')
         groups = {}
         for m in list(self.model.messages.values()):
             if any(d.due <= self.now() for d in m.open()):
@@ -354,8 +377,8 @@ class ModelTest(FlowTest):
                 self.assertEqual((status, reason), (d.status, d.reason), 'seed %d: %s' % (SEED, self.shown(m.id)))
         kept = self.now() - 35 * DAY
         for kind, name, sends in [('h', w, p.sends) for w, p in self.model.people.items()] + [('ah', a, s) for a, s in self.model.accounts.items()]:
-            held = self.h.redis('EVAL', "for p = 0, 15 do local k = 'tidings:{'..p..'}:'..ARGV[1] if redis.call('EXISTS', k) == 1 then local o = {} for _, x in ipairs(redis.call('ZRANGEBYSCORE', k, ARGV[2], '+inf')) do o[#o + 1] = string.sub(x, 1, 23) end return o end end return {}",
-                                '0', '%s:%s' % (kind, name), str(kept)).split('\n')
+            held = '\n'.join(self.everywhere("for p in string.gmatch(ARGV[1], '%d+') do local k = 'tidings:{'..p..'}:'..ARGV[2] if redis.call('EXISTS', k) == 1 then local o = {} for _, x in ipairs(redis.call('ZRANGEBYSCORE', k, ARGV[3], '+inf')) do o[#o + 1] = string.sub(x, 1, 23) end return o end end return {}",
+                                            '%s:%s' % (kind, name), str(kept))).split('\n')
             expected = sorted(s.id + LETTERS[s.channel] for s in sends if s.at > kept)
             self.assertEqual(sorted(x for x in held if x), expected, name)
 

@@ -44,6 +44,7 @@ static void an_url_says_where_and_as_whom(void **state)
         { "redis-cluster://u:p@a:1,b:2,c", NULL, REDIS_CLUSTER, 3, 1, 0, "a", "u", "p", NULL },
         { "redis-cluster://a:1/4", "no database but 0", REDIS_CLUSTER, 1, 1, 4, "a", NULL, NULL, NULL },
         { "redis-sentinel://a,b:2/main", NULL, REDIS_SENTINEL, 2, 26379, 0, "a", NULL, NULL, "main" },
+        { "redis://h/abc", "is a number, not \"abc\"", REDIS_ONE, 1, 6379, 0, "h", NULL, NULL, NULL },
         { "redis-sentinel://a", "needs the name of the master", REDIS_SENTINEL, 1, 26379, 0, "a", NULL, NULL, "" },
     };
 

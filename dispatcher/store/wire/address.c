@@ -43,6 +43,8 @@ static char *take_whole(struct redis_address *a, GUri *uri)
         a->master = g_strdup(name);
         return *name ? NULL : g_strdup("redis.url: needs the name of the master at its end, as in /mymaster");
     }
+    if (name[strspn(name, "0123456789")] || strlen(name) > 5)
+        return g_strdup_printf("redis.url: the database behind the address is a number, not \"%s\"", name);
     a->db = (int)g_ascii_strtoll(name, NULL, 10);
     return a->kind == REDIS_CLUSTER && a->db ? g_strdup("redis.url: a cluster has no database but 0") : NULL;
 }

@@ -308,7 +308,7 @@ static void on_watchdog(struct ev_loop *loop, ev_timer *w, int revents)
     double limit = r->state == UP ? r->is.timeout_s : CONNECT_TIMEOUT;
 
     if (r->state == CONNECTING)
-        redis_drop(r, "no connection in time");
+        redis_drop(r, r->is.address->tls ? "no TLS connection in time" : "no connection in time");
     else if (oldest && limit > 0 && ev_now(loop) - oldest->sent > limit)
         redis_drop(r, "no answer in time");
 }
@@ -334,7 +334,6 @@ static void on_greeted(void *arg, const redisReply *reply)
     }
     r->state = UP;
     r->up_at = ev_now(r->loop);
-    r->fault[0] = '\0';
     if (r->events.up)
         r->events.up(r->events.arg);
 }

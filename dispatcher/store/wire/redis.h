@@ -51,7 +51,7 @@ struct redis *redis_open(struct ev_loop *, const struct redis_options *, struct 
 void redis_close(struct redis *);
 
 bool redis_is_up(const struct redis *);
-/* redis_last_fault: why it is not up, for people. */
+/* redis_last_fault: why it is not up, or last was not, for people. */
 const char *redis_last_fault(const struct redis *);
 /* redis_drop: gives the connection up and begins anew. */
 void redis_drop(struct redis *, const char *why);
