@@ -155,7 +155,6 @@ static int run_command(struct cli *c)
     else
         status = c->command->run(c);
     g_free(why);
-    service_disconnect(c->service);
     service_close(c->service);
     return status;
 }

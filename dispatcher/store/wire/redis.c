@@ -15,7 +15,6 @@
 #define REPLICAS_MS     "1000"
 
 struct call {
-    struct redis *redis;
     redis_answer_fn *fn;
     void *arg;
     double sent;
@@ -108,7 +107,7 @@ static bool ends_connection(const struct redis *r, const redisReply *reply)
 
 static void went_down(struct redis *r, const char *why)
 {
-    bool was_up = r->state == UP;
+    bool was_up = r->up_at > 0;
 
     r->state = DOWN;
     link_close(r->link);
@@ -121,7 +120,7 @@ static void went_down(struct redis *r, const char *why)
     if (r->resolving)
         resolve_cancel(r->resolving);
     r->resolving = NULL;
-    if (r->up_at > 0 && ev_now(r->loop) - r->up_at > LONGEST_WAIT)
+    if (was_up && ev_now(r->loop) - r->up_at > LONGEST_WAIT)
         r->wait = FIRST_WAIT; /* it was well; one that is refused each time is asked less and less */
     r->up_at = 0;
     r->unconfirmed = false;
@@ -157,10 +156,8 @@ void redis_drop(struct redis *r, const char *why)
     g_strlcpy(r->fault, why, sizeof r->fault);
     if (!r->link && !r->resolving)
         return;
-    if (r->state == UP) {
-        metrics_add(METRIC_REDIS_LOST, "", 1);
+    if (r->state == UP)
         r->state = GREETING; /* no call goes out any more */
-    }
     ev_timer_set(&r->drop, 0., 0.);
     ev_timer_start(r->loop, &r->drop);
 }
@@ -188,17 +185,17 @@ static void send_call(struct redis *r, struct call *c, int argc, const char **ar
     g_queue_push_tail(&r->sent, c);
 }
 
-static struct call *call_new(struct redis *r, redis_answer_fn *fn, void *arg)
+static struct call *call_new(redis_answer_fn *fn, void *arg)
 {
     struct call *c = g_new0(struct call, 1);
 
-    *c = (struct call){ .redis = r, .fn = fn, .arg = arg };
+    *c = (struct call){ .fn = fn, .arg = arg };
     return c;
 }
 
 static void greet(struct redis *r, redis_answer_fn *fn, int argc, const char **argv)
 {
-    send_call(r, call_new(r, fn, r), argc, argv, NULL);
+    send_call(r, call_new(fn, r), argc, argv, NULL);
 }
 
 /* A WAIT that is under way, and for how many. */
@@ -235,7 +232,7 @@ static void ask_replicas(struct redis *r)
     *c = (struct confirming){ r, r->replicas };
     snprintf(count, sizeof count, "%d", r->replicas);
     r->unconfirmed = false;
-    send_call(r, call_new(r, on_confirmed, c), 3, (const char *[]){ "WAIT", count, REPLICAS_MS }, NULL);
+    send_call(r, call_new(on_confirmed, c), 3, (const char *[]){ "WAIT", count, REPLICAS_MS }, NULL);
 }
 
 /* The end of a turn of the loop: what was said in it goes out in one piece, and behind it the question whether replicas
@@ -487,12 +484,12 @@ static void call(struct redis *r, struct call *c, int argc, const char **argv, c
 
 void redis_call(struct redis *r, redis_answer_fn *fn, void *arg, int argc, const char **argv, const size_t *lens)
 {
-    call(r, call_new(r, fn, arg), argc, argv, lens);
+    call(r, call_new(fn, arg), argc, argv, lens);
 }
 
 void redis_say(struct redis *r, redis_answer_fn *fn, void *arg, int argc, const char **argv)
 {
-    struct call *c = call_new(r, fn, arg);
+    struct call *c = call_new(fn, arg);
 
     c->takes_errors = true;
     call(r, c, argc, argv, NULL);

@@ -245,12 +245,9 @@ static void try_seeds(struct topology *t)
 
 static void look_now(struct topology *t)
 {
-    struct node *n = next_asked(t);
-
-    if (n) {
+    if (topology_any(t)) /* else it is not they who have gone */
         drop_unmapped(t);
-        n = next_asked(t);
-    }
+    struct node *n = next_asked(t);
     if (n) {
         t->asking = true;
         redis_say(n->redis, on_slots, n, 2, (const char *[]){ "CLUSTER", "SLOTS" });
