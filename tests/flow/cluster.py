@@ -1,7 +1,7 @@
 """A Redis Cluster of the test's own: three masters with a replica each, by deploy/cluster."""
-import os, shutil, signal, subprocess, tempfile, time
+import os, shutil, signal, subprocess, tempfile
 
-from house import ROOT, SLOWNESS, free_port
+from house import ROOT, SLOWNESS, free_port, until
 
 
 class Cluster:
@@ -32,7 +32,7 @@ class Cluster:
 
     def close(self):
         subprocess.run([ROOT + '/deploy/cluster', 'stop', self.dir], check=True)
-        self.until(lambda: not any(os.path.exists('%s/%d/pid' % (self.dir, p)) and self.alive(self.pid(p)) for p in self.ports), 'the servers are gone')
+        until(lambda: not any(os.path.exists('%s/%d/pid' % (self.dir, p)) and self.alive(self.pid(p)) for p in self.ports), 30, 'the servers are gone')
         shutil.rmtree(self.dir, ignore_errors=True)
 
     @staticmethod
@@ -45,15 +45,6 @@ class Cluster:
                 return int(f.read())
         except (OSError, ValueError):
             return 0
-
-    def until(self, fn, what, timeout=30):
-        end = time.monotonic() + timeout * SLOWNESS
-        while time.monotonic() < end:
-            value = fn()
-            if value:
-                return value
-            time.sleep(0.05)
-        raise AssertionError('time ran out: ' + what)
 
     def at(self, port, *words):
         return subprocess.run(['redis-cli', *self.cli, '-p', str(port), *words], capture_output=True).stdout.decode().rstrip('\n')

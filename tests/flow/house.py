@@ -15,6 +15,17 @@ def free_port():
         return s.getsockname()[1]
 
 
+def until(fn, timeout=15, what=''):
+    """What fn gives once that is something; `what`, a text or what makes one, is told when time runs out."""
+    end = time.monotonic() + timeout * SLOWNESS
+    while time.monotonic() < end:
+        value = fn()
+        if value:
+            return value
+        time.sleep(0.03)
+    raise AssertionError('time ran out: %s' % (what() if callable(what) else what))
+
+
 class House:
     def __init__(self, smtp=None, gateway=None, **settings):
         self.dir = tempfile.mkdtemp(prefix='tidings-')
@@ -176,13 +187,7 @@ class House:
         return self.delivery(id, channel)
 
     def until(self, fn, timeout=15, what=''):
-        end = time.monotonic() + timeout * SLOWNESS
-        while time.monotonic() < end:
-            value = fn()
-            if value:
-                return value
-            time.sleep(0.03)
-        raise AssertionError('time ran out: %s\n%s' % (what() if callable(what) else what, self.log()[-3000:]))
+        return until(fn, timeout, lambda: '%s\n%s' % (what() if callable(what) else what, self.log()[-3000:]))
 
     def gate(self, id, gate, channel='email'):
         return [t for t in self.message(id)['trace'] if t['gate'] == gate and t['channel'] == channel]

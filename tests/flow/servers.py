@@ -300,45 +300,72 @@ if __name__ == '__main__':
 
 
 class RedisProxy:
-    """Stands before a Redis on a unix socket; lose() lets it do what it is told next and keeps the answer to itself, with the connection."""
+    """Stands between tidings and a Redis on a unix socket; its connections can die in silence, be muted, cut, lose an answer, and answer TIME late."""
 
     def __init__(self, path):
-        self.path, self.losing, self.lost = path, False, 0
-        self.server = socket.socket()
-        self.server.bind(('127.0.0.1', 0))
-        self.server.listen(64)
-        self.port = self.server.getsockname()[1]
+        self.path, self.pairs, self.mute, self.late_time, self.times = path, [], False, 0, 0
+        self.losing, self.lost = False, 0
+        self.listener = socket.create_server(('127.0.0.1', 0), backlog=64)
+        self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
         while True:
             try:
-                client = self.server.accept()[0]
+                client = self.listener.accept()[0]
+                server = socket.socket(socket.AF_UNIX)
+                server.connect(self.path)
             except OSError:
                 return
-            redis = socket.socket(socket.AF_UNIX)
-            redis.connect(self.path)
-            threading.Thread(target=self.carry, args=(client, redis, False), daemon=True).start()
-            threading.Thread(target=self.carry, args=(redis, client, True), daemon=True).start()
+            pair = {'client': client, 'server': server, 'subscriber': False, 'dead': False, 'until': 0}
+            self.pairs.append(pair)
+            for source, target in (('client', 'server'), ('server', 'client')):
+                threading.Thread(target=self.pump, args=(pair, source, target), daemon=True).start()
 
-    def carry(self, source, to, answers):
+    def pump(self, pair, source, target):
         try:
-            while data := source.recv(65536):
-                if answers and self.losing and b'*' in data[:1]:
-                    self.losing = False
-                    self.lost += 1
+            while True:
+                data = pair[source].recv(65536)
+                if not data:
                     break
-                to.sendall(data)
+                if source == 'client' and b'SUBSCRIBE' in data.upper():
+                    pair['subscriber'] = True
+                if source == 'client' and self.late_time and b'$4\r\nTIME\r\n' in data.upper():
+                    pair['until'], self.times = time.monotonic() + self.late_time, self.times + 1
+                if source == 'server' and self.losing and data.startswith(b'*'):
+                    self.losing, self.lost = False, self.lost + 1
+                    break
+                if source == 'server':
+                    time.sleep(max(0, pair['until'] - time.monotonic()))
+                if not pair['dead'] and not (source == 'server' and self.mute):
+                    pair[target].sendall(data)
         except OSError:
             pass
-        for s in (source, to):
+        if not pair['dead'] or source == 'client':
+            self.end(pair)
+
+    def end(self, pair):
+        for side in ('client', 'server'):
             try:
-                s.shutdown(socket.SHUT_RDWR)
+                pair[side].shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
 
+    def kill_subscribers_silently(self):
+        """How many connections pass nothing on from now on, without being closed."""
+        hit = [p for p in self.pairs if p['subscriber'] and not p['dead']]
+        for p in hit:
+            p['dead'] = True
+        return len(hit)
+
     def lose(self):
+        """Redis does what it is told next, and the answer, which is a list, is kept from whoever asked, with the connection."""
         self.losing = True
 
+    def cut(self):
+        for p in self.pairs:
+            self.end(p)
+
     def close(self):
-        self.server.close()
+        self.listener.close()
+        self.cut()

@@ -3,6 +3,7 @@ import json, os, re, shutil, signal, socket, subprocess, threading, time, unitte
 
 import test_faults
 from house import HANG, ROOT, SLOWNESS, FlowTest, person
+from servers import RedisProxy
 
 
 def later(n, who, **fields):
@@ -29,76 +30,12 @@ int getaddrinfo(const char *host, const char *service, const struct addrinfo *hi
 """  # a name server that takes its time over one name
 
 
-class Proxy:
-    """Stands between tidings and Redis; its connections can die in silence, be muted, cut, and answer TIME late."""
-
-    def __init__(self, path):
-        self.path, self.pairs, self.mute, self.late_time, self.times = path, [], False, 0, 0
-        self.listener = socket.create_server(('127.0.0.1', 0), backlog=64)
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                client = self.listener.accept()[0]
-                server = socket.socket(socket.AF_UNIX)
-                server.connect(self.path)
-            except OSError:
-                return
-            pair = {'client': client, 'server': server, 'subscriber': False, 'dead': False, 'until': 0}
-            self.pairs.append(pair)
-            for source, target in (('client', 'server'), ('server', 'client')):
-                threading.Thread(target=self.pump, args=(pair, source, target), daemon=True).start()
-
-    def pump(self, pair, source, target):
-        try:
-            while True:
-                data = pair[source].recv(65536)
-                if not data:
-                    break
-                if source == 'client' and b'SUBSCRIBE' in data.upper():
-                    pair['subscriber'] = True
-                if source == 'client' and self.late_time and b'$4\r\nTIME\r\n' in data.upper():
-                    pair['until'], self.times = time.monotonic() + self.late_time, self.times + 1
-                if source == 'server':
-                    time.sleep(max(0, pair['until'] - time.monotonic()))
-                if not pair['dead'] and not (source == 'server' and self.mute):
-                    pair[target].sendall(data)
-        except OSError:
-            pass
-        if not pair['dead'] or source == 'client':
-            self.end(pair)
-
-    def end(self, pair):
-        for side in ('client', 'server'):
-            try:
-                pair[side].shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def kill_subscribers_silently(self):
-        """How many connections pass nothing on from now on, without being closed."""
-        hit = [p for p in self.pairs if p['subscriber'] and not p['dead']]
-        for p in hit:
-            p['dead'] = True
-        return len(hit)
-
-    def cut(self):
-        for p in self.pairs:
-            self.end(p)
-
-    def close(self):
-        self.listener.close()
-        self.cut()
-
-
 class Bounds(FlowTest):
     external, redis_server = test_faults.Faults.external, test_faults.Faults.redis_server
 
     def proxied(self, **settings):
         h, path = self.external(**settings)
-        proxy = Proxy(path)
+        proxy = RedisProxy(path)
         self.addCleanup(proxy.close)
         h.settings['redis']['url'] = 'redis://127.0.0.1:%d' % proxy.port
         h.write()
@@ -446,7 +383,7 @@ class Bounds(FlowTest):
 
     def test_health_answers_while_a_name_server_takes_its_time(self):
         h, path = self.external()
-        proxy = Proxy(path)
+        proxy = RedisProxy(path)
         self.addCleanup(lambda: proxy.close())
         library, asked = os.path.join(h.dir, 'slow.so'), os.path.join(h.dir, 'asked')
         subprocess.run(['cc', '-D_GNU_SOURCE', '-shared', '-fPIC', '-x', 'c', '-', '-o', library], check=True, input=SLOW_NAMES.replace('ASKED', asked).encode())

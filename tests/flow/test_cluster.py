@@ -141,12 +141,12 @@ class Clusters(ClusterTest):
         [heir] = c.replicas_of(victim)
         c.kill(victim)
         began = time.monotonic()
-        c.until(lambda: heir in c.masters(), 'the replica has taken over')
+        h.until(lambda: heir in c.masters(), 30, 'the replica has taken over')
         took = time.monotonic() - began
         h.until(lambda: h.http('GET', '/readyz')[1] == 'ready\n', 20, lambda: h.http('GET', '/readyz'))
         unknown = self.check(h, people, ids)
         c.again(victim)
-        c.until(lambda: victim in c.replicas_of(heir), 'it is back as a replica')
+        h.until(lambda: victim in c.replicas_of(heir), 30, 'it is back as a replica')
         self.assertEqual(h.settled(h.send(person('later'), channels=['in_app']))['status'], 'sent')
         print('%d messages, failover in %.1f s, %d unknown' % (len(ids), took, unknown))
 
