@@ -56,6 +56,14 @@ enum channel channel_of(char letter)
     return (enum channel)(at - channel_letters);
 }
 
+bool reason_by_gate(const char *name)
+{
+    for (int r = 0; *name && r < REASON_COUNT; r++)
+        if (strcmp(reason_rows[r].name, name) == 0)
+            return reason_rows[r].by_gate;
+    return strncmp(name, "cap:", 4) == 0;
+}
+
 #define STATUS_COUNT (int)(sizeof status_rows / sizeof *status_rows)
 
 static int status_index(char letter)

@@ -58,7 +58,6 @@ extern const char *const kind_names[KINDS + 1], *const lane_names[LANES + 1], *c
  * which have arrived: grep IS_SENT, IS_COMMITTING. */
 #define STATUS_TABLE(ROW)                                                                                              \
     ROW(SCHEDULED, 's', "scheduled", 0)                                                                                \
-    ROW(CLAIMED, 'c', "scheduled", 0)                                                                                  \
     ROW(ADMITTED, 'a', "sending", 0)                                                                                   \
     ROW(COMMITTING, 'k', "sending", 0)                                                                                 \
     ROW(CANCELLED, 'X', "cancelled", 1)                                                                                \
@@ -107,6 +106,8 @@ struct reason_row {
     bool next_channel, by_gate;
 };
 extern const struct reason_row reason_rows[REASON_COUNT];
+/* reason_by_gate: by its name, also of a cap, "cap:NAME". */
+bool reason_by_gate(const char *name);
 
 /* word_index: where a name stands in a list (NULL at the end), its length when nowhere. */
 unsigned word_index(const char *const *names, const char *name);

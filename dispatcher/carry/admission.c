@@ -6,6 +6,7 @@
 #include "dispatcher/carry/steps_own.h"
 #include "dispatcher/people/person.h"
 #include "dispatcher/store/pipeline.h"
+#include "dispatcher/store/shortcut.h"
 
 static void add_one_rule(const struct delivery *d, struct admission *a, int rule, int max)
 {
@@ -106,6 +107,9 @@ void admission_ask(struct delivery *d, struct batch *batch)
         d->outlet->committing++;
     }
     a.commit = !d->committed ? 0 : d->category.resend_unknown ? 'r' : 'h';
+    delivery_expect(d, d->state && !*d->account ? shortcut_admitted(d->state, d->letter, a.commit) : NULL);
+    a.state = d->next ? d->state : "";
+    a.next = d->next ? d->next : "";
     admit_add(batch, &a);
 }
 

@@ -44,6 +44,7 @@ struct delivery *delivery_new(struct worker *w, int partition, const struct clai
     d->expires_at = c->expires_at;
     d->due = c->due;
     d->planned = c->planned;
+    d->state = g_strdup(c->state);
     d->body = json_loadb(c->body, c->body_len, JSON_REJECT_DUPLICATES, NULL);
     d->profile = *c->profile ? json_loads(c->profile, JSON_REJECT_DUPLICATES, NULL) : NULL;
     d->recipient = json_string_value(json_object_get(d->body, "recipient"));
@@ -74,9 +75,24 @@ void delivery_free(struct delivery *d)
     json_decref(d->body);
     json_decref(d->profile);
     policy_free(d->policy);
+    g_free(d->state);
+    g_free(d->next);
     if (d->counted)
         g_string_free(d->counted, TRUE);
     g_free(d);
+}
+
+void delivery_expect(struct delivery *d, char *next)
+{
+    g_free(d->next);
+    d->next = next;
+}
+
+void delivery_stepped(struct delivery *d, bool as_expected)
+{
+    g_free(d->state);
+    d->state = as_expected ? g_steal_pointer(&d->next) : NULL;
+    g_clear_pointer(&d->next, g_free);
 }
 
 void delivery_take_policy(struct delivery *d)

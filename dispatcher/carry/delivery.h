@@ -17,7 +17,7 @@ struct worker;
 struct step;
 struct delivery;
 
-enum batch_of { BATCH_LOOK, BATCH_ADMIT, BATCH_ACCOUNT, BATCH_COMMIT, BATCH_SETTLE, BATCH_KINDS };
+enum batch_of { BATCH_LOOK, BATCH_ADMIT, BATCH_ACCOUNT, BATCH_COMMIT, BATCH_SENT, BATCH_SETTLE, BATCH_KINDS };
 
 /* A delivery waits for exactly one thing at a time: its answers (`answers` of them), a place, an outcome. */
 struct delivery {
@@ -28,8 +28,9 @@ struct delivery {
     char accepted_kind;
     int partition, attempts;
     int64_t fence, send_at, expires_at, due;
-    int64_t planned; /* when a gate let it go, 0 for none */
-    int64_t now;     /* of its gates, and of what the trace says of them */
+    int64_t planned;    /* when a gate let it go, 0 for none */
+    char *state, *next; /* as Redis has it, and as the step makes it that is being asked for; NULL: not known */
+    int64_t now;        /* of its gates, and of what the trace says of them */
     json_t *body, *profile;
     char held_reason[64];  /* why it has waited, "" if it has not */
     int64_t unknown_since; /* since when nobody has known its template or category, 0: not so */
@@ -61,6 +62,7 @@ struct delivery {
     struct outcome outcome;
     /* what is being settled */
     struct settlement settlement;
+    struct sent sent; /* the short way */
     char reason[64], ref[200];
     bool has_next;   /* strategy first, and further channels */
     bool denied;     /* by the account: it holds no place for it */
@@ -74,6 +76,11 @@ struct delivery {
  * delivery->now. */
 void delivery_take_policy(struct delivery *);
 struct question delivery_question(const struct delivery *);
+
+/* delivery_expect: the step that is asked for makes its state `next` (given; NULL: that is the scripts' matter).
+ * delivery_stepped: it has been made; as_expected: and is `next` now. */
+void delivery_expect(struct delivery *, char *next);
+void delivery_stepped(struct delivery *, bool as_expected);
 
 struct delivery *delivery_new(struct worker *, int partition, const struct claimed *);
 /* delivery_free: from wherever it stands; half-made ones too. */

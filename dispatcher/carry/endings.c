@@ -6,6 +6,18 @@
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/store/pipeline.h"
+#include "dispatcher/store/shortcut.h"
+
+static bool goes_short_way(struct delivery *d)
+{
+    struct sent *s = &d->sent;
+
+    *s = (struct sent){ &d->settlement, .recipient = d->recipient, .ended = clock_now(), .send_at = d->send_at };
+    delivery_expect(d, d->state ? shortcut_sent(d->state, &d->settlement, s->ended, &s->closes) : NULL);
+    s->state = d->state;
+    s->next = d->next;
+    return d->next != NULL;
+}
 
 enum flow delivery_settle(struct delivery *d)
 {
@@ -20,7 +32,7 @@ enum flow delivery_settle(struct delivery *d)
     if (!d->settlement.card)
         d->settlement.card = "";
     d->step = &step_settled;
-    worker_batch(d->worker, BATCH_SETTLE, d);
+    worker_batch(d->worker, goes_short_way(d) ? BATCH_SENT : BATCH_SETTLE, d);
     return WAIT;
 }
 

@@ -51,6 +51,7 @@ static void on_done(void *arg, const struct outcome *o)
     d->outcome = *o;
     text_cut(d->outcome.detail, sizeof d->outcome.detail, o->detail, 250); /* what a server says may be anything */
     text_cut(d->outcome.ref, sizeof d->outcome.ref, o->ref, 60);
+    g_strdelimit(d->outcome.ref, "\n\x1f", ' '); /* it becomes a field of the state */
     outlet_leave(worker_outbox(worker), d->outlet, o);
     if (d->answers == 0) { /* else the commit question is still open; its answer comes here */
         d->step = &step_outcome;

@@ -134,6 +134,10 @@ static void take_verdict(struct delivery *d, enum batch_of kind, const redisRepl
     struct admitted before = d->verdict;
 
     admit_read(reply, index, &d->verdict);
+    if (kind == BATCH_ADMIT && d->verdict.verdict <= VERDICT_CHANGED)
+        delivery_stepped(d, d->verdict.verdict == VERDICT_OK);
+    if (d->verdict.verdict == VERDICT_CHANGED)
+        d->verdict.verdict = VERDICT_OK;
     if (kind == BATCH_ACCOUNT) { /* accounts know nothing of consent */
         d->verdict.consent = before.consent;
         d->verdict.consent_at = before.consent_at;
@@ -167,12 +171,19 @@ void delivery_account_admitted(void *delivery, const redisReply *reply, size_t i
     verdict_came(delivery, BATCH_ACCOUNT, reply, index);
 }
 
+static void take_commit(struct delivery *d, int answer)
+{
+    d->commit = MIN(answer, 1);
+    if (answer > 0)
+        delivery_stepped(d, answer == 1);
+}
+
 void delivery_committed(void *delivery, const redisReply *reply, size_t index)
 {
     struct delivery *d = delivery;
 
     if (reply)
-        d->commit = (int)reply_int(reply, index);
+        take_commit(d, (int)reply_int(reply, index));
     delivery_answer_came(d, reply != NULL);
 }
 
@@ -205,4 +216,15 @@ void delivery_settled(void *delivery, const redisReply *reply, size_t index)
     assert(d->step == &step_settled);
     d->lost = !reply;
     delivery_run(d);
+}
+
+/* What has happened to it meanwhile is for the long way to find out. */
+void delivery_sent(void *delivery, const redisReply *reply, size_t index)
+{
+    struct delivery *d = delivery;
+
+    if (reply && reply_int(reply, index) == 0)
+        worker_batch(d->worker, BATCH_SETTLE, d);
+    else
+        delivery_settled(delivery, reply, index);
 }

@@ -18,6 +18,7 @@ void delivery_committed(void *delivery, const redisReply *, size_t index);
 void delivery_close(struct delivery *);
 
 void delivery_looked(void *look, const redisReply *, size_t index);
+void delivery_sent(void *delivery, const redisReply *, size_t index);
 void delivery_settled(void *delivery, const redisReply *, size_t index);
 /* delivery_wait: no outlet that could carry it takes it now. */
 void delivery_wait(struct delivery *);

@@ -19,6 +19,7 @@
 #include "dispatcher/outlets/drivers.h"
 #include "dispatcher/intake/ingest.h"
 #include "dispatcher/store/pipeline.h"
+#include "dispatcher/store/shortcut.h"
 #include "dispatcher/store/suppressions.h"
 #include "dispatcher/store/roster.h"
 #include "dispatcher/store/messages.h"
@@ -139,6 +140,11 @@ static struct batch *make_commit(void *service)
     return commit_batch();
 }
 
+static struct batch *make_sent(void *service)
+{
+    return sent_batch(((struct service *)service)->store, ((struct service *)service)->policy);
+}
+
 static struct batch *make_settlement(void *service)
 {
     return settle_batch(((struct service *)service)->store, ((struct service *)service)->policy);
@@ -162,8 +168,18 @@ static void add_account(struct batch *b, void *member)
 
 static void add_commit(struct batch *b, void *member)
 {
+    struct delivery *d = member;
+    char on_lost = d->category.resend_unknown ? 'r' : 'h';
+
+    delivery_expect(d, d->state ? shortcut_committed(d->state, d->letter, on_lost, clock_now()) : NULL);
+    commit_add(b, d->message, d->letter, d->fence, d->category.resend_unknown, d->next ? d->state : "",
+               d->next ? d->next : "");
+}
+
+static void add_sent(struct batch *b, void *member)
+{
     const struct delivery *d = member;
-    commit_add(b, d->message, d->letter, d->fence, d->category.resend_unknown);
+    sent_add(b, worker_service(d->worker)->store, &d->sent);
 }
 
 static void add_settlement(struct batch *b, void *member)
@@ -176,6 +192,7 @@ static const struct batch_kind batch_kinds[BATCH_KINDS] = {
     [BATCH_ADMIT] = { make_admission, add_admission, delivery_admitted, 0 },
     [BATCH_ACCOUNT] = { make_account, add_account, delivery_account_admitted, 0 },
     [BATCH_COMMIT] = { make_commit, add_commit, delivery_committed, 0 },
+    [BATCH_SENT] = { make_sent, add_sent, delivery_sent, SETTLE_DELAY_S },
     [BATCH_SETTLE] = { make_settlement, add_settlement, delivery_settled, SETTLE_DELAY_S },
 };
 

@@ -66,6 +66,9 @@ static const char *take_text(const char *text, json_t **out)
 {
     if (strlen(text) > MAX_TEXT)
         return "is longer than 256 bytes";
+    for (const char *p = text; *p; p++)
+        if ((unsigned char)*p < ' ')
+            return "has control characters";
     *out = json_string(text);
     return NULL;
 }

@@ -6,13 +6,14 @@
 local ret, ret_events, by, out = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], {}
 
 local function cancel(mid)
-  local s, result = P..'s:'..mid, 'unknown'
-  if call('EXISTS', s) == 1 then
+  local m, result = message(mid), 'unknown'
+  if m then
     local stopped, flying = stop(mid, CHANNELS, IS_CANCELLED, 'cancelled', ret, ret_events)
     result = flying > 0 and 'in_flight' or stopped > 0 and 'cancelled' or 'final'
     if result == 'final' then
       for L in string.gmatch(CHANNELS, '.') do
-        local st = call('HGET', s, L..STATUS)
+        local d = delivery(m, L)
+        local st = d and d[STATUS]
         if st == IS_SENT or st == IS_DELIVERED or st == IS_UNKNOWN then result = 'sent' end
       end
     end
@@ -25,8 +26,8 @@ if by == 'ids' then
 else
   local of, category = ARGV[6], ARGV[7]
   for i = 8, #ARGV do
-    local rid, cat = unpack(call('HMGET', P..'s:'..ARGV[i], RECIPIENT, CATEGORY))
-    if rid == of and (category == '' or cat == category) then cancel(ARGV[i]) end
+    local m = message(ARGV[i])
+    if m and m[RECIPIENT] == of and (category == '' or m[CATEGORY] == category) then cancel(ARGV[i]) end
   end
 end
-return out
+return saved(out)

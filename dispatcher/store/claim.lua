@@ -3,52 +3,59 @@
 -- [7] service ms after which one is late
 -- [8] service ms for which a template that no worker knew so far is left to the others (0: this worker knows all)
 -- then for each channel: letter, how many, how many late ones of the lanes normal and low (-1: no limit)
--- Returns fence, for each channel when the next one is due (-1: none waits), and for each "1" when late ones wait for their turn, {how many leases ran out, when the next one will},
---   {account reservations to be given back}, then for each delivery: mid..L, body, profile, attempts, send_at, expires, due, channels, kind, lane, reason, unknown since, planned
+-- Returns {for each channel when the next one is due (-1: none waits), and for each "1" when late ones wait for their turn}, {how many leases
+--   ran out, when the next one will}, {account reservations to be given back}, then for each delivery: mid..L, state, body, profile
 -- needs: ending
 local lease_ms, ret, ret_events, resend_after, late_after, yield_ms = unpack(ARGV, 3, 8)
 ret, ret_events = tonumber(ret), tonumber(ret_events)
 local reclaimed = 0
 
-for _, member in ipairs(call('ZRANGEBYSCORE', P..'lease', '-inf', real, 'LIMIT', 0, 128)) do
-  local mid, L = string.sub(member, 1, -2), string.sub(member, -1)
-  local s = P..'s:'..mid
-  local st, lane, due, lost, erased = unpack(call('HMGET', s, L..STATUS, LANE, L..DUE, L..ON_LOST, ERASED))
+local function reclaim(member)
+  local mid, L = sub(member, 1, 22), sub(member, 23)
+  local m = message(mid)
+  local d = m and delivery(m, L)
   call('ZREM', P..'lease', member)
-  if st == IS_CLAIMED or st == IS_ADMITTED then
-    schedule(mid, L, lane, due)
+  if not d then return end
+  if stoppable(d[STATUS]) then
     reclaimed = reclaimed + 1
-    if st == IS_ADMITTED then trace(mid, L, 'outcome', 'retry', '{"detail":"the worker died before the point of no return"}') end
-  elseif st == IS_COMMITTING then
+    if d[STATUS] == IS_ADMITTED then trace(mid, L, 'outcome', 'retry', '{"detail":"the worker died before the point of no return"}') end
+    schedule(mid, L, d[DUE])
+  elseif d[STATUS] == IS_COMMITTING then
     reclaimed = reclaimed + 1
-    trace(mid, L, 'outcome', 'unknown', '{"detail":"the worker died after the point of no return","on_unknown":"'..(lost == 'r' and 'resend' or 'hold')..'"}')
-    if lost == 'r' and not erased then
-      schedule(mid, L, lane, now + tonumber(resend_after))
-      call('HSET', s, L..REASON, 'outcome_unknown', L..MAYBE, 1)
+    trace(mid, L, 'outcome', 'unknown', '{"detail":"the worker died after the point of no return","on_unknown":"'..(d[ON_LOST] == 'r' and 'resend' or 'hold')..'"}')
+    if d[ON_LOST] == 'r' and m[ERASED] == '' then
+      schedule(mid, L, now + tonumber(resend_after))
+      d[REASON], d[MAYBE] = 'outcome_unknown', '1'
     else
       finish(mid, L, IS_UNKNOWN, 'outcome_unknown', true, false, ret, ret_events)
     end
   end
 end
+for _, member in ipairs(call('ZRANGEBYSCORE', P..'lease', '-inf', real, 'LIMIT', 0, 128)) do reclaim(member) end
 
 -- What has outlived its time goes, a portion with each claim; what has gone on meanwhile has another ENDED.
 local SWEEP_MOST = 200
 local function forget(entry)
-  local only_trace = sub(entry, 1, 1) == '!'
   local mid, ended = string.match(entry, '^!?('..string.rep('.', 22)..')(%d+)$')
-  local rid, at, open = unpack(call('HMGET', P..'s:'..mid, RECIPIENT, ENDED, OPEN))
-  if at ~= ended or tonumber(open) > 0 then return end
-  if only_trace then call('UNLINK', P..'t:'..mid) return end
-  call('ZREM', P..'r:'..rid, mid)
-  call('UNLINK', P..'s:'..mid, P..'m:'..mid, P..'t:'..mid)
+  local m = message(mid)
+  if not m or m[ENDED] ~= ended or tonumber(m[OPEN]) > 0 then return end
+  if sub(entry, 1, 1) == '!' then
+    call('UNLINK', P..'t:'..mid)
+    m[TRACED] = ''
+    return
+  end
+  call('ZREM', P..'r:'..m[RECIPIENT], mid)
+  drop(mid)
 end
 for _, over in ipairs(call('ZRANGEBYSCORE', P..'gone', '-inf', real, 'LIMIT', 0, 1)) do
-  local entries = call('LPOP', P..'gone:'..over, SWEEP_MOST) or {}
+  local entries, mids = call('LPOP', P..'gone:'..over, SWEEP_MOST) or {}, {}
+  for i, entry in ipairs(entries) do mids[i] = string.match(entry, '^!?('..string.rep('.', 22)..')') end
+  read(mids)
   for _, entry in ipairs(entries) do forget(entry) end
   if #entries < SWEEP_MOST then call('ZREM', P..'gone', over) end
 end
 
-local out, fence = { 0, {}, {}, call('LRANGE', P..'aq', 0, 63) }, nil
+local out = { {}, {}, call('LRANGE', P..'aq', 0, 63) }
 
 local late, late_room = now - tonumber(late_after), -1
 
@@ -73,30 +80,36 @@ local function leave(key, mid, L, due)
   return true
 end
 
+-- Of what no worker knew so far.
+local function is_for_others(key, mid, L)
+  if yield_ms == '0' then return false end
+  local m = message(mid)
+  local d = m and delivery(m, L)
+  return d and d[REASON] == 'template_unknown' and leave(key, mid, L, d[DUE])
+end
+
+-- States are handed on as they are: nothing is written but the lease.
 local function take(L, lane, count)
   if count <= 0 then return 0 end
   local key = P..'due:'..L..lane
   local skip = left_in[key] or 0
   local mids = due_ones(key, lane, skip, count)
   if #mids == 0 then return 0 end
-  fence = fence or int(call('INCR', P..'fence'))
   call('ZREM', key, unpack(mids))
-  local leases, ends, bodies, profiles, states = {}, int(real + tonumber(lease_ms)), {}, {}, {}
+  save() -- what had lost its lease is among them
+  held = {}
+  read(mids)
+  local leases, ends, bodies, profiles = {}, int(real + tonumber(lease_ms)), {}, {}
   for j, mid in ipairs(mids) do
-    states[j] = call('HMGET', P..'s:'..mid, RECIPIENT, L..ATTEMPTS, SEND_AT, EXPIRES, L..DUE, ORDER, L..STATUS, KIND, LANE, L..REASON, L..UNKNOWN_SINCE, L..PLANNED)
-    bodies[j], profiles[j] = P..'m:'..mid, P..'u:'..(states[j][1] or '')
+    bodies[j], profiles[j] = P..'m:'..mid, P..'u:'..(texts[mid] and string.match(texts[mid], '^[^\31]*') or '')
   end
   bodies, profiles = call('MGET', unpack(bodies)), call('MGET', unpack(profiles))
   for j, mid in ipairs(mids) do
-    local rid, attempts, at, expires, due, h, st, kind, lane, reason, since, planned = unpack(states[j])
-    if rid and bodies[j] and st == IS_SCHEDULED and not (reason == 'template_unknown' and leave(key, mid, L, due)) then
-      call('HSET', P..'s:'..mid, L..STATUS, IS_CLAIMED, L..FENCE, fence)
+    if texts[mid] and bodies[j] and not is_for_others(key, mid, L) then
       leases[#leases + 1] = ends
       leases[#leases + 1] = mid..L
       local n = #out
-      out[n + 1], out[n + 2], out[n + 3], out[n + 4] = mid..L, bodies[j], profiles[j] or '', attempts or '0'
-      out[n + 5], out[n + 6], out[n + 7], out[n + 8], out[n + 9], out[n + 10] = at, expires, due, h, kind, lane
-      out[n + 11], out[n + 12], out[n + 13] = reason or '', since or '0', planned or '0'
+      out[n + 1], out[n + 2], out[n + 3], out[n + 4] = mid..L, texts[mid], bodies[j], profiles[j] or ''
     end
   end
   if #leases > 0 then call('ZADD', P..'lease', unpack(leases)) end
@@ -117,7 +130,6 @@ for i = 9, #ARGV, 3 do
   left = left - take(L, 0, left)
   take(L, 1, left)
 end
-out[1] = fence or '0'
 
 for c = 1, #CHANNELS do
   local L, waits = sub(CHANNELS, c, c), c + #CHANNELS
@@ -127,13 +139,13 @@ for c = 1, #CHANNELS do
     local skip = left_in[key] or 0
     local head = call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
     if head and limited[L] and lane > 0 and tonumber(head) <= late then
-      out[2][waits] = '1'
+      out[1][waits] = '1'
       head = call('ZRANGEBYSCORE', key, '('..int(late), '+inf', 'WITHSCORES', 'LIMIT', skip, 1)[2]
     elseif skip > 0 then head = call('ZRANGE', key, skip, skip, 'WITHSCORES')[2] end
     if head and (not next or tonumber(head) < next) then next = tonumber(head) end
   end
-  out[2][c], out[2][waits] = next and int(next) or '-1', out[2][waits] or ''
+  out[1][c], out[1][waits] = next and int(next) or '-1', out[1][waits] or ''
 end
 local lease = call('ZRANGE', P..'lease', 0, 0, 'WITHSCORES')[2]
-out[3] = { reclaimed, lease and int(tonumber(lease)) or '-1' }
-return out
+out[2] = { reclaimed, lease and int(tonumber(lease)) or '-1' }
+return saved(out)

@@ -1,19 +1,18 @@
 -- commit: the point of no return.  Whatever was cancelled, withdrawn, expired or taken over since admission is told "no".
--- ARGV[3..] for each delivery: mid..L, fence, "r" or "h" (what a lost outcome means)
--- Returns for each: 1 go, 0 stop, -1 stop because it has expired
-local answers = {}
-for i = 3, #ARGV, 3 do
-  local member, its_fence, on_lost = unpack(ARGV, i, i + 2)
-  local mid, L = sub(member, 1, -2), sub(member, -1)
-  local s, go = P..'s:'..mid, 0
-  local st, fence, expires = unpack(call('HMGET', s, L..STATUS, L..FENCE, EXPIRES))
-  if st == IS_ADMITTED and fence == its_fence then
-    if expires ~= '0' and tonumber(expires) <= now then go = -1
-    else
-      go = 1
-      call('HSET', s, L..STATUS, IS_COMMITTING, L..ON_LOST, on_lost)
-    end
-  end
-  answers[#answers + 1] = go
+-- ARGV[3..] for each delivery: mid..L, fence, "r" or "h" (what a lost outcome means), state as believed and as it becomes (swap())
+-- Returns for each: 1 go, 2 go (its state is not as believed), 0 stop, -1 stop because it has expired
+local answers, mids = {}, {}
+local function commit(member, fence, on_lost, believed, next)
+  local mid = sub(member, 1, 22)
+  if believed ~= '' and swap(mid, believed, next) then return 1 end
+  local m = message(mid)
+  local d = m and delivery(m, sub(member, 23))
+  if not d or d[STATUS] ~= IS_ADMITTED or d[FENCE] ~= fence then return 0 end
+  if m[EXPIRES] ~= '0' and tonumber(m[EXPIRES]) <= now then return -1 end
+  d[STATUS], d[ON_LOST] = IS_COMMITTING, on_lost
+  return 2
 end
-return answers
+for i = 3, #ARGV, 5 do mids[#mids + 1] = sub(ARGV[i], 1, 22) end
+read(mids)
+for i = 3, #ARGV, 5 do answers[#answers + 1] = commit(unpack(ARGV, i, i + 4)) end
+return saved(answers)

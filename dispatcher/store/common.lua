@@ -3,9 +3,9 @@
 -- ARGV[1]  service time in ms     ARGV[2]  real time in ms
 --
 -- Keys of a partition                                  (mid: message id, L: channel letter, rid: recipient)
---   m:<mid>      the body, immutable                   s:<mid>      state, a hash (below)
---   t:<mid>      trace, a list of JSON                 due:<L><lane> when each waiting mid is due
---   lease        mid..L -> end of the lease (real)     fence        grows with each claim
+--   m:<mid>      the body, immutable                   s:<mid>      state, packed (below)
+--   t:<mid>      trace, lines of JSON                  due:<L><lane> when each waiting mid is due
+--   lease        mid..L -> end of the lease (real)
 --   u:<rid>      profile, JSON                         p:<rid>      pending mids by send time
 --   r:<rid>      finished mids by when they finished     h:<rid>      sends that caps count (send())
 --   c:<rid>      consent: category|L -> state:at:seq   cl:<rid>     consent ledger, a list
@@ -19,7 +19,7 @@
 --   ah:<account>  its people's sends that account-wide caps count, see send()
 --   af:<mid>L<account>  the last word on one of them, r (reserved) or x (given back), fence|role, for an hour
 --
--- Fields of the state: wire/state.h.  Statuses (IS_…) and reasons that wait for a gate (BY_GATE): base/vocab.h.
+-- Statuses (IS_…) and reasons that wait for a gate (BY_GATE): base/vocab.h.
 local P, now, real = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
 local call, sub = redis.call, string.sub
 
@@ -27,20 +27,169 @@ local function has(list, word) return string.find(list, word, 1, true) end
 
 local function int(n) return string.format('%d', n) end
 
-local function trace(mid, L, gate, verdict, detail)
-  call('RPUSH', P..'t:'..mid, '['..int(now)..',"'..L..'",["'..gate..'","'..verdict..'",'..(detail or '{}')..']]')
+-- The state of a message, s:<mid>, is one text (wire/state.h): the fields of the message, and a line for the delivery on each channel.
+-- A script reads it once as lists of texts, "" for what is not there, changes those, and save() writes all that has changed together:
+-- one command where a hash took thirty, and half of what MessagePack cost.
+local texts, was, held = {}, {}, {} -- by mid: the state as text, as it was in Redis, and taken apart
+local lines, writes = {}, {}        -- by mid: new lines of the trace; what save() writes besides
+local STATE_OF = '^'..string.rep('([^\31]*)\31', STATE_SIZE - 1)..'([^\31]*)$'
+local DELIVERY_OF = '^'..string.rep('([^\31]*)\31', DELIVERY_SIZE - 1)..'([^\31]*)$'
+local LINES_OF = '^([^\n]*)'..string.rep('\n?([^\n]*)', #CHANNELS)..'$'
+
+local function fields(line, pattern, size)
+  local list = { string.match(line, pattern) }
+  if #list > 0 then return list end
+  for field in string.gmatch(line..'\31', '([^\31]*)\31') do list[#list + 1] = field end -- of a version that had fewer
+  for i = #list + 1, size do list[i] = '' end
+  return list
+end
+local function unpacked(text)
+  local ons = { string.match(text, LINES_OF) }
+  local m = fields(table.remove(ons, 1), STATE_OF, STATE_SIZE)
+  m.on = ons
+  return m
+end
+local function packed(m)
+  local text = table.concat(m, '\31')
+  for k = 1, #CHANNELS do
+    local d = m.on[k]
+    text = text..'\n'..(type(d) == 'string' and d or table.concat(d, '\31'))
+  end
+  return text
 end
 
-local function schedule(mid, L, lane, due)
-  call('ZADD', P..'due:'..L..lane, due, mid)
-  call('HSET', P..'s:'..mid, L..STATUS, IS_SCHEDULED, L..DUE, due)
+-- Many at once; message() has them then.
+local function read(mids)
+  local keys, missing = {}, {}
+  for i = 1, #mids do
+    local mid = mids[i]
+    if texts[mid] == nil then
+      texts[mid] = false
+      missing[#missing + 1], keys[#keys + 1] = mid, P..'s:'..mid
+    end
+  end
+  local values = #keys > 0 and call('MGET', unpack(keys)) or keys
+  for i = 1, #keys do texts[missing[i]], was[missing[i]] = values[i], values[i] end
 end
+
+-- Its state, false when there is none.
+local function message(mid)
+  local m = held[mid]
+  if m == nil then
+    if texts[mid] == nil then read({ mid }) end
+    m = texts[mid] and unpacked(texts[mid])
+    held[mid] = m
+  end
+  return m
+end
+
+-- A worker that has a message says how it believes its state to be, and what it becomes: when it is so, nothing is taken apart.
+local function swap(mid, believed, next)
+  if held[mid] ~= nil or texts[mid] ~= believed then return false end
+  texts[mid] = next
+  return true
+end
+
+-- Its delivery on a channel, nil when there is none.
+local function delivery(m, L)
+  local k = PLACE_OF[L]
+  local d = m.on[k]
+  if d == '' then return nil end
+  if type(d) == 'string' then
+    d = fields(d, DELIVERY_OF, DELIVERY_SIZE)
+    m.on[k] = d
+  end
+  return d
+end
+
+local function blank(size)
+  local list = {}
+  for i = 1, size do list[i] = '' end
+  return list
+end
+local function new_message(mid)
+  local m = blank(STATE_SIZE)
+  m.on, held[mid] = blank(#CHANNELS), m
+  return m
+end
+local function drop(mid)
+  texts[mid], was[mid], held[mid], lines[mid] = false, false, false, nil
+  call('UNLINK', P..'s:'..mid, P..'m:'..mid, P..'t:'..mid)
+end
+
+-- A line of the trace; a message that waits for days must not grow without bound: the oldest lines leave.
+local TRACE_MOST, TRACE_ROOM = 64, 32
+local function add_line(mid, line)
+  local m, new = message(mid), lines[mid]
+  if not m then return end
+  m[TRACED] = (tonumber(m[TRACED]) or 0) + 1
+  if new then new[#new + 1] = line else lines[mid] = { line } end
+end
+local function trace(mid, L, gate, verdict, detail)
+  add_line(mid, '['..int(now)..',"'..L..'",["'..gate..'","'..verdict..'",'..(detail or '{}')..']]')
+end
+local function save_trace(mid, new)
+  local m, key, text = held[mid], P..'t:'..mid, table.concat(new, '\n')..'\n'
+  if m[TRACED] > #new then
+    if call('APPEND', key, text) == #text then m[TRACED] = #new -- what was before had outlived its time
+    elseif m[TRACED] > TRACE_MOST + TRACE_ROOM then
+      local at = 0
+      text = call('GET', key)
+      for _ = 1, m[TRACED] - TRACE_MOST do at = string.find(text, '\n', at + 1, true) end
+      m[TRACED] = TRACE_MOST
+      call('SET', key, sub(text, at + 1))
+    end
+  else writes[#writes + 1], writes[#writes + 2] = key, text end
+end
+
+-- Ends every script that changes states.
+local function save()
+  for mid, new in pairs(lines) do save_trace(mid, new) end
+  for mid, m in pairs(held) do texts[mid] = m and packed(m) end
+  for mid, text in pairs(texts) do
+    if text and text ~= was[mid] then
+      was[mid] = text
+      writes[#writes + 1], writes[#writes + 2] = P..'s:'..mid, text
+    end
+  end
+  if #writes > 0 then call('MSET', unpack(writes)) end
+  lines, writes = {}, {}
+end
+local function saved(answer)
+  save()
+  return answer
+end
+
+-- Waits until `due`; adds the delivery where there is none.  A claim writes nothing down but the lease: the fence that it has is as
+-- old as what waits, and whoever lets it wait again, or ends it, makes it another one.
+local function plan(mid, L, due)
+  local m = message(mid)
+  local d = delivery(m, L)
+  if not d then
+    d = blank(DELIVERY_SIZE)
+    m.on[PLACE_OF[L]] = d
+  end
+  d[STATUS], d[DUE], d[FENCE] = IS_SCHEDULED, int(due), int((tonumber(d[FENCE]) or 0) + 1)
+end
+local function schedule(mid, L, due)
+  plan(mid, L, due)
+  call('ZADD', P..'due:'..L..message(mid)[LANE], due, mid)
+end
+
+-- A worker that claimed it with this fence still has it.
+local function is_of(d, fence)
+  local st = d and d[FENCE] == fence and d[STATUS]
+  return st == IS_SCHEDULED or st == IS_ADMITTED or st == IS_COMMITTING
+end
+-- It waits, and no worker has it.
+local function waits(mid, L, m) return delivery(m, L)[STATUS] == IS_SCHEDULED and call('ZSCORE', P..'due:'..L..m[LANE], mid) end
 
 -- A member of h:<rid>: mid..L|kind|lane|category|source; of ah:<account> the same, a line feed and the person's role.
 -- A message id has 22 characters; what follows, from L on, is the kind of send that rules look at.
 local function send(mid, L, kind, lane, cat, source)
   return mid..L..'|'..kind..'|'..lane..'|'..cat..'|'..(source or '')
 end
+local function send_of(mid, L, m) return send(mid, L, m[KIND], m[LANE], m[CATEGORY], m[SOURCE]) end
 
 local function read_kind(text)
   local L, kind, lane, cat, source, feed, role = string.match(text, '^(.)|(.)|(.)|([^|]*)|([^\n]*)(\n?)(.*)$')

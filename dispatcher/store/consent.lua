@@ -14,23 +14,23 @@ local rid, cat, ch, exempt = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local cancelled, flying = {}, {}
 
 local function sweep(mid)
-  local s = P..'s:'..mid
-  local mcat, h, of = unpack(call('HMGET', s, CATEGORY, ORDER, RECIPIENT))
-  if not mcat or of ~= rid or string.find(exempt, ','..mcat..',', 1, true) or (cat ~= '*' and cat ~= mcat) then return end
+  local m = message(mid)
+  local mcat = m and m[CATEGORY]
+  if not m or m[RECIPIENT] ~= rid or string.find(exempt, ','..mcat..',', 1, true) or (cat ~= '*' and cat ~= mcat) then return end
   local done, open = {}, 0
-  for L in string.gmatch(h, '.') do
-    local st, maybe = unpack(call('HMGET', s, L..STATUS, L..MAYBE))
-    local covered = st and (ch == '*' or ch == L) and consent(rid, mcat, L) == 'w'
-    if covered and (st == IS_SCHEDULED or st == IS_CLAIMED or st == IS_ADMITTED) then
+  for L in string.gmatch(m[ORDER], '.') do
+    local d = delivery(m, L)
+    local covered = d and (ch == '*' or ch == L) and consent(rid, mcat, L) == 'w'
+    if covered and stoppable(d[STATUS]) then
+      trace(mid, L, 'consent', 'suppressed', '{"category":"'..mcat..'","state":"withdrawn","withdrawn_while":"pending"}')
       -- a first strategy goes on to a channel that the withdrawal leaves open, at its own time
       finish(mid, L, IS_SUPPRESSED, 'opted_out', false, ch ~= '*', ret, ret_events)
-      trace(mid, L, 'consent', 'suppressed', '{"category":"'..mcat..'","state":"withdrawn","withdrawn_while":"pending"}')
-      if maybe then flying[#flying + 1] = mid else done[#done + 1] = L end
-    elseif covered and st == IS_COMMITTING then flying[#flying + 1] = mid end
+      if d[MAYBE] ~= '' then flying[#flying + 1] = mid else done[#done + 1] = L end
+    elseif covered and d[STATUS] == IS_COMMITTING then flying[#flying + 1] = mid end
   end
-  for L in string.gmatch(h, '.') do
-    local st = call('HGET', s, L..STATUS)
-    if st == IS_SCHEDULED or st == IS_CLAIMED or st == IS_ADMITTED or st == IS_COMMITTING then open = open + 1 end
+  for L in string.gmatch(m[ORDER], '.') do
+    local d = delivery(m, L)
+    if d and (stoppable(d[STATUS]) or d[STATUS] == IS_COMMITTING) then open = open + 1 end
   end
   if #done > 0 and open == 0 then cancelled[#cancelled + 1] = mid
   else for _, L in ipairs(done) do cancelled[#cancelled + 1] = mid..'-'..L end end
@@ -38,7 +38,7 @@ end
 
 if ARGV[9] == 'sweep' then
   for i = 10, #ARGV do sweep(ARGV[i]) end
-  return { 'w', cancelled, flying, {}, {} }
+  return saved({ 'w', cancelled, flying, {}, {} })
 end
 
 local state, given, history = ARGV[10], tonumber(ARGV[11]), ARGV[12] == 'history'
@@ -80,11 +80,12 @@ end
 -- the newest that was sent of what the withdrawal is about, as far as it is remembered
 local last = {}
 local function look_at(mid)
-  local mcat = call('HGET', P..'s:'..mid, CATEGORY)
-  if not mcat or (cat ~= '*' and cat ~= mcat) then return end
+  local m = message(mid)
+  if not m or (cat ~= '*' and cat ~= m[CATEGORY]) then return end
   for L in string.gmatch(ch == '*' and CHANNELS or ch, '.') do
-    local st, sent = unpack(call('HMGET', P..'s:'..mid, L..STATUS, L..SENT_AT))
-    if (st == IS_SENT or st == IS_DELIVERED) and sent and (not last[2] or tonumber(sent) > tonumber(last[2])) then last = { mid..'-'..L, sent } end
+    local d = delivery(m, L)
+    local sent = d and (d[STATUS] == IS_SENT or d[STATUS] == IS_DELIVERED) and d[SENT_AT] or ''
+    if sent ~= '' and (not last[2] or tonumber(sent) > tonumber(last[2])) then last = { mid..'-'..L, sent } end
   end
 end
 for _, mid in ipairs(call('ZREVRANGE', P..'r:'..rid, 0, 199)) do
@@ -92,4 +93,4 @@ for _, mid in ipairs(call('ZREVRANGE', P..'r:'..rid, 0, 199)) do
   if last[2] then break end
 end
 for _, mid in ipairs(call('ZRANGE', P..'p:'..rid, 0, 99)) do look_at(mid) end
-return { 'w', cancelled, flying, last, left }
+return saved({ 'w', cancelled, flying, last, left })

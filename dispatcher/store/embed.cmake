@@ -1,4 +1,5 @@
-# Writes OUT: every *.lua of DIR as bytes, with its name, behind common.lua and the parts that it names ("-- needs: a b").
+# Writes OUT: every *.lua of DIR as bytes, with its name, behind common.lua and the parts that it names ("-- needs: a b"),
+# and with its flags ("-- flags: no-writes").
 cmake_minimum_required(VERSION 3.25)
 file(GLOB scripts ${DIR}/*.lua)
 file(READ ${DIR}/common.lua common HEX)
@@ -18,8 +19,10 @@ foreach(path ${scripts})
     file(READ ${path} body HEX)
     string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${before}${body}")
     string(APPEND text "static const char ${name}[] = { ${bytes} 0 };\n")
-    string(APPEND rows "    { \"${name}\", ${name} },\n")
+    file(STRINGS ${path} flags REGEX "^-- flags: " LIMIT_COUNT 1)
+    string(REPLACE "-- flags: " " flags=" flags "${flags}")
+    string(APPEND rows "    { \"${name}\", \"${flags}\", ${name} },\n")
   endif()
 endforeach()
-string(APPEND text "\nconst struct script_source script_sources[] = {\n${rows}    { 0, 0 },\n};\n")
+string(APPEND text "\nconst struct script_source script_sources[] = {\n${rows}    { 0, 0, 0 },\n};\n")
 file(WRITE ${OUT} "${text}")

@@ -1,20 +1,21 @@
 -- lease: renews, or gives back without a trace what was not handed over.
 -- ARGV[3] "renew" or "back"  [4] lease ms (real), then for each delivery: mid..L, fence
 -- Returns for each 1, or 0 when it is no longer ours.
-local op, lease_ms = ARGV[3], ARGV[4]
-local answers = {}
+local op, ends = ARGV[3], int(real + tonumber(ARGV[4]))
+local answers, mids = {}, {}
+for i = 5, #ARGV, 2 do mids[#mids + 1] = sub(ARGV[i], 1, 22) end
+read(mids)
 for i = 5, #ARGV, 2 do
-  local member, its_fence = ARGV[i], ARGV[i + 1]
-  local mid, L = string.sub(member, 1, -2), string.sub(member, -1)
-  local s = P..'s:'..mid
-  local st, fence, lane, due = unpack(call('HMGET', s, L..STATUS, L..FENCE, LANE, L..DUE))
-  local mine = fence == its_fence and (st == IS_CLAIMED or st == IS_ADMITTED or st == IS_COMMITTING)
-  if mine and op == 'renew' then call('ZADD', P..'lease', real + tonumber(lease_ms), member)
-  elseif mine and st ~= IS_COMMITTING then
+  local member, mid, L = ARGV[i], sub(ARGV[i], 1, 22), sub(ARGV[i], 23)
+  local m = message(mid)
+  local d = m and delivery(m, L)
+  local mine = is_of(d, ARGV[i + 1])
+  if mine and op == 'renew' then call('ZADD', P..'lease', ends, member)
+  elseif mine and d[STATUS] ~= IS_COMMITTING then
     call('ZREM', P..'lease', member)
-    call('HSET', s, L..ADMISSIONS, 0)
-    schedule(mid, L, lane, due)
+    d[ADMISSIONS] = '0'
+    schedule(mid, L, d[DUE])
   end
   answers[#answers + 1] = mine and 1 or 0
 end
-return answers
+return saved(answers)

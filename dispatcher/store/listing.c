@@ -11,8 +11,6 @@
 #include "dispatcher/store/listing.h"
 #include "dispatcher/store/wire/scan.h"
 
-#define KEY_OUTLIVES_MS (24 * INT64_C(3600000)) /* an idempotency key lives until 24 h after the send time */
-
 /* ---------------------------------------------------------------- all messages, page by page */
 
 /*

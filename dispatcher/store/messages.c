@@ -12,8 +12,6 @@
 #include "dispatcher/store/pipeline.h"
 #include "dispatcher/store/wire/state.h"
 
-#define KEY_OUTLIVES_MS (24 * INT64_C(3600000)) /* an idempotency key lives until 24 h after the send time */
-
 /* ---------------------------------------------------------------- accepting */
 
 struct accepting {
@@ -121,22 +119,6 @@ void store_key_holder(struct store *s, const char *key, accept_fn *fn, void *arg
 
 /* ---------------------------------------------------------------- a message as JSON */
 
-static const char *field(const redisReply *state, const char *name)
-{
-    for (size_t i = 0; i + 1 < state->elements; i += 2)
-        if (strcmp(reply_text(state, i), name) == 0)
-            return reply_text(state, i + 1);
-    return "";
-}
-
-static const char *letter_field(const redisReply *state, char letter, const char *what)
-{
-    char name[8] = { letter };
-
-    g_strlcpy(name + 1, what, sizeof name - 1);
-    return field(state, name);
-}
-
 static json_t *instant_json(int64_t ms)
 {
     char text[32];
@@ -153,28 +135,35 @@ static json_t *text_or_null(const char *text)
     return *text ? json_string(text) : json_null();
 }
 
-static json_t *delivery_json(const redisReply *state, const char *mid, char letter)
+static json_t *delivery_json(const char *const *d, const char *mid, char letter)
 {
-    char code = *letter_field(state, letter, DELIVERY_STATUS);
+    char code = *d[DELIVERY_STATUS];
     g_autofree char *id = g_strdup_printf("%s-%c", mid, letter);
-    int64_t attempts = g_ascii_strtoll(letter_field(state, letter, DELIVERY_ATTEMPTS), NULL, 10);
+    int64_t attempts = g_ascii_strtoll(d[DELIVERY_ATTEMPTS], NULL, 10);
 
     return json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:o, s:o, s:o, s:[]}", "id", id, "channel", channel_name(letter),
-                     "status", status_name(code), "reason", text_or_null(letter_field(state, letter, DELIVERY_REASON)),
-                     "provider", text_or_null(letter_field(state, letter, DELIVERY_PROVIDER)), "attempts",
-                     (json_int_t)attempts, "next_attempt_at",
-                     status_is_final(code) ? json_null() : instant_or_null(letter_field(state, letter, DELIVERY_DUE)),
-                     "sent_at", instant_or_null(letter_field(state, letter, DELIVERY_SENT_AT)), "provider_ref",
-                     text_or_null(letter_field(state, letter, DELIVERY_REFERENCE)), "engagement");
+                     "status", status_name(code), "reason", text_or_null(d[DELIVERY_REASON]), "provider",
+                     text_or_null(d[DELIVERY_PROVIDER]), "attempts", (json_int_t)attempts, "next_attempt_at",
+                     status_is_final(code) ? json_null() : instant_or_null(d[DELIVERY_DUE]), "sent_at",
+                     instant_or_null(d[DELIVERY_SENT_AT]), "provider_ref", text_or_null(d[DELIVERY_REFERENCE]),
+                     "engagement");
 }
 
-static const char *overall_status(const redisReply *state)
+/* The delivery on the channel of a letter, NULL when there is none. */
+static const char *const *delivery_on(const struct state *s, char letter)
+{
+    const char *const *d = s->on[channel_of(letter)];
+    return *d[DELIVERY_STATUS] ? d : NULL;
+}
+
+static const char *overall_status(const struct state *state)
 {
     bool open = false, sending = false;
     char best = 0;
 
-    for (const char *l = field(state, STATE_ORDER); *l; l++) {
-        char status = *letter_field(state, *l, DELIVERY_STATUS);
+    for (const char *l = state->of[STATE_ORDER]; *l; l++) {
+        const char *const *d = delivery_on(state, *l);
+        char status = d ? *d[DELIVERY_STATUS] : 0;
         if (!status)
             continue;
         open |= !status_is_final(status);
@@ -200,7 +189,7 @@ static void add_trace(json_t *trace, const char *packed)
     }
 }
 
-static json_t *trace_json(const redisReply *state, const json_t *body, const redisReply *list)
+static json_t *trace_json(const struct state *state, const json_t *body, const char *lines)
 {
     json_t *trace = json_array();
     json_t *detail = json_object();
@@ -209,12 +198,13 @@ static json_t *trace_json(const redisReply *state, const json_t *body, const red
     for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
         if (json_object_get(body, keys[i]))
             json_object_set(detail, keys[i], json_object_get(body, keys[i]));
-    json_object_set_new(detail, "send_at", instant_or_null(field(state, STATE_SEND_AT)));
+    json_object_set_new(detail, "send_at", instant_or_null(state->of[STATE_SEND_AT]));
     json_array_append_new(trace,
-                          json_pack("{s:o, s:n, s:s, s:s, s:o}", "at", instant_or_null(field(state, STATE_ACCEPTED_AT)),
+                          json_pack("{s:o, s:n, s:s, s:s, s:o}", "at", instant_or_null(state->of[STATE_ACCEPTED_AT]),
                                     "channel", "gate", "accepted", "verdict", "pass", "detail", detail));
-    for (size_t i = 0; list && i < list->elements; i++)
-        add_trace(trace, reply_text(list, i));
+    g_auto(GStrv) list = g_strsplit(lines, "\n", -1);
+    for (size_t i = 0; list[i] && *list[i]; i++)
+        add_trace(trace, list[i]);
     return trace;
 }
 
@@ -222,24 +212,27 @@ static json_t *message_json(const char *mid, const redisReply *reply, enum show 
 {
     static const char *const kept[] = { "template", "priority", "strategy",  "channels", "source",
                                         "tags",     "data",     "supersede", "thread" };
-    const redisReply *state = reply_at(reply, 0);
+    struct state state;
+
+    state_read(&state, reply_text(reply, 0));
     json_auto_t *body = json_loads(reply_text(reply, 1), JSON_REJECT_DUPLICATES, NULL);
-    json_t *message = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", mid, "status", overall_status(state),
-                                "recipient", field(state, STATE_RECIPIENT), "category", field(state, STATE_CATEGORY),
-                                "send_at", instant_or_null(field(state, STATE_SEND_AT)), "expires_at",
-                                instant_or_null(field(state, STATE_EXPIRES)), "accepted_at",
-                                instant_or_null(field(state, STATE_ACCEPTED_AT)));
+    json_t *message =
+        json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "id", mid, "status", overall_status(&state), "recipient",
+                  state.of[STATE_RECIPIENT], "category", state.of[STATE_CATEGORY], "send_at",
+                  instant_or_null(state.of[STATE_SEND_AT]), "expires_at", instant_or_null(state.of[STATE_EXPIRES]),
+                  "accepted_at", instant_or_null(state.of[STATE_ACCEPTED_AT]));
     json_t *deliveries = json_array();
 
     for (size_t i = 0; i < G_N_ELEMENTS(kept); i++)
         if (json_object_get(body, kept[i]) && (show == SHOW_TRACE || i < 6))
             json_object_set(message, kept[i], json_object_get(body, kept[i]));
-    for (const char *l = field(state, STATE_ORDER); *l; l++)
-        if (*letter_field(state, *l, DELIVERY_STATUS))
-            json_array_append_new(deliveries, delivery_json(state, mid, *l));
+    for (const char *l = state.of[STATE_ORDER]; *l; l++)
+        if (delivery_on(&state, *l))
+            json_array_append_new(deliveries, delivery_json(delivery_on(&state, *l), mid, *l));
     json_object_set_new(message, "deliveries", deliveries);
     if (show == SHOW_TRACE)
-        json_object_set_new(message, "trace", trace_json(state, body, reply_at(reply, 2)));
+        json_object_set_new(message, "trace", trace_json(&state, body, reply_text(reply, 2)));
+    state_clear(&state);
     return message;
 }
 

@@ -13,7 +13,7 @@ if op == 'put' then
   local was, will = ARGV[5], ARGV[6]
   if (call('GET', u) or '') ~= was then return 0 end
   if will == '' then call('DEL', u) else put_profile(rid, was, will) end
-  return 1
+  return saved(1)
 elseif op == 'get' then
   return { call('GET', u) or '', call('LRANGE', P..'cl:'..rid, 0, -1) }
 elseif op == 'mids' then
@@ -23,26 +23,28 @@ end
 if op == 'civil' then
   local out = {}
   for _, mid in ipairs(call('ZRANGE', P..'p:'..rid, 0, -1)) do
-    local civil, at = unpack(call('HMGET', P..'s:'..mid, CIVIL, SEND_AT))
-    if civil then out[#out + 1], out[#out + 2], out[#out + 3] = mid, civil, at end
+    local m = message(mid)
+    if m and m[CIVIL] ~= '' then out[#out + 1], out[#out + 2], out[#out + 3] = mid, m[CIVIL], m[SEND_AT] end
   end
   return out
 elseif op == 'replan' then
   for i = 5, #ARGV, 3 do replan(rid, ARGV[i], ARGV[i + 1], ARGV[i + 2]) end
   wake()
-  return 1
+  return saved(1)
 end
 local ret, ret_events = tonumber(ARGV[5]), tonumber(ARGV[6])
 local erased, flying = 0, 0
 local function erase(mid)
-  local s = P..'s:'..mid
-  if call('HGET', s, RECIPIENT) ~= rid then return end
+  local m = message(mid)
+  if not m or m[RECIPIENT] ~= rid then return end
   local _, open = stop(mid, CHANNELS, IS_CANCELLED, 'cancelled', ret, ret_events)
   flying = flying + open
   for L in string.gmatch(CHANNELS, '.') do call('ZREM', P..'dead', mid..L) end
-  call('DEL', P..'m:'..mid, P..'t:'..mid)
   -- what is in flight has to end first, or a place that it holds would never be given back
-  if open > 0 then call('HSET', s, ERASED, 1) else call('DEL', s) end
+  if open > 0 then
+    call('UNLINK', P..'m:'..mid, P..'t:'..mid)
+    m[ERASED], m[TRACED], lines[mid] = '1', '', nil
+  else drop(mid) end
   erased = erased + 1
 end
 if op == 'erase_some' then
@@ -51,10 +53,10 @@ if op == 'erase_some' then
     call('ZREM', P..'p:'..rid, ARGV[i])
     call('ZREM', P..'r:'..rid, ARGV[i])
   end
-  return { erased, flying }
+  return saved({ erased, flying })
 end
 local mids = call('ZRANGE', P..'p:'..rid, 0, -1)
 for _, mid in ipairs(call('ZRANGE', P..'r:'..rid, 0, -1)) do mids[#mids + 1] = mid end
 for _, mid in ipairs(mids) do erase(mid) end
 call('DEL', u, P..'p:'..rid, P..'r:'..rid, P..'h:'..rid, P..'c:'..rid, P..'cl:'..rid, P..'x:'..rid, P..'i:'..rid, P..'io:'..rid)
-return { erased, flying }
+return saved({ erased, flying })

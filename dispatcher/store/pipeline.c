@@ -10,8 +10,10 @@
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/log.h"
 #include "dispatcher/store/pipeline.h"
+#include "dispatcher/store/wire/state.h"
 
-#define CLAIMED         13    /* elements of the answer for each delivery */
+#define CLAIM_HEAD      3     /* elements of the answer before those of deliveries */
+#define CLAIMED         4     /* for each delivery */
 #define RESEND_AFTER_MS 10000 /* an agent of a frozen worker may still be sending */
 #define MIN_HISTORY_MS  (35 * INT64_C(86400000))
 
@@ -44,13 +46,18 @@ void batch_run(struct store *s, int partition, struct batch *b, redis_answer_fn 
     g_free(b);
 }
 
-static void add_member(struct batch *b, const char *message, char letter, int64_t fence)
+static void add_name(struct batch *b, const char *message, char letter)
 {
     char member[MESSAGE_ID_SIZE + 1];
 
     memcpy(member, message, MESSAGE_ID_LEN);
     member[MESSAGE_ID_LEN] = letter;
     args_bytes(b->args, member, MESSAGE_ID_LEN + 1);
+}
+
+static void add_member(struct batch *b, const char *message, char letter, int64_t fence)
+{
+    add_name(b, message, letter);
     args_int(b->args, fence);
 }
 
@@ -61,55 +68,67 @@ struct claiming {
     void *arg;
 };
 
-static void read_claim(const redisReply *reply, size_t i, int64_t fence, struct claimed *c)
+static int64_t number_of(const char *text)
+{
+    return g_ascii_strtoll(text, NULL, 10);
+}
+
+/* Four elements of the answer: member, state, body, profile.  False: it does not wait, and had no business there. */
+static bool read_claim(const redisReply *reply, size_t i, struct state *s, struct claimed *c)
 {
     const char *member = reply_text(reply, i);
     size_t len = strlen(member);
 
     g_strlcpy(c->message, member, MIN(len, sizeof c->message));
     c->letter = len ? member[len - 1] : 0;
-    c->body = reply_text(reply, i + 1);
+    c->state = reply_text(reply, i + 1);
+    state_read(s, c->state);
+    const char *const *d = s->on[channel_of(c->letter)];
+    c->body = reply_text(reply, i + 2);
     c->body_len = strlen(c->body);
-    c->profile = reply_text(reply, i + 2);
-    c->attempts = (int)reply_int(reply, i + 3);
-    c->send_at = reply_int(reply, i + 4);
-    c->expires_at = reply_int(reply, i + 5);
-    c->due = reply_int(reply, i + 6);
-    c->channels = reply_text(reply, i + 7);
-    c->kind = *reply_text(reply, i + 8);
-    c->lane = (enum lane)CLAMP(reply_int(reply, i + 9), LANE_HIGH, LANE_LOW);
-    c->reason = reply_text(reply, i + 10);
-    c->unknown_since = reply_int(reply, i + 11);
-    c->planned = reply_int(reply, i + 12);
-    c->fence = fence;
+    c->profile = reply_text(reply, i + 3);
+    c->attempts = (int)number_of(d[DELIVERY_ATTEMPTS]);
+    c->send_at = number_of(s->of[STATE_SEND_AT]);
+    c->expires_at = number_of(s->of[STATE_EXPIRES]);
+    c->due = number_of(d[DELIVERY_DUE]);
+    c->channels = s->of[STATE_ORDER];
+    c->kind = *s->of[STATE_KIND];
+    c->lane = (enum lane)CLAMP(number_of(s->of[STATE_LANE]), LANE_HIGH, LANE_LOW);
+    c->reason = d[DELIVERY_REASON];
+    c->unknown_since = number_of(d[DELIVERY_UNKNOWN_SINCE]);
+    c->planned = number_of(d[DELIVERY_PLANNED]);
+    c->fence = number_of(d[DELIVERY_FENCE]);
+    return *d[DELIVERY_STATUS] == STATUS_SCHEDULED;
 }
 
 static void on_claim(void *arg, const redisReply *reply)
 {
     struct claiming *job = arg;
     struct claims claims = { .next_lease = -1 };
-
-    const redisReply *give = reply_at(reply, 3);
+    int count = 0;
+    const redisReply *give = reply_at(reply, 2);
     g_autofree const char **to_give = g_new0(const char *, give ? give->elements + 1 : 1);
 
-    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements >= 4) {
-        claims.count = (int)(reply->elements - 4) / CLAIMED;
+    if (reply && reply->type == REDIS_REPLY_ARRAY && reply->elements >= CLAIM_HEAD) {
+        count = (int)(reply->elements - CLAIM_HEAD) / CLAIMED;
         for (int c = 0; c < CHANNEL_COUNT; c++)
-            claims.next_due[c] = reply_int(reply_at(reply, 1), (size_t)c);
+            claims.next_due[c] = reply_int(reply_at(reply, 0), (size_t)c);
         for (int c = 0; c < CHANNEL_COUNT; c++)
-            claims.late_wait[c] = *reply_text(reply_at(reply, 1), (size_t)CHANNEL_COUNT + (size_t)c);
-        claims.reclaimed = (int)reply_int(reply_at(reply, 2), 0);
-        claims.next_lease = reply_int(reply_at(reply, 2), 1);
+            claims.late_wait[c] = *reply_text(reply_at(reply, 0), (size_t)CHANNEL_COUNT + (size_t)c);
+        claims.reclaimed = (int)reply_int(reply_at(reply, 1), 0);
+        claims.next_lease = reply_int(reply_at(reply, 1), 1);
     }
-    struct claimed *list = g_new0(struct claimed, claims.count + 1);
-    for (int i = 0; i < claims.count; i++)
-        read_claim(reply, 4 + CLAIMED * (size_t)i, reply_int(reply, 0), &list[i]);
+    g_autofree struct claimed *list = g_new0(struct claimed, count + 1);
+    g_autofree struct state *states = g_new0(struct state, count + 1);
+    for (int i = 0; i < count; i++)
+        claims.count += read_claim(reply, CLAIM_HEAD + CLAIMED * (size_t)i, &states[i], &list[claims.count]);
     for (size_t i = 0; give && i < give->elements; i++)
         to_give[i] = reply_text(give, i);
     claims.list = list;
     claims.to_give = to_give;
     job->fn(job->arg, reply != NULL, &claims);
-    g_free(list);
+    for (int i = 0; i < count; i++)
+        state_clear(&states[i]);
     g_free(job);
 }
 
@@ -206,24 +225,36 @@ struct batch *admit_batch(const struct policy *p)
     return b;
 }
 
+/* send() of common.lua. */
+static void add_send(struct batch *b, const struct admission *a)
+{
+    g_autofree char *send =
+        g_strdup_printf("%s%c|%c|%d|%s|%s", a->message, a->letter, a->kind, (int)a->lane, a->category, a->source);
+    args_text(b->args, send);
+}
+
 void admit_add(struct batch *b, const struct admission *a)
 {
-    add_member(b, a->message, a->letter, a->fence);
+    const char terms[] = { a->consent ? (char)('0' + (int)a->consent) : '-', a->later ? a->later : '-',
+                           a->render_failed ? '1' : '-', a->commit ? a->commit : '-', '\0' };
+    g_autofree char *holder = *a->account ? g_strdup_printf("%s|%s", a->role, a->account) : g_strdup("");
+
+    g_strdelimit(holder, "\n\x1f", ' '); /* of profiles from before such were refused: it becomes a field of a state */
+    add_send(b, a);
+    args_int(b->args, a->fence);
     args_text(b->args, a->recipient);
     args_text(b->args, a->category);
-    args_int(b->args, a->consent);
-    args_bytes(b->args, &a->later, a->later ? 1 : 0);
-    args_text(b->args, a->render_failed ? "1" : "");
-    g_autofree char *holder = *a->account ? g_strdup_printf("%s|%s", a->role, a->account) : g_strdup("");
+    args_text(b->args, terms);
     args_text(b->args, holder);
-    args_bytes(b->args, &a->commit, a->commit ? 1 : 0);
     add_questions(b, a);
+    args_text(b->args, a->state);
+    args_text(b->args, a->next);
 }
 
 void admit_read(const redisReply *reply, size_t i, struct admitted *out)
 {
-    static const char *const words[] = { "ok",    "gone",   "crash", "no_consent", "opted_out",
-                                         "later", "render", "cap",   "wait" };
+    static const char *const words[] = { "ok",        "changed", "gone",   "crash", "no_consent",
+                                         "opted_out", "later",   "render", "cap",   "wait" };
     const redisReply *one = reply_at(reply, i);
     const char *word = reply_text(one, 0);
 
@@ -369,22 +400,60 @@ struct batch *commit_batch(void)
     return batch_new("commit");
 }
 
-void commit_add(struct batch *b, const char *message, char letter, int64_t fence, bool resend)
+void commit_add(struct batch *b, const char *message, char letter, int64_t fence, bool resend, const char *state,
+                const char *next)
 {
     add_member(b, message, letter, fence);
     args_char(b->args, resend ? 'r' : 'h');
+    args_text(b->args, state);
+    args_text(b->args, next);
 }
 
-struct batch *settle_batch(const struct store *s, const struct policy *p)
+/* What both ways of settling begin with. */
+static void add_keeping(struct batch *b, const struct store *s, const struct policy *p)
 {
-    struct batch *b = batch_new("settle");
-    g_autofree char *inbox = store_key(s, "inbox"), *wake = store_key(s, "wake");
+    g_autofree char *inbox = store_key(s, "inbox");
 
     args_int(b->args, s->retain_messages_ms);
     args_int(b->args, s->retain_events_ms);
     args_text(b->args, inbox);
     args_int(b->args, p->inbox_keep_ms);
     args_int(b->args, p->inbox_max);
+}
+
+struct batch *sent_batch(const struct store *s, const struct policy *p)
+{
+    struct batch *b = batch_new("sent");
+
+    add_keeping(b, s, p);
+    return b;
+}
+
+/* The state outlives the idempotency key (24 h after the send time), or a replay would make the message anew. */
+void sent_add(struct batch *b, const struct store *s, const struct sent *t)
+{
+    const struct settlement *what = t->settlement;
+    int64_t keep = MAX(s->retain_messages_ms, t->send_at - t->ended + KEY_OUTLIVES_MS + 3600000);
+
+    add_name(b, what->message, what->letter);
+    args_text(b->args, t->recipient);
+    args_int(b->args, t->ended);
+    if (t->closes)
+        args_int(b->args, keep);
+    else
+        args_text(b->args, "");
+    args_text(b->args, t->state);
+    args_text(b->args, t->next);
+    args_text(b->args, what->trace);
+    args_text(b->args, what->card);
+}
+
+struct batch *settle_batch(const struct store *s, const struct policy *p)
+{
+    struct batch *b = batch_new("settle");
+    g_autofree char *wake = store_key(s, "wake");
+
+    add_keeping(b, s, p);
     args_text(b->args, wake);
     return b;
 }

@@ -11,7 +11,8 @@ struct claimed {
     char message[MESSAGE_ID_SIZE];
     char letter, kind; /* kind and lane as accepted, whatever the policy says by now */
     enum lane lane;
-    const char *body, *profile, *channels, *reason; /* borrowed until the callback returns; profile "" for none */
+    const char *state, *body, *profile, *channels,
+        *reason; /* borrowed until the callback returns; profile "" for none */
     size_t body_len;
     int attempts;
     int64_t fence, send_at, expires_at, due;
@@ -50,12 +51,14 @@ struct admission {
     enum consent_rule consent;
     char later; /* 'p', 'q' or 0 */
     bool render_failed;
+    const char *state, *next; /* as Redis has it, as far as is known, and as it becomes; "" for unknown (shortcut.h) */
     char commit; /* 'r' or 'h', what a lost outcome means, where it is handed over at once when admitted; else 0 */
     struct admission_rule rules[CAPS_MAX + 1];
     int n_rules;
 };
 enum verdict {
     VERDICT_OK,
+    VERDICT_CHANGED, /* admitted, though its state was not as believed, and is not now */
     VERDICT_GONE,
     VERDICT_CRASH,
     VERDICT_NO_CONSENT,
@@ -91,7 +94,9 @@ void account_add(struct batch *, const struct admission *);
 void store_account_give(struct store *, int partition, const char *entry);
 
 struct batch *commit_batch(void);
-void commit_add(struct batch *, const char *message, char letter, int64_t fence, bool resend);
+/* commit_add: state and next as of an admission. */
+void commit_add(struct batch *, const char *message, char letter, int64_t fence, bool resend, const char *state,
+                const char *next);
 
 struct settlement {
     const char *message;
@@ -110,6 +115,16 @@ struct settlement {
 };
 struct batch *settle_batch(const struct store *, const struct policy *);
 void settle_add(struct batch *, const struct settlement *);
+
+/* Those that were sent, the short way (shortcut_sent); answered 0, the settlement is to be told the long way. */
+struct sent {
+    const struct settlement *settlement;
+    const char *recipient, *state, *next;
+    int64_t ended, send_at;
+    bool closes;
+};
+struct batch *sent_batch(const struct store *, const struct policy *);
+void sent_add(struct batch *, const struct store *, const struct sent *);
 
 struct batch *lease_batch(bool renew, int64_t lease_ms);
 void lease_add(struct batch *, const char *message, char letter, int64_t fence);

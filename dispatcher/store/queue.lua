@@ -1,5 +1,6 @@
 -- queue: what waits in this partition.
 -- Returns leases, dead, then for each channel: waiting, due, oldest due instant (-1), claimed and not ended
+-- flags: no-writes
 local flight = {}
 for _, member in ipairs(call('ZRANGE', P..'lease', 0, 4095)) do
   local L = sub(member, -1)

@@ -27,8 +27,9 @@
 #include "dispatcher/store/wire/nodes.h"
 #include "dispatcher/store/wire/script.h"
 
-#define STORE_SCHEMA   1
-#define STORE_MESSAGES "{*}:s:*" /* matches the keys of all messages, behind the prefix and a colon */
+#define STORE_SCHEMA    2
+#define KEY_OUTLIVES_MS (24 * INT64_C(3600000)) /* an idempotency key lives until 24 h after the send time */
+#define STORE_MESSAGES  "{*}:s:*"               /* matches the keys of all messages, behind the prefix and a colon */
 
 struct store {
     struct ev_loop *loop;

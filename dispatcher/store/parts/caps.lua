@@ -94,8 +94,9 @@ local function open_places(key, rule, kinds, list, from)
   for j = from, #kinds do
     if rule.known[kinds[j]] and now - tonumber(call('ZSCORE', key, list[j])) < OPEN_MS then
       local mid, L = sub(list[j], 1, 22), sub(list[j], 23, 23)
-      local st, holder = unpack(call('HMGET', P..'s:'..mid, L..STATUS, L..HOLDER))
-      if st == IS_ADMITTED and holder and holder ~= '' then open = open + 1 end
+      local m = message(mid)
+      local d = m and delivery(m, L)
+      if d and d[STATUS] == IS_ADMITTED and d[HOLDER] ~= '' then open = open + 1 end
     end
   end
   return open

@@ -18,64 +18,66 @@ end
 
 -- A message of strategy first goes on in the person's order with what has not been tried; one that only waits begins anew with it.
 local function follow_order(mid, order)
-  local s = P..'s:'..mid
-  local q, h, lane, at = unpack(call('HMGET', s, STRATEGY, ORDER, LANE, SEND_AT))
-  if q ~= 'f' then return end
-  local tried, rest, waits = '', '', nil
-  for L in string.gmatch(h, '.') do
-    local st, attempts, maybe = unpack(call('HMGET', s, L..STATUS, L..ATTEMPTS, L..MAYBE))
-    if st == IS_SCHEDULED and (attempts or '0') == '0' and not maybe then waits, rest = L, rest..L
-    elseif st then tried = tried..L
+  local m = message(mid)
+  if not m or m[STRATEGY] ~= 'f' then return end
+  local tried, rest, first_to_wait = '', '', nil
+  for L in string.gmatch(m[ORDER], '.') do
+    local d = delivery(m, L)
+    if d and waits(mid, L, m) and (tonumber(d[ATTEMPTS]) or 0) == 0 and d[MAYBE] == '' then first_to_wait, rest = L, rest..L
+    elseif d then tried = tried..L
     else rest = rest..L end
   end
   local sorted = ''
   for L in string.gmatch(order..rest, '.') do
     if string.find(rest, L, 1, true) and not string.find(sorted, L, 1, true) then sorted = sorted..L end
   end
-  call('HSET', s, ORDER, tried..sorted)
+  m[ORDER] = tried..sorted
   local first = sub(sorted, 1, 1)
-  if not waits or waits == first then return end
-  call('ZREM', P..'due:'..waits..lane, mid)
-  let_go(mid, waits, state(mid, waits)) -- of an admission whose worker died
-  hand_on(mid, waits, first, lane, at)
-  call('HDEL', s, waits..STATUS, waits..DUE, waits..REASON, waits..ATTEMPTS, waits..FENCE, waits..ADMISSIONS, waits..PLANNED)
+  if not first_to_wait or first_to_wait == first then return end
+  call('ZREM', P..'due:'..first_to_wait..m[LANE], mid)
+  let_go(mid, first_to_wait, m) -- of an admission whose worker died
+  hand_on(mid, first_to_wait, first)
+  m.on[PLACE_OF[first_to_wait]] = ''
   wake()
-  trace(mid, first, 'preference', 'pass', '{"detail":"the person now prefers this channel","instead_of":"'..NAME_OF[waits]..'"}')
+  trace(mid, first, 'preference', 'pass', '{"detail":"the person now prefers this channel","instead_of":"'..NAME_OF[first_to_wait]..'"}')
 end
 
 -- A message whose local time means another instant now; one that has begun, or was put off, stays.
-local function replan(rid, mid, was, at)
-  local s = P..'s:'..mid
-  local held, civil, h, lane, expires = unpack(call('HMGET', s, SEND_AT, CIVIL, ORDER, LANE, EXPIRES))
-  if held ~= was then return end
-  for L in string.gmatch(h, '.') do
-    local st, due = unpack(call('HMGET', s, L..STATUS, L..DUE))
-    if st and (st ~= IS_SCHEDULED or due ~= was) then return end
+local function replan(rid, mid, before, at)
+  local m = message(mid)
+  if not m or m[SEND_AT] ~= before then return end
+  for L in string.gmatch(m[ORDER], '.') do
+    local d = delivery(m, L)
+    if d and (d[DUE] ~= before or not waits(mid, L, m)) then return end
   end
-  call('HSET', s, SEND_AT, at)
-  if tonumber(string.match(civil, '|(%d+)$') or '0') > 0 then call('HSET', s, EXPIRES, int(expires + at - was)) end
+  m[SEND_AT] = at
+  if tonumber(string.match(m[CIVIL], '|(%d+)$') or '0') > 0 then m[EXPIRES] = int(m[EXPIRES] + at - before) end
   call('ZADD', P..'p:'..rid, at, mid)
-  for L in string.gmatch(h, '.') do
-    if call('HEXISTS', s, L..STATUS) == 1 then schedule(mid, L, lane, at) end
+  for L in string.gmatch(m[ORDER], '.') do
+    if delivery(m, L) then schedule(mid, L, at) end
   end
 end
 
--- What waits because of a gate is due again, and what was admitted goes back, for it was admitted on other terms.
+-- What waits because of a gate is due again.
+local function due_again(mid, L, m)
+  schedule(mid, L, math.max(now, tonumber(m[SEND_AT])))
+  delivery(m, L)[PLANNED] = int(now)
+end
+
+-- The same for all of a person, and what was admitted goes back, for it was admitted on other terms.
 local AGAIN_MOST = 500
 local function look_again(rid)
-  for _, mid in ipairs(call('ZRANGE', P..'p:'..rid, 0, AGAIN_MOST - 1)) do
-    local s = P..'s:'..mid
-    local h, lane, at = unpack(call('HMGET', s, ORDER, LANE, SEND_AT))
-    for L in string.gmatch(h or '', '.') do
-      local d = state(mid, L)
-      if d.st == IS_SCHEDULED and by_gate(d.reason) then
-        schedule(mid, L, lane, int(math.max(now, tonumber(at))))
-        call('HSET', s, L..PLANNED, int(now))
-      elseif d.st == IS_ADMITTED or d.st == IS_CLAIMED then
-        if not d.maybe then let_go(mid, L, d) end
-        call('ZREM', P..'lease', mid..L)
-        call('HSET', s, L..ADMISSIONS, 0)
-        schedule(mid, L, lane, int(now))
+  local mids = call('ZRANGE', P..'p:'..rid, 0, AGAIN_MOST - 1)
+  read(mids)
+  for _, mid in ipairs(mids) do
+    local m = message(mid)
+    for L in string.gmatch(m and m[ORDER] or '', '.') do
+      local d = delivery(m, L)
+      if d and stoppable(d[STATUS]) and call('ZREM', P..'lease', mid..L) == 1 then
+        if d[MAYBE] == '' then let_go(mid, L, m) end
+        d[ADMISSIONS] = '0'
+        schedule(mid, L, now)
+      elseif d and d[STATUS] == IS_SCHEDULED and by_gate(d[REASON]) then due_again(mid, L, m)
       end
     end
   end
@@ -90,12 +92,15 @@ end
 local function recall_sends(rid)
   local mids, week = call('ZRANGEBYSCORE', P..'r:'..rid, int(now - 604800000), '+inf'), now - 604800000
   for _, mid in ipairs(call('ZRANGE', P..'p:'..rid, 0, AGAIN_MOST - 1)) do mids[#mids + 1] = mid end
+  read(mids)
   for _, mid in ipairs(mids) do
-    local kind, lane, cat, source = unpack(call('HMGET', P..'s:'..mid, KIND, LANE, CATEGORY, SOURCE))
-    for L in string.gmatch(kind and CHANNELS or '', '.') do
-      local st, at, due = unpack(call('HMGET', P..'s:'..mid, L..STATUS, L..SENT_AT, L..DUE))
-      at = tonumber(at or due or now)
-      if st and (st == IS_SENT or st == IS_DELIVERED or st == IS_UNKNOWN or st == IS_COMMITTING) and at > week then call('ZADD', P..'h:'..rid, 'NX', int(at), send(mid, L, kind, lane, cat, source)) end
+    local m = message(mid)
+    for L in string.gmatch(m and CHANNELS or '', '.') do
+      local d = delivery(m, L)
+      local st, at = d and d[STATUS], d and tonumber(d[SENT_AT] ~= '' and d[SENT_AT] or d[DUE])
+      if (st == IS_SENT or st == IS_DELIVERED or st == IS_UNKNOWN or st == IS_COMMITTING) and at > week then
+        call('ZADD', P..'h:'..rid, 'NX', int(at), send_of(mid, L, m))
+      end
     end
   end
   call('PEXPIRE', P..'h:'..rid, 691200000)

@@ -94,19 +94,30 @@ struct run {
     bool whole;
 };
 
+/* A field is its place, from 1. */
+static void add_places(GString *words)
+{
+#define LUA_STATE(name)    g_string_append_printf(words, "local " #name " = %d\n", STATE_##name + 1);
+#define LUA_DELIVERY(name) g_string_append_printf(words, "local " #name " = %d\n", DELIVERY_##name + 1);
+    STATE_TABLE(LUA_STATE)
+    DELIVERY_TABLE(LUA_DELIVERY)
+    g_string_append_printf(words, "local STATE_SIZE, DELIVERY_SIZE = %d, %d\n", STATE_FIELDS, DELIVERY_FIELDS);
+}
+
 /* The tables of vocab.h and state.h as Lua locals. */
 static char *words_for_lua(void)
 {
     GString *words = g_string_new(NULL);
 
-#define LUA_FIELD(name, letters)           g_string_append(words, "local " #name " = '" letters "'\n");
 #define LUA_STATUS(id, letter, name, rank) g_string_append_printf(words, "local IS_" #id " = '%c'\n", letter);
-    STATE_TABLE(LUA_FIELD)
-    DELIVERY_TABLE(LUA_FIELD)
+    add_places(words);
     STATUS_TABLE(LUA_STATUS)
     g_string_append_printf(words, "local CHANNELS = '%s'\nlocal NAME_OF = {", channel_letters);
     for (int c = 0; c < CHANNEL_COUNT; c++)
         g_string_append_printf(words, "%c='%s',", channel_rows[c].letter, channel_rows[c].name);
+    g_string_append(words, "}\nlocal PLACE_OF = {");
+    for (int c = 0; c < CHANNEL_COUNT; c++)
+        g_string_append_printf(words, "%c=%d,", channel_rows[c].letter, c + 1);
     g_string_append(words, "}\nlocal BY_GATE = {");
     for (int r = 0; r < REASON_COUNT; r++)
         if (reason_rows[r].by_gate)
@@ -120,7 +131,7 @@ static struct known *known_new(const char *words, const struct script_source *s)
     struct known *k = g_new0(struct known, 1);
 
     k->name = s->name;
-    k->text = g_strconcat(words, s->text, NULL);
+    k->text = g_strconcat("#!lua", s->flags, "\n", words, s->text, NULL);
     g_autofree char *sha = g_compute_checksum_for_string(G_CHECKSUM_SHA1, k->text, -1);
     g_strlcpy(k->sha, sha, sizeof k->sha);
     snprintf(k->label, sizeof k->label, "script=\"%s\"", s->name);

@@ -5,7 +5,9 @@
  * is an unknown outcome.  Its first two arguments, service and real time, are
  * put in here, so that no script can forget the clock.  Before it stand the
  * tables of vocab.h and state.h, as Lua locals: CHANNELS ("esi"), NAME_OF (e =
- * "email"), BY_GATE (quiet_hours = true), IS_SENT ('T'), SEND_AT ('a') …
+ * "email"), PLACE_OF (e = 1), BY_GATE (quiet_hours = true), IS_SENT ('T'),
+ * SEND_AT (4) …  A script that may write is refused as a whole when Redis has no
+ * memory left, so none stops half way.
  */
 #ifndef DISPATCHER_STORE_WIRE_SCRIPT_H
 #define DISPATCHER_STORE_WIRE_SCRIPT_H
@@ -16,7 +18,7 @@
 #include "dispatcher/store/wire/reply.h"
 
 struct script_source {
-    const char *name, *text;
+    const char *name, *flags, *text; /* flags: of Redis 7, "" or " flags=no-writes" */
 };
 extern const struct script_source script_sources[]; /* name NULL at the end */
 
