@@ -68,7 +68,7 @@ struct service *service_open(struct ev_loop *loop, const char *file, const struc
 
 bool service_connect(struct service *s, double clock_rate, double timeout, char **why)
 {
-    s->store = store_open(s->loop, s->config, clock_rate, why);
+    s->store = store_open(s->loop, s->config, clock_rate, s->takes_over, why);
     if (!s->store)
         return false;
     s->accepts = batches_new(s->store, s->loop, &accept_kind, 1, s->store);

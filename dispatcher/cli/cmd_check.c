@@ -8,6 +8,7 @@
 #include "dispatcher/base/clock.h"
 #include "dispatcher/config/settings.h"
 #include "dispatcher/outlets/drivers.h"
+#include "dispatcher/store/wire/upgrade.h"
 #include "dispatcher/cli/cli.h"
 
 static gboolean opt_settings;
@@ -189,7 +190,7 @@ static void check_redis(struct checking *k)
         return;
     }
     const struct store *s = k->cli->service->store;
-    say(k, "ok", "redis", "version %s, %d partitions, durability %s", s->version, s->partitions,
+    say(k, "ok", "redis", "version %s, schema %d, %d partitions, durability %s", s->version, SCHEMA, s->partitions,
         durability_name(s->durability));
     if (clock_rate() != 1)
         say(k, "warning", "clock", "service time runs %g times as fast (--clock-rate): for demonstrations only",

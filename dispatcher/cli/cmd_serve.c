@@ -114,6 +114,7 @@ static bool start(struct serving *s, char **why)
     else
         log_warn("templates.none", "{s:s}", "why",
                  "the folder of templates cannot be read; no message will be accepted");
+    c->service->takes_over = true;
     if (!service_connect(c->service, opt_rate, 30, why))
         return false;
     c->service->store->on_ready = on_ready;

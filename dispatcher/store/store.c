@@ -12,6 +12,7 @@
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/config/settings.h"
 #include "dispatcher/store/wire/scan.h"
+#include "dispatcher/store/wire/upgrade.h"
 #include "dispatcher/store/wire/server.h"
 #include "dispatcher/store/wire/subscriber.h"
 
@@ -33,7 +34,7 @@ struct store_private {
     int64_t asked_at; /* TIME, in monotonic µs */
     char *configured_secret;
     double rate;
-    bool allow_volatile, given_up, greeting, greeted;
+    bool allow_volatile, given_up, greeting, greeted, takes_over, upgrading;
     void (*on_message)(void *arg, const char *name, const char *message);
     void *message_arg;
 };
@@ -101,6 +102,41 @@ static void greeting_refused(struct store *s)
     ev_timer_start(s->loop, &s->own->again);
 }
 
+static void say_hello(struct store *s);
+
+static void on_upgraded(void *arg, const char *why)
+{
+    struct store *s = arg;
+
+    s->own->upgrading = false;
+    if (!why) {
+        s->own->greeting = true;
+        say_hello(s);
+    } else if (*why) {
+        refuse(s, g_strdup(why));
+    } else {
+        greeting_refused(s);
+    }
+}
+
+/* What another version wrote. */
+static void take_over(struct store *s, int schema)
+{
+    if (schema > SCHEMA || schema < UPGRADE_FROM) {
+        refuse(s, g_strdup_printf("the prefix \"%s\" holds data of schema %d, this program knows %d to %d", s->prefix,
+                                  schema, UPGRADE_FROM, SCHEMA));
+    } else if (!s->own->takes_over) {
+        refuse(s, g_strdup_printf("the prefix \"%s\" holds data of schema %d, written by an earlier version; \"tidings "
+                                  "serve\" of this one takes it over when it starts",
+                                  s->prefix, schema));
+    } else if (!s->own->upgrading) {
+        s->own->upgrading = true;
+        upgrade_run(
+            &(struct upgrade_of){ s->nodes, s->prefix, s->partitions, s->retain_messages_ms, s->retain_events_ms },
+            on_upgraded, s);
+    }
+}
+
 static void on_hello(void *arg, const redisReply *reply)
 {
     struct store *s = arg;
@@ -117,9 +153,8 @@ static void on_hello(void *arg, const redisReply *reply)
                    s->prefix, (int)reply_int(reply, 0), (int)reply_int(reply, 0)));
         return;
     }
-    if (reply_int(reply, 1) != STORE_SCHEMA) {
-        refuse(s, g_strdup_printf("the prefix \"%s\" holds data of schema %d, this program knows %d", s->prefix,
-                                  (int)reply_int(reply, 1), STORE_SCHEMA));
+    if (reply_int(reply, 1) != SCHEMA) {
+        take_over(s, (int)reply_int(reply, 1));
         return;
     }
     g_free(s->secret);
@@ -143,7 +178,7 @@ static void say_hello(struct store *s)
     if (s->own->rate > 0)
         g_ascii_formatd(rate, sizeof rate, "%.10g", s->own->rate);
     args_int(a, s->partitions);
-    args_int(a, STORE_SCHEMA);
+    args_int(a, SCHEMA);
     args_text(a, secret);
     args_text(a, rate);
     store_script(s, 0, "hello", a, on_hello, s);
@@ -312,7 +347,7 @@ static int wait_replicas(const struct store *s, const json_t *root)
     return asked ? (int)setting_int(root, "redis.wait_replicas") : s->own->address.kind != REDIS_ONE;
 }
 
-struct store *store_open(struct ev_loop *loop, const struct config *config, double rate, char **why)
+struct store *store_open(struct ev_loop *loop, const struct config *config, double rate, bool takes_over, char **why)
 {
     struct store *s = g_new0(struct store, 1);
     const json_t *root = config->root;
@@ -320,6 +355,7 @@ struct store *store_open(struct ev_loop *loop, const struct config *config, doub
     s->loop = loop;
     s->own = g_new0(struct store_private, 1);
     s->own->rate = rate;
+    s->own->takes_over = takes_over;
     s->own->allow_volatile = setting_bool(root, "redis.allow_volatile");
     s->own->configured_secret = g_strdup(setting_text(root, "http.secret"));
     s->prefix = g_strdup(setting_text(root, "redis.prefix"));
@@ -411,7 +447,7 @@ bool store_wait(struct store *s, double timeout, char **why)
     w.timer.data = &w;
     ev_now_update(s->loop);
     ev_timer_start(s->loop, &w.timer);
-    while (!s->ready && !s->fatal && !w.over && !s->own->given_up)
+    while (!s->ready && !s->fatal && (!w.over || s->own->upgrading) && !s->own->given_up)
         ev_run(s->loop, EVRUN_ONCE);
     ev_timer_stop(s->loop, &w.timer);
     if (s->ready)

@@ -27,7 +27,6 @@
 #include "dispatcher/store/wire/nodes.h"
 #include "dispatcher/store/wire/script.h"
 
-#define STORE_SCHEMA    2
 #define KEY_OUTLIVES_MS (24 * INT64_C(3600000)) /* an idempotency key lives until 24 h after the send time */
 #define STORE_MESSAGES  "{*}:s:*"               /* matches the keys of all messages, behind the prefix and a colon */
 
@@ -48,9 +47,9 @@ struct store {
     struct store_private *own;
 };
 
-/* store_open: connects in the background.  rate: service seconds a second to set, 0 to leave it.  NULL with *why (to be
- * freed). */
-struct store *store_open(struct ev_loop *, const struct config *, double rate, char **why);
+/* store_open: connects in the background.  rate: service seconds a second to set, 0 to leave it.  takes_over: what
+ * an earlier version wrote is written anew (upgrade.h).  NULL with *why (to be freed). */
+struct store *store_open(struct ev_loop *, const struct config *, double rate, bool takes_over, char **why);
 /* store_disconnect: answers everything that is open with NULL; nothing is asked after it.  store_close does the rest.
  */
 void store_disconnect(struct store *);

@@ -1,9 +1,12 @@
 #include "dispatcher/store/wire/greeting.h"
 
 #include <glib.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "dispatcher/store/wire/reply.h"
+
+#define OLDEST_REDIS 7 /* whose scripts have flags, and are refused as a whole when there is no memory left */
 
 struct greeting_job {
     struct node *node;
@@ -62,6 +65,11 @@ static void on_info(void *arg, const redisReply *reply)
     const char *info = reply->str;
     g_autofree char *policy = info_value(info, "maxmemory_policy:"), *replicas = info_value(info, "connected_slaves:");
     job->version = info_value(info, "redis_version:");
+    if (*job->version && atoi(job->version) < OLDEST_REDIS) {
+        g_autofree char *why = g_strdup_printf("Redis %s is too old: version %d is needed", job->version, OLDEST_REDIS);
+        finish(job, false, why);
+        return;
+    }
     job->found.cluster = info_is(info, "cluster_enabled:", "1");
     job->found.replica = info_is(info, "role:", "slave");
     job->found.replicas = (int)g_ascii_strtoll(replicas, NULL, 10);
