@@ -204,7 +204,7 @@ void worker_batch(struct worker *w, enum batch_of kind, struct delivery *d)
 
 void worker_look(struct worker *w, struct look *look)
 {
-    batch_join(w->batches, BATCH_LOOK, store_partition(w->service->store, look->address), look);
+    batch_join(w->batches, BATCH_LOOK, suppressed_place(w->service->store, look->address), look);
 }
 
 /* ---------------------------------------------------------------- what is claimed */

@@ -92,6 +92,11 @@ void store_suppressions(struct store *s, json_fn *fn, void *arg)
     gather_done(all);
 }
 
+int suppressed_place(const struct store *s, const char *address)
+{
+    return nodes_is_cluster(s->nodes) ? store_partition(s, address) : 0;
+}
+
 struct batch *suppressed_batch(void)
 {
     struct batch *b = batch_new(NULL);

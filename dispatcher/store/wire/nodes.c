@@ -181,6 +181,11 @@ bool nodes_reach(const struct nodes *n, const char *key)
     return node && node_redis(node);
 }
 
+bool nodes_is_cluster(const struct nodes *n)
+{
+    return topology_is_cluster(n->topology);
+}
+
 bool nodes_any(const struct nodes *n)
 {
     return topology_any(n->topology);

@@ -28,6 +28,8 @@ void nodes_call(struct nodes *, const char *key, redis_answer_fn *, void *arg, i
 bool nodes_reach(const struct nodes *, const char *key);
 /* nodes_any: one of them can. */
 bool nodes_any(const struct nodes *);
+/* nodes_is_cluster: one command cannot name keys of several partitions. */
+bool nodes_is_cluster(const struct nodes *);
 const char *nodes_fault(const struct nodes *);
 
 /* nodes_count, nodes_say: for what is asked of each of them, in an order that stays while the cluster does. */
