@@ -51,6 +51,7 @@ struct parcel {
     const char *bytes;
     size_t len;
     int64_t now_ms; /* for signatures */
+    bool committed; /* go has been said already: ask() is not called */
 };
 
 struct parcel_events {
@@ -63,7 +64,6 @@ struct ticket; /* one parcel on its way */
 
 struct provider_type {
     const char *channel;
-    bool at_once; /* ask() follows send() in the next turn of the loop: nothing takes time in between */
     int (*room)(const struct provider *);
     /* NULL only when room() was 0. */
     struct ticket *(*send)(struct provider *, const struct parcel *, struct parcel_events);
@@ -78,7 +78,9 @@ struct provider_type {
 struct provider {
     const struct provider_type *type;
     char name[64];
-    int limit; /* connections it may have at a time, set by whoever drives it; 0: as configured */
+    int limit;    /* connections it may have at a time, set by whoever drives it; 0: as configured */
+    bool at_once; /* what it is given now is handed over in a moment (milliseconds): whoever sends may commit before */
+    int depth;    /* parcels a connection takes: one on its way, and those behind it */
 };
 
 const char *outcome_name(enum outcome_kind);

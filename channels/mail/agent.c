@@ -1,13 +1,15 @@
 /*
- * The agent: one process, one SMTP connection at a time, many mails.
+ * The agent: one process for a provider, a thread for each SMTP connection, many
+ * mails on each.
  *
- *   JOB ──▶ session: connect ▶ STARTTLS ▶ AUTH ▶ ┬▶ MAIL ▶ RCPT ▶ body ▶ ASK ▶ GO ▶ dot ▶ RESULT
- *                                                └──────────── next JOB ◀───────────────────┘
+ *   board ──▶ session: connect ▶ STARTTLS ▶ AUTH ▶ ┬▶ MAIL ▶ RCPT ▶ body ▶ ask ▶ go ▶ dot ▶ result ──▶ board
+ *                                                  └──────────── next mail ◀──────────────┘
  */
 #include "channels/mail/agent_own.h"
 
 #include <glib.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,25 +19,23 @@
 #include "channels/mail/by_curl.h"
 #include "channels/mail/hello.h"
 #include "channels/mail/pool.h"
+#include "channels/mail/wire.h"
 
-struct agent agent;
+_Thread_local struct agent agent;
 
 /* ---------------------------------------------------------------- what becomes of a mail */
 
 void agent_put_stage(enum smtp_stage stage)
 {
-    wire_put(SMTP_AGENT_FD, FRAME_STAGE, &(uint32_t){ stage }, sizeof(uint32_t));
+    board_set_stage(agent.board, agent.session, stage);
 }
 
 void agent_put_outcome(const struct outcome *o)
 {
-    struct smtp_result r = { .kind = o->kind, .code = o->code, .crowded = o->crowded };
-
     if (agent.job.done)
         return;
     agent.job.done = true;
-    g_strlcpy(r.detail, o->detail, sizeof r.detail);
-    wire_put(SMTP_AGENT_FD, FRAME_RESULT, &r, sizeof r);
+    board_tell(agent.board, agent.session, agent.job.number, o);
 }
 
 void agent_put_result(enum outcome_kind kind, int code, const char *detail)
@@ -59,29 +59,28 @@ void agent_put_refusal(enum reply_step step, int code, const char *line)
     agent_put_outcome(&o);
 }
 
-void agent_take_job(void)
+bool agent_take_job(int ms)
 {
-    struct smtp_head head;
+    struct board_mail mail;
+    uint64_t next = agent.job.number + 1;
 
-    g_free(agent.job.bytes);
-    agent.job = (struct job){ .serial = agent.job.serial + 1, .bytes = wire_get(SMTP_AGENT_FD, &head) };
-    if (head.type != FRAME_JOB)
-        _exit(1);
-    agent.job.from = agent.job.bytes;
-    agent.job.to = agent.job.from + strlen(agent.job.from) + 1;
-    agent.job.mail = agent.job.to + strlen(agent.job.to) + 1;
-    agent.job.len = head.len - (size_t)(agent.job.mail - agent.job.bytes);
+    if (!board_take(agent.board, agent.session, next, ms, &mail))
+        return false;
+    agent.job = (struct job){ .from = mail.from,
+                              .to = mail.to,
+                              .mail = mail.bytes,
+                              .len = mail.len,
+                              .committed = mail.committed,
+                              .number = next };
+    dial_begin(agent.dialled, next);
+    return true;
 }
 
 /* The commit question: the body is out, the final dot is not. */
 bool agent_ask(void)
 {
-    struct smtp_head head;
-
-    wire_put(SMTP_AGENT_FD, FRAME_ASK, "", 0);
-    g_free(wire_get(SMTP_AGENT_FD, &head));
+    agent.job.go = board_ask(agent.board, agent.session, agent.job.number, agent.job.committed);
     agent.job.asked = true;
-    agent.job.go = head.type == FRAME_GO;
     return agent.job.go;
 }
 
@@ -111,6 +110,7 @@ void agent_by_curl(void)
 
     agent_put_stage(STAGE_CONNECT);
     smtp_by_curl(&at, &mail);
+    dial_over(agent.dialled);
 }
 
 /* ---------------------------------------------------------------- life */
@@ -127,7 +127,8 @@ static int on_login(auth_client_request_t request, char **result, int fields, vo
     return 1;
 }
 
-static void take_settings(void)
+/* Read once, before there is any thread; each session has a copy. */
+static int take_settings(struct agent *a)
 {
     struct smtp_head head;
     g_autofree char *text = wire_get(SMTP_AGENT_FD, &head);
@@ -135,29 +136,85 @@ static void take_settings(void)
 
     if (head.type != FRAME_SETTINGS || !settings)
         _exit(1);
-    agent.host = copy_of(settings, "host");
-    agent.user = copy_of(settings, "user");
-    agent.password = copy_of(settings, "password");
-    agent.hello = copy_of(settings, "hello");
-    if (!agent.hello)
-        agent.hello = hello_name(agent.host);
-    agent.port = (int)json_integer_value(json_object_get(settings, "port"));
-    agent.tls = (enum email_tls)json_integer_value(json_object_get(settings, "tls"));
-    agent.ca_file = copy_of(settings, "ca_file");
-    if (agent.tls != EMAIL_TLS_NONE && !tls_open(&agent.secure, agent.tls, agent.host, agent.ca_file))
-        session_fault("cannot read the certificates of authorities", NULL);
-    if (agent.user) {
-        auth_client_init();
-        agent.auth = auth_create_context();
-        auth_set_mechanism_flags(agent.auth, AUTH_PLUGIN_PLAIN, 0);
-        auth_set_interact_cb(agent.auth, on_login, NULL);
-    }
+    a->host = copy_of(settings, "host");
+    a->user = copy_of(settings, "user");
+    a->password = copy_of(settings, "password");
+    a->hello = copy_of(settings, "hello");
+    if (!a->hello)
+        a->hello = hello_name(a->host);
+    a->port = (int)json_integer_value(json_object_get(settings, "port"));
+    a->tls = (enum email_tls)json_integer_value(json_object_get(settings, "tls"));
+    a->ca_file = copy_of(settings, "ca_file");
+    if (a->tls != EMAIL_TLS_NONE && !tls_open(&a->secure, a->tls, a->host, a->ca_file))
+        a->broken = "cannot read the certificates of authorities";
+    int sessions = (int)json_integer_value(json_object_get(settings, "sessions"));
     memset(text, 0, head.len);
     json_decref(settings);
+    return sessions;
+}
+
+static void prepare_login(void)
+{
+    if (!agent.user)
+        return;
+    agent.auth = auth_create_context();
+    auth_set_mechanism_flags(agent.auth, AUTH_PLUGIN_PLAIN, 0);
+    auth_set_interact_cb(agent.auth, on_login, NULL);
+}
+
+static void *carry_mails(void *own)
+{
+    agent = *(struct agent *)own;
+    prepare_login();
+    for (;;) {
+        if (!agent.carried)
+            agent_take_job(-1);
+        agent.carried = false;
+        if (agent.broken)
+            agent_put_result(OUTCOME_FAULT, 0, agent.broken);
+        else if (agent_needs_utf8() || agent.by_curl)
+            agent_by_curl();
+        else
+            session_run();
+    }
+    return NULL;
+}
+
+static struct agent *begin_sessions(struct agent *like, int count)
+{
+    struct agent *list = g_new0(struct agent, count);
+    pthread_t thread;
+
+    for (int i = 0; i < count; i++) {
+        list[i] = *like;
+        list[i].session = i;
+        list[i].dialled = dial_new();
+        if (pthread_create(&thread, NULL, carry_mails, &list[i]) != 0)
+            _exit(1);
+        pthread_detach(thread);
+    }
+    return list;
+}
+
+/* The provider says which mails have had their time. */
+static _Noreturn void watch(struct agent *sessions, int count)
+{
+    for (;;) {
+        struct smtp_head head;
+        g_autofree char *bytes = wire_get(SMTP_AGENT_FD, &head);
+        struct smtp_end end;
+        if (head.type != FRAME_END || head.len != sizeof end)
+            _exit(1);
+        memcpy(&end, bytes, sizeof end);
+        if (end.session < (uint32_t)count)
+            dial_end(sessions[end.session].dialled, end.number);
+    }
 }
 
 int smtp_agent_main(int parent)
 {
+    struct agent like = { 0 };
+
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         return 0;
@@ -167,14 +224,11 @@ int smtp_agent_main(int parent)
     signal(SIGTERM, SIG_DFL);
     setenv("XDG_CONFIG_DIR", "/nonexistent", 1); /* libesmtp looks for client certificates there */
     setenv("HOME", "/nonexistent", 1);
-    take_settings();
-    for (;;) {
-        if (!agent.carried)
-            agent_take_job();
-        agent.carried = false;
-        if (agent_needs_utf8() || agent.by_curl)
-            agent_by_curl();
-        else
-            session_run();
-    }
+    int count = take_settings(&like);
+    like.board = board_open(SMTP_BOARD_FD, count, SMTP_BELL_FD);
+    if (!like.board)
+        _exit(1);
+    if (like.user)
+        auth_client_init();
+    watch(begin_sessions(&like, count), count);
 }

@@ -11,39 +11,51 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "channels/mail/board.h"
 #include "channels/mail/wire.h"
 
+#define QUICK_S     0.005 /* from hand to reply */
+#define SLOW_S      0.020
+#define QUICK_MAILS 16
+
 /*
- *   slot:  agent process, one mail in hand, and one more that has been written ahead
+ *   agent: one process, with a session for each slot
+ *   slot:  one mail in hand, and those that have been written behind it
  *
- *   send ──▶ hand ──ASK──▶ answer ──GO──▶ RESULT ──▶ done; the next one is in hand
+ *   send ──▶ hand ──asked──▶ answer ──go──▶ result ──▶ done; the next one is in hand
  *
- * An agent that dies or overstays ends both its mails; the next send starts another.
+ * While a relay takes a mail in a few milliseconds, it is given mails that are
+ * committed already (provider.at_once), more of them, and nobody waits for an
+ * answer: what asks and answers is dearer there than what carries.
+ *
+ * A session that overstays loses its mail, and its socket is shut; until it has
+ * noticed, its slot is a zombie.  An agent that dies ends all the mails it had; the
+ * next send starts another.
  */
 struct ticket {
     struct slot *slot;
     const struct parcel parcel; /* its texts are borrowed until done() */
-    bool written; /* to the agent; one ahead follows the answer of the one in hand, which the agent waits for */
-    bool asked;   /* events.ask has run */
-    bool went;    /* answer(go) was given */
+    uint64_t number;            /* on the board */
+    bool asked;                 /* events.ask has run, or need not */
+    double began;               /* loop time at which it came into hand */
     struct parcel_events events;
 };
 
 struct slot {
     struct mail_provider *home;
-    pid_t pid;
-    int fd;
+    int session;
     enum smtp_stage stage;
-    struct ticket *hand, *ahead;
-    ev_io readable, writable;
+    uint64_t last;                      /* number of the mail that was put last */
+    uint64_t zombie;                    /* that of one that was given up while the session had it, 0: none */
+    bool wake;                          /* it is to be told at the end of this turn of the loop */
+    struct ticket *mails[BOARD_PLACES]; /* the first one is in hand */
+    int count;
     ev_timer deadline;
-    GByteArray *in;
-    GString *out; /* what the socket did not take at once */
 };
 
 struct mail_provider {
@@ -51,9 +63,13 @@ struct mail_provider {
     struct ev_loop *loop;
     struct email_settings s;
     char *settings_json;
-    int n_slots;
+    pid_t pid; /* of the agent, 0: none */
+    int socket, bell;
+    struct board *board;
+    ev_io gone, news;
+    int n_slots, quick; /* quick: mails in a row that took a moment */
     struct slot *slots;
-    ev_prepare turn; /* what was put in this turn of the loop leaves in one write */
+    ev_prepare turn; /* what was put in this turn of the loop wakes a session once */
 };
 
 /* Of the environment only what a client of TLS and of names needs: the rest may hold secrets. */
@@ -73,60 +89,83 @@ static char **agent_environment(void)
     return kept;
 }
 
-/* ---------------------------------------------------------------- agents */
+/* ---------------------------------------------------------------- the agent */
 
-static void slot_close(struct slot *s)
+/* What it has said stands on the board until agent_end. */
+static void agent_kill(struct mail_provider *m)
 {
-    ev_io_stop(s->home->loop, &s->readable);
-    ev_io_stop(s->home->loop, &s->writable);
-    ev_timer_stop(s->home->loop, &s->deadline);
-    if (s->pid <= 0)
+    if (m->pid <= 0)
         return;
-    close(s->fd);
-    kill(s->pid, SIGKILL);
-    while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
+    ev_io_stop(m->loop, &m->gone);
+    close(m->socket);
+    kill(m->pid, SIGKILL);
+    while (waitpid(m->pid, NULL, 0) < 0 && errno == EINTR)
         ;
-    s->pid = 0;
-    s->fd = -1;
-    g_byte_array_set_size(s->in, 0);
-    g_string_truncate(s->out, 0);
+    m->pid = 0;
+    m->socket = -1;
 }
 
-static bool slot_spawn(struct slot *s)
+static void agent_end(struct mail_provider *m)
 {
-    posix_spawn_file_actions_t actions;
-    sigset_t none;
-    posix_spawnattr_t attr;
-    int pair[2];
-    char parent[16];
+    agent_kill(m);
+    board_close(m->board);
+    m->board = NULL;
+    for (int i = 0; i < m->n_slots; i++) {
+        m->slots[i].last = m->slots[i].zombie = 0;
+        m->slots[i].stage = STAGE_CONNECT;
+    }
+}
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-        return false;
+/* The descriptors of an agent stand where it expects them; duplicates of them are out of the way of that. */
+static pid_t spawn(int socket, int board, int bell)
+{
+    int from[] = { socket, board, bell }, to[] = { SMTP_AGENT_FD, SMTP_BOARD_FD, SMTP_BELL_FD };
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attr;
+    sigset_t none;
+    char parent[16];
+    pid_t pid = 0;
+
     snprintf(parent, sizeof parent, "%d", getpid());
     posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, pair[1], SMTP_AGENT_FD);
-    posix_spawn_file_actions_addclosefrom_np(&actions, SMTP_AGENT_FD + 1); /* libraries open without close-on-exec */
-    if (pair[1] == SMTP_AGENT_FD) /* dup2 onto itself would keep close-on-exec */
-        fcntl(pair[1], F_SETFD, 0);
+    for (int i = 0; i < 3; i++) {
+        from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, SMTP_BELL_FD + 1);
+        posix_spawn_file_actions_adddup2(&actions, from[i], to[i]);
+    }
+    posix_spawn_file_actions_addclosefrom_np(&actions, SMTP_BELL_FD + 1); /* libraries open without close-on-exec */
     posix_spawnattr_init(&attr);
     sigemptyset(&none);
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-    int error = posix_spawn(&s->pid, "/proc/self/exe", &actions, &attr,
-                            (char *[]){ "tidings", "smtp-agent", parent, NULL }, agent_environment());
+    if (posix_spawn(&pid, "/proc/self/exe", &actions, &attr, (char *[]){ "tidings", "smtp-agent", parent, NULL },
+                    agent_environment()) != 0)
+        pid = 0;
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attr);
+    for (int i = 0; i < 3; i++)
+        close(from[i]);
+    return pid;
+}
+
+static bool agent_begin(struct mail_provider *m)
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return false;
+    m->board = board_new(m->n_slots, m->bell);
+    m->pid = m->board ? spawn(pair[1], board_fd(m->board), m->bell) : 0;
     close(pair[1]);
-    if (error) {
+    if (m->pid <= 0) {
         close(pair[0]);
-        s->pid = 0;
+        board_close(m->board);
+        m->board = NULL;
         return false;
     }
-    s->fd = pair[0];
-    fcntl(s->fd, F_SETFL, O_NONBLOCK);
-    ev_io_set(&s->readable, s->fd, EV_READ);
-    ev_io_set(&s->writable, s->fd, EV_WRITE);
-    ev_io_start(s->home->loop, &s->readable);
+    m->socket = pair[0];
+    ev_io_set(&m->gone, m->socket, EV_READ);
+    ev_io_start(m->loop, &m->gone);
+    wire_put(m->socket, FRAME_SETTINGS, m->settings_json, strlen(m->settings_json));
     return true;
 }
 
@@ -136,55 +175,15 @@ static void set_deadline(struct slot *s, int64_t ms)
     ev_timer_again(s->home->loop, &s->deadline);
 }
 
-static void flush(struct slot *s)
-{
-    while (s->out->len) {
-        ssize_t n = write(s->fd, s->out->str, s->out->len);
-        if (n <= 0)
-            break;
-        g_string_erase(s->out, 0, n);
-    }
-    if (s->out->len)
-        ev_io_start(s->home->loop, &s->writable);
-    else
-        ev_io_stop(s->home->loop, &s->writable);
-}
-
-static void put(struct slot *s, enum smtp_frame type, const void *bytes, size_t len)
-{
-    struct smtp_head head = { type, (uint32_t)len };
-
-    g_string_append_len(s->out, (const char *)&head, sizeof head);
-    g_string_append_len(s->out, bytes, (gssize)len);
-}
-
 /* ---------------------------------------------------------------- results */
 
-static void put_job(struct ticket *t)
+/* Its mail is in hand; one that the board does not take ends at once, told from the loop. */
+static void begin(struct slot *s)
 {
-    const struct parcel *p = &t->parcel;
-    size_t from = strlen(p->from) + 1, to = strlen(p->to) + 1;
-    struct smtp_head head = { FRAME_JOB, (uint32_t)(from + to + p->len) };
+    int64_t time = s->home->s.connect_timeout_ms + s->home->s.send_timeout_ms;
 
-    if (t->written)
-        return;
-    t->written = true;
-    g_string_append_len(t->slot->out, (const char *)&head, sizeof head);
-    g_string_append_len(t->slot->out, p->from, (gssize)from);
-    g_string_append_len(t->slot->out, p->to, (gssize)to);
-    g_string_append_len(t->slot->out, p->bytes, (gssize)p->len);
-}
-
-static void hand_over(struct slot *s)
-{
-    s->hand = s->ahead;
-    s->ahead = NULL;
-    if (s->hand)
-        put_job(s->hand);
-    if (s->hand)
-        set_deadline(s, s->home->s.connect_timeout_ms + s->home->s.send_timeout_ms);
-    else
-        ev_timer_stop(s->home->loop, &s->deadline);
+    s->mails[0]->began = ev_now(s->home->loop);
+    set_deadline(s, s->mails[0]->number ? time : 1);
 }
 
 static void ticket_done(struct ticket *t, const struct outcome *o)
@@ -195,126 +194,257 @@ static void ticket_done(struct ticket *t, const struct outcome *o)
     events.done(events.arg, o);
 }
 
-/* Ends the mail in hand; the one ahead, if any, comes into hand. */
+/* Ends the mail in hand; the next one comes into hand. */
 static void finish(struct slot *s, const struct outcome *o)
 {
-    struct ticket *t = s->hand;
+    struct ticket *t = s->mails[0];
 
-    hand_over(s);
+    s->count--;
+    memmove(s->mails, s->mails + 1, (size_t)s->count * sizeof *s->mails);
+    if (s->count)
+        begin(s);
+    else
+        ev_timer_stop(s->home->loop, &s->deadline);
     ticket_done(t, o);
 }
 
-/* What the last milestone says about the mails of an agent that is gone. */
-static void finish_by_stage(struct slot *s, const char *why)
+/* Many in a row that took a moment make a relay quick, one that took long ends that. */
+static void keep_pace(struct mail_provider *m, const struct ticket *t, const struct outcome *o)
+{
+    double took = ev_now(m->loop) - t->began;
+
+    if (o->kind == OUTCOME_FAULT || o->kind == OUTCOME_UNKNOWN || took > SLOW_S)
+        m->quick = 0;
+    else if (took < QUICK_S && m->quick < QUICK_MAILS)
+        m->quick++;
+    m->head.at_once = m->quick >= QUICK_MAILS;
+    m->head.depth = m->head.at_once ? BOARD_PLACES : 2;
+}
+
+/* What the last milestone says of the mail in hand, when no more comes; its final dot is not sent after this. */
+static struct outcome judge(const struct slot *s, const char *why)
 {
     static const char *const at[] = { "while connecting", "before the log-in was done", "before the final dot" };
-    struct ticket *hand = s->hand, *ahead = s->ahead;
-    struct outcome o = { .kind = hand && hand->went       ? OUTCOME_UNKNOWN
-                                 : s->stage == STAGE_MAIL ? OUTCOME_DEFERRED
-                                                          : OUTCOME_FAULT };
-    struct outcome untouched = { .kind = OUTCOME_RETURNED, .detail = "its connection ended before its turn" };
+    uint64_t number = s->mails[0]->number;
+    bool dotted = number && !board_forbid(s->home->board, s->session, number);
+    struct outcome o = { .kind = dotted ? OUTCOME_UNKNOWN : s->stage == STAGE_MAIL ? OUTCOME_DEFERRED : OUTCOME_FAULT };
 
-    snprintf(o.detail, sizeof o.detail, "%s %s", why, hand && hand->went ? "after the final dot" : at[s->stage]);
-    s->hand = s->ahead = NULL;
-    slot_close(s);
-    if (hand)
-        ticket_done(hand, &o);
-    if (ahead)
-        ticket_done(ahead, &untouched);
+    snprintf(o.detail, sizeof o.detail, "%s %s", why, dotted ? "after the final dot" : at[s->stage]);
+    return o;
+}
+
+static const struct outcome untouched = { .kind = OUTCOME_RETURNED, .detail = "its connection ended before its turn" };
+
+static void on_stage(struct slot *s, enum smtp_stage stage)
+{
+    if (s->stage == stage)
+        return;
+    s->stage = stage;
+    if (s->count && !s->mails[0]->asked)
+        set_deadline(s, stage == STAGE_MAIL ? s->home->s.send_timeout_ms : s->home->s.connect_timeout_ms);
+}
+
+static void tell(struct slot *s, uint64_t number, bool go)
+{
+    board_answer(s->home->board, s->session, number, go);
+    s->wake = true;
+}
+
+/* What was given up: nothing is sent of it any more, and when the session has noticed, the slot is free. */
+static void watch_zombie(struct slot *s)
+{
+    struct outcome nobody_asks;
+
+    if (board_asked(s->home->board, s->session) == s->zombie)
+        tell(s, s->zombie, false);
+    if (board_result(s->home->board, s->session, s->zombie, &nobody_asks) != BOARD_NOTHING)
+        s->zombie = 0;
+}
+
+static void take_result(struct slot *s, struct outcome *o)
+{
+    if (o->kind == OUTCOME_SENT)
+        g_strlcpy(o->ref, o->detail, sizeof o->ref);
+    keep_pace(s->home, s->mails[0], o);
+    finish(s, o);
+}
+
+static void take_question(struct slot *s)
+{
+    struct ticket *t = s->mails[0];
+
+    if (t->asked || board_asked(s->home->board, s->session) != t->number)
+        return;
+    ev_timer_stop(s->home->loop, &s->deadline); /* the answer is ours to give */
+    t->asked = true;
+    t->events.ask(t->events.arg);
+}
+
+/* All that a session has said.  False: it made no sense. */
+static bool take_news(struct slot *s)
+{
+    struct mail_provider *m = s->home;
+    struct outcome o;
+    enum board_news news = BOARD_RESULT;
+
+    if (s->zombie)
+        watch_zombie(s);
+    on_stage(s, board_stage(m->board, s->session));
+    while (s->count && m->board && news == BOARD_RESULT)
+        if ((news = board_result(m->board, s->session, s->mails[0]->number, &o)) == BOARD_RESULT)
+            take_result(s, &o);
+    if (s->count && m->board && news == BOARD_NOTHING)
+        take_question(s);
+    return news != BOARD_NONSENSE;
+}
+
+static void agent_lost(struct mail_provider *m, const char *why);
+
+static void on_news(struct ev_loop *loop, ev_io *w, int revents)
+{
+    struct mail_provider *m = w->data;
+    uint64_t rings;
+    bool sound = true;
+
+    if (read(m->bell, &rings, sizeof rings) < 0 || !m->board)
+        return;
+    board_listen(m->board);
+    for (int i = 0; i < m->n_slots && sound && m->board; i++)
+        sound = take_news(&m->slots[i]);
+    if (!sound)
+        agent_lost(m, "the mail agent spoke nonsense");
+}
+
+/* ---------------------------------------------------------------- the end of a session, or of all */
+
+/* The mails of a slot, taken away: what becomes of the first, and their tickets, which are told when nothing is in the
+ * way. */
+struct ended {
+    struct ticket *mails[BOARD_PLACES];
+    int count;
+    struct outcome outcome;
+};
+
+static struct ended take_away(struct slot *s, const char *why)
+{
+    struct ended e = { .count = s->count };
+
+    memcpy(e.mails, s->mails, sizeof e.mails);
+    if (s->count)
+        e.outcome = judge(s, why);
+    ev_timer_stop(s->home->loop, &s->deadline);
+    s->count = 0;
+    return e;
+}
+
+static void tell_ended(const struct ended *e)
+{
+    for (int i = 0; i < e->count; i++)
+        ticket_done(e->mails[i], i ? &untouched : &e->outcome);
+}
+
+/* What it had said before counts. */
+static void agent_lost(struct mail_provider *m, const char *why)
+{
+    g_autofree struct ended *all = g_new0(struct ended, m->n_slots);
+
+    agent_kill(m);
+    m->quick = 0;
+    for (int i = 0; i < m->n_slots; i++)
+        take_news(&m->slots[i]);
+    for (int i = 0; i < m->n_slots; i++)
+        all[i] = take_away(&m->slots[i], why);
+    agent_end(m);
+    for (int i = 0; i < m->n_slots; i++)
+        tell_ended(&all[i]);
+}
+
+static void on_gone(struct ev_loop *loop, ev_io *w, int revents)
+{
+    agent_lost(w->data, "the mail agent ended");
+}
+
+/* Those behind the one in hand, the last one first.  False: the session has begun with one of them, and all stay. */
+static bool retract_waiting(struct slot *s)
+{
+    struct board *b = s->home->board;
+    int i = s->count - 1;
+
+    while (i > 0 && (!s->mails[i]->number || board_retract(b, s->session, s->mails[i]->number)))
+        i--;
+    for (int k = i + 1; i > 0 && k < s->count; k++)
+        if (s->mails[k]->number)
+            board_put(b, s->session, s->mails[k]->number, &s->mails[k]->parcel);
+    return i <= 0;
+}
+
+/* Its session keeps the mail in hand until it has noticed that its socket is shut; those behind it it has not seen. */
+static void give_up(struct slot *s)
+{
+    struct mail_provider *m = s->home;
+    struct smtp_end end = { (uint32_t)s->session, s->mails[0]->number };
+
+    struct ended e = take_away(s, "no answer in time");
+    if (!board_retract(m->board, s->session, end.number)) {
+        s->zombie = end.number;
+        wire_put(m->socket, FRAME_END, &end, sizeof end);
+    }
+    s->last = s->zombie ? s->zombie : end.number - 1;
+    s->stage = STAGE_CONNECT;
+    m->quick = 0;
+    tell_ended(&e);
+}
+
+/* Nothing has come for the mail in hand; what was committed beforehand may have got to its reply meanwhile. */
+static void overdue(struct slot *s)
+{
+    struct ticket *t = s->mails[0];
+
+    if (!t->asked && board_dotted(s->home->board, s->session, t->number)) {
+        t->asked = true;
+        set_deadline(s, s->home->s.reply_timeout_ms);
+    } else if (retract_waiting(s)) {
+        give_up(s);
+    } else {
+        set_deadline(s, 1); /* what it says of this one is about to come */
+    }
 }
 
 static void on_deadline(struct ev_loop *loop, ev_timer *w, int revents)
 {
-    finish_by_stage(w->data, "no answer in time");
-}
-
-static void on_result(struct slot *s, const struct smtp_result *r)
-{
-    struct outcome o = { .kind = (enum outcome_kind)r->kind, .code = r->code, .crowded = r->crowded };
-
-    g_strlcpy(o.detail, r->detail, sizeof o.detail);
-    if (o.kind == OUTCOME_SENT)
-        g_strlcpy(o.ref, r->detail, sizeof o.ref);
-    if (s->hand)
-        finish(s, &o);
-}
-
-static void on_stage(struct slot *s, enum smtp_stage stage)
-{
-    s->stage = stage;
-    if (s->hand && stage == STAGE_MAIL)
-        set_deadline(s, s->home->s.send_timeout_ms);
-    else if (s->hand)
-        set_deadline(s, s->home->s.connect_timeout_ms);
-}
-
-static void on_said(struct slot *s, const struct wire_said *said)
-{
-    if (said->type == FRAME_STAGE) {
-        on_stage(s, said->stage);
-    } else if (said->type == FRAME_RESULT) {
-        on_result(s, &said->result);
-    } else if (s->hand && !s->hand->asked) {
-        ev_timer_stop(s->home->loop, &s->deadline); /* the answer is ours to give */
-        s->hand->asked = true;
-        s->hand->events.ask(s->hand->events.arg);
-    }
-}
-
-/* All frames that are whole.  One of them may end the agent. */
-static void take_frames(struct slot *s)
-{
-    struct wire_said said;
-    size_t used = 0;
-    ssize_t one;
-
-    while (s->pid > 0 && (one = wire_read(&said, s->in->data + used, s->in->len - used)) != 0) {
-        if (one < 0) {
-            finish_by_stage(s, "the mail agent spoke nonsense");
-            return;
-        }
-        used += (size_t)one;
-        on_said(s, &said);
-    }
-    if (used && used <= s->in->len)
-        g_byte_array_remove_range(s->in, 0, (guint)used);
-}
-
-static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
-{
     struct slot *s = w->data;
-    guint8 buf[4096];
-    ssize_t n = read(s->fd, buf, sizeof buf);
+    uint64_t number = s->count ? s->mails[0]->number : 0;
+    bool asked = s->count && s->mails[0]->asked;
 
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    ev_timer_stop(loop, w);
+    if (!s->count)
         return;
-    if (n <= 0) {
-        finish_by_stage(s, "the mail agent ended");
-        return;
-    }
-    g_byte_array_append(s->in, buf, (guint)n);
-    take_frames(s);
-}
-
-static void on_writable(struct ev_loop *loop, ev_io *w, int revents)
-{
-    flush(w->data);
+    if (!s->home->board)
+        finish(s, &(struct outcome){ .kind = OUTCOME_FAULT, .detail = "the mail agent cannot be started" });
+    else if (!number)
+        finish(s, &(struct outcome){ .kind = OUTCOME_REFUSED, .detail = "the mail is larger than 8 MiB" });
+    else if (!take_news(s)) /* it may have ended this instant */
+        agent_lost(s->home, "the mail agent spoke nonsense");
+    else if (s->count && s->mails[0]->number == number && s->mails[0]->asked == asked)
+        overdue(s);
 }
 
 static void on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
 {
     struct mail_provider *m = w->data;
 
-    for (int i = 0; i < m->n_slots; i++)
-        if (m->slots[i].out->len && !ev_is_active(&m->slots[i].writable))
-            flush(&m->slots[i]);
+    for (int i = 0; i < m->n_slots && m->board; i++)
+        if (m->slots[i].wake) {
+            m->slots[i].wake = false;
+            board_wake(m->board, i);
+        }
 }
 
 /* ---------------------------------------------------------------- the provider */
 
 static bool is_open(const struct slot *s)
 {
-    return s->pid > 0 && s->stage == STAGE_MAIL;
+    return s->home->pid > 0 && !s->zombie && s->stage == STAGE_MAIL;
 }
 
 /* How many slots more may become busy, as many as there are without a limit. */
@@ -323,17 +453,18 @@ static int spare(const struct mail_provider *m)
     int busy = 0;
 
     for (int i = 0; i < m->n_slots; i++)
-        busy += m->slots[i].hand || is_open(&m->slots[i]);
+        busy += m->slots[i].count || m->slots[i].zombie || is_open(&m->slots[i]);
     return m->head.limit ? MAX(0, m->head.limit - busy) : m->n_slots;
 }
 
-/* Mails that a slot would take: one into an empty hand, one to write ahead.  Whoever is not busy needs a spare place.
- */
+/* Mails that a slot would take: one into an empty hand, others behind it.  Whoever is not busy needs a spare place. */
 static int slot_room(const struct slot *s, int *spare)
 {
-    if (!s->hand && !is_open(s) && (*spare)-- <= 0)
+    if (s->zombie || (!s->count && !is_open(s) && (*spare)-- <= 0))
         return 0;
-    return !s->hand + (!s->ahead && (s->stage == STAGE_MAIL || !s->hand));
+    if (s->count && s->stage != STAGE_MAIL)
+        return 0;
+    return MAX(0, (s->stage == STAGE_MAIL ? s->home->head.depth : 1) - s->count);
 }
 
 static int mail_room(const struct provider *p)
@@ -346,20 +477,34 @@ static int mail_room(const struct provider *p)
     return room;
 }
 
-/* A slot with empty hands, rather one that has its agent; else one whose session is open, to write ahead. */
+/* The slot that has the fewest mails, of empty ones rather one whose session is open. */
 static struct slot *free_slot(struct mail_provider *m)
 {
-    struct slot *best = NULL, *second = NULL;
-    bool more = spare(m) > 0;
+    struct slot *best = NULL;
+    int left = spare(m);
 
     for (int i = 0; i < m->n_slots; i++) {
         struct slot *s = &m->slots[i];
-        if (!s->hand && (more || is_open(s)) && (!best || (s->pid > 0 && best->pid <= 0)))
+        int enough = MAX(left, 0); /* each is asked by itself here */
+        if (slot_room(s, &enough) > 0 &&
+            (!best || s->count < best->count || (s->count == best->count && is_open(s) && !is_open(best))))
             best = s;
-        if (s->hand && !s->ahead && s->stage == STAGE_MAIL && !second)
-            second = s;
     }
-    return best ? best : second;
+    return best;
+}
+
+static void put(struct ticket *t)
+{
+    struct slot *s = t->slot;
+    const struct parcel *p = &t->parcel;
+
+    if (strlen(p->from) + strlen(p->to) + p->len + 3 > BOARD_MAIL_MOST)
+        return;
+    bool free = board_put(s->home->board, s->session, s->last + 1, p);
+    assert(free);
+    (void)free;
+    t->number = ++s->last;
+    s->wake = true;
 }
 
 static struct ticket *mail_send(struct provider *p, const struct parcel *parcel, struct parcel_events events)
@@ -371,23 +516,11 @@ static struct ticket *mail_send(struct provider *p, const struct parcel *parcel,
     if (!s)
         return NULL;
     t = g_memdup2(&init, sizeof init);
-    if (s->hand) {
-        s->ahead = t;
-        if (s->hand->went)
-            put_job(t);
-        return t;
-    }
-    s->hand = t;
-    set_deadline(s, m->s.connect_timeout_ms + m->s.send_timeout_ms);
-    if (s->pid <= 0) {
-        s->stage = STAGE_CONNECT;
-        if (!slot_spawn(s)) { /* said from the loop: the deadline is now */
-            set_deadline(s, 1);
-            return t;
-        }
-        put(s, FRAME_SETTINGS, m->settings_json, strlen(m->settings_json));
-    }
-    put_job(t);
+    if (m->board || agent_begin(m))
+        put(t);
+    s->mails[s->count++] = t;
+    if (s->count == 1)
+        begin(s);
     return t;
 }
 
@@ -395,10 +528,7 @@ static void mail_answer(struct ticket *t, bool go)
 {
     struct slot *s = t->slot;
 
-    t->went = go;
-    put(s, go ? FRAME_GO : FRAME_STOP, "", 0);
-    if (s->ahead)
-        put_job(s->ahead);
+    tell(s, t->number, go);
     set_deadline(s, go ? s->home->s.reply_timeout_ms : s->home->s.connect_timeout_ms);
 }
 
@@ -417,21 +547,32 @@ static void mail_close(struct provider *p)
     struct mail_provider *m = (struct mail_provider *)p;
 
     ev_prepare_stop(m->loop, &m->turn);
+    ev_io_stop(m->loop, &m->news);
+    agent_end(m);
     for (int i = 0; i < m->n_slots; i++) {
-        slot_close(&m->slots[i]);
-        g_free(m->slots[i].hand);
-        g_free(m->slots[i].ahead);
-        g_byte_array_unref(m->slots[i].in);
-        g_string_free(m->slots[i].out, TRUE);
+        ev_timer_stop(m->loop, &m->slots[i].deadline);
+        for (int k = 0; k < m->slots[i].count; k++)
+            g_free(m->slots[i].mails[k]);
     }
+    close(m->bell);
     g_free(m->slots);
     free(m->settings_json);
     g_free(m);
 }
 
-static const struct provider_type mail_type = {
-    "email", false, mail_room, mail_send, mail_answer, mail_open, mail_close
-};
+static const struct provider_type mail_type = { "email", mail_room, mail_send, mail_answer, mail_open, mail_close };
+
+static void watch(struct mail_provider *m)
+{
+    m->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    ev_io_init(&m->news, on_news, m->bell, EV_READ);
+    ev_init(&m->gone, on_gone);
+    ev_prepare_init(&m->turn, on_turn);
+    m->news.data = m->gone.data = m->turn.data = m;
+    ev_set_priority(&m->turn, EV_MINPRI); /* after those who fill the slots */
+    ev_io_start(m->loop, &m->news);
+    ev_prepare_start(m->loop, &m->turn);
+}
 
 struct provider *email_open(struct ev_loop *loop, const struct email_settings *settings)
 {
@@ -439,31 +580,26 @@ struct provider *email_open(struct ev_loop *loop, const struct email_settings *s
     const struct email_settings *s = settings;
 
     m->head.type = &mail_type;
+    m->head.depth = 2;
     g_strlcpy(m->head.name, s->name, sizeof m->head.name);
     m->loop = loop;
     m->s = *s;
     m->s.name = m->s.host = m->s.user = m->s.password = m->s.ca_file = m->s.hello =
         NULL; /* they have gone into the text */
-    json_auto_t *json =
-        json_pack("{s:s, s:i, s:i, s:s?, s:s?, s:s?, s:s?}", "host", s->host, "port", s->port, "tls", (int)s->tls,
-                  "user", s->user, "password", s->password, "ca_file", s->ca_file, "hello", s->hello);
+    json_auto_t *json = json_pack("{s:s, s:i, s:i, s:i, s:s?, s:s?, s:s?, s:s?}", "host", s->host, "port", s->port,
+                                  "tls", (int)s->tls, "sessions", s->connections, "user", s->user, "password",
+                                  s->password, "ca_file", s->ca_file, "hello", s->hello);
     m->settings_json = json_dumps(json, JSON_COMPACT);
+    m->socket = -1;
     m->n_slots = s->connections;
     m->slots = g_new0(struct slot, m->n_slots);
     for (int i = 0; i < m->n_slots; i++) {
         struct slot *slot = &m->slots[i];
         slot->home = m;
-        slot->fd = -1;
-        slot->in = g_byte_array_new();
-        slot->out = g_string_new(NULL);
-        ev_init(&slot->readable, on_readable);
-        ev_init(&slot->writable, on_writable);
+        slot->session = i;
         ev_init(&slot->deadline, on_deadline);
-        slot->readable.data = slot->writable.data = slot->deadline.data = slot;
+        slot->deadline.data = slot;
     }
-    ev_prepare_init(&m->turn, on_turn);
-    m->turn.data = m;
-    ev_set_priority(&m->turn, EV_MINPRI); /* after those who fill the slots */
-    ev_prepare_start(loop, &m->turn);
+    watch(m);
     return &m->head;
 }

@@ -1,11 +1,12 @@
 /*
- * Email over SMTP submission, by libesmtp in agent processes.
+ * Email over SMTP submission, by libesmtp in an agent process.
  *
  * libesmtp blocks, has no total deadline and is not safe against every server
- * (its 38 traps are listed where smtp_agent.c meets them).  So each connection
- * slot is a process of its own, which this one starts when it is first needed,
- * feeds through a socket pair, hears milestones from, and kills when it
- * overstays.  What the last milestone was tells what can have happened.
+ * (its 38 traps are listed where session.c meets them).  So a provider's sessions
+ * are threads of a process of its own, which this one starts when it is first
+ * needed, shares mails and milestones with in memory (board.h), and tells to shut
+ * the socket of a session that overstays.  What the last milestone was tells what
+ * can have happened.
  */
 #ifndef CHANNELS_MAIL_POOL_H
 #define CHANNELS_MAIL_POOL_H

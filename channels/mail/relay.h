@@ -6,19 +6,20 @@
 #ifndef CHANNELS_MAIL_RELAY_H
 #define CHANNELS_MAIL_RELAY_H
 
-#include <openssl/ssl.h>
+#include "channels/mail/tls.h"
+
+struct relay;
 
 struct relay_server {
-    const char *host; /* borrowed for good */
+    const char *host; /* borrowed until relay_end */
     int port;
-    SSL_CTX *ctx;
-    void (*fault)(const char *what, const SSL *ssl); /* does not return; ssl NULL before the handshake */
+    struct mail_tls *tls; /* the relay's while it runs */
 };
 
-/* relay_start: the loopback port, for one connection. */
-int relay_start(const struct relay_server *);
-
-/* relay_socket: our descriptor whose other end is this port, or -1. */
-int relay_socket(int port);
+/* relay_start: for one connection.  relay_port: the loopback port. */
+struct relay *relay_start(const struct relay_server *);
+int relay_port(const struct relay *);
+/* relay_end: ends it, and waits for it; "" or why there was no connection, g_free.  NULL: "". */
+char *relay_end(struct relay *);
 
 #endif

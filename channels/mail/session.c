@@ -6,7 +6,6 @@
 #include "channels/mail/agent_own.h"
 
 #include <libesmtp.h>
-#include <openssl/err.h>
 
 #include <errno.h>
 #include <glib.h>
@@ -18,8 +17,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include "channels/mail/relay.h"
 
 #define SESSION_MAILS 100
 #define IDLE_MS       5000
@@ -60,7 +57,7 @@ static void add_mail(smtp_session_t session)
     smtp_add_recipient(message, agent.job.to);
     smtp_size_set_estimate(message, agent.job.len);
     smtp_set_messagecb(message, on_body, NULL);
-    smtp_message_set_application_data_release(message, (void *)agent.job.serial, NULL);
+    smtp_message_set_application_data_release(message, (void *)(uintptr_t)agent.job.number, NULL);
     replies_next(&agent.replies);
     agent.mails++;
 }
@@ -71,25 +68,27 @@ static void leave(smtp_session_t session)
     smtp_set_timeout(session, Timeout_DATA2 | Timeout_OVERRIDE_RFC2822_MINIMUM, QUIT_MS);
 }
 
+/* The server has hung up, or said what nobody asked. */
+static bool is_over(void)
+{
+    struct pollfd server = { dial_socket(agent.dialled), POLLIN, 0 };
+    return poll(&server, 1, 0) != 0;
+}
+
 /* Waits for the next mail with the connection kept open; adds it.  Called from inside an event. */
 static void feed_next(smtp_session_t session)
 {
-    struct pollfd fds[] = { { SMTP_AGENT_FD, POLLIN, 0 }, { agent.smtp_fd, POLLIN, 0 } };
     bool full = agent.mails >= SESSION_MAILS || agent.replies.first.code == 421;
 
-    while (!full && poll(fds, 2, IDLE_MS) < 0 && errno == EINTR)
-        ;
-    if (full || fds[1].revents || !fds[0].revents) { /* the server hung up, or there is nothing to do */
+    if (full || !agent_take_job(IDLE_MS)) {
         leave(session);
         return;
     }
-    agent_take_job();
-    if (agent_needs_utf8()) {
-        agent.carried = true;
+    agent.carried = is_over() || agent_needs_utf8(); /* to the next session */
+    if (agent.carried)
         leave(session);
-        return;
-    }
-    add_mail(session);
+    else
+        add_mail(session);
 }
 
 static const char *reply_line(const smtp_status_t *status, char buf[static 256])
@@ -122,20 +121,22 @@ static void refuse(enum reply_step step, const smtp_status_t *status)
 static void log_in_failed(int code)
 {
     if (agent.replies.other_login)
-        agent_by_curl();
+        agent.by_curl = agent.carried = true;
     else
         agent_put_result(OUTCOME_FAULT, code,
                          *agent.replies.login ? agent.replies.login
                                               : "the server did not offer a log-in that this program knows");
-    _exit(0);
+    dial_hang_up(agent.dialled);
 }
 
 static void on_mail_status(smtp_session_t session, smtp_message_t message)
 {
     const smtp_status_t *status = smtp_reverse_path_status(message);
 
-    if (agent.user && !agent.replies.authed)
+    if (agent.user && !agent.replies.authed) {
         log_in_failed(status->code);
+        return;
+    }
     if (agent.mails == 1)
         agent_put_stage(STAGE_MAIL);
     if (status->code / 100 == 2 || agent.job.done)
@@ -152,7 +153,7 @@ static void on_recipient_status(smtp_session_t session, smtp_recipient_t recipie
         return;
     if (status->code / 100 == 2 && agent.job.len == 0) { /* a probe goes no further */
         agent_put_result(OUTCOME_STOPPED, status->code, "answers");
-        _exit(0);
+        dial_hang_up(agent.dialled);
     }
     if (status->code / 100 == 2)
         return;
@@ -180,8 +181,8 @@ static void on_message_sent(smtp_session_t session, smtp_message_t message)
 {
     bool asked = agent.job.asked;
 
-    if (agent.job.done ||
-        smtp_message_get_application_data(message) != (void *)agent.job.serial) /* a refused one, reported before */
+    if (agent.job.done || smtp_message_get_application_data(message) !=
+                              (void *)(uintptr_t)agent.job.number) /* a refused one, reported before */
         return;
     if (report_reply() && asked)
         feed_next(session);
@@ -193,9 +194,8 @@ static void on_message_sent(smtp_session_t session, smtp_message_t message)
 
 static void on_connected(void)
 {
-    agent.smtp_fd = relay_socket(agent.dialled);
     /* with Nagle's algorithm a mail larger than one buffer waits 40 ms for an acknowledgement */
-    setsockopt(agent.smtp_fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+    setsockopt(dial_socket(agent.dialled), IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
     agent_put_stage(STAGE_GREETING);
 }
 
@@ -204,7 +204,7 @@ static void on_connected(void)
 static void hear(bool anything)
 {
     int enough = anything ? 1 : TICKETS_MOST;
-    setsockopt(agent.smtp_fd, SOL_SOCKET, SO_RCVLOWAT, &enough, sizeof enough);
+    setsockopt(dial_socket(agent.dialled), SOL_SOCKET, SO_RCVLOWAT, &enough, sizeof enough);
     agent.deaf = !anything;
 }
 
@@ -212,7 +212,8 @@ static void on_tls(SSL *ssl)
 {
     if (agent.replies.tainted) {
         agent_put_result(OUTCOME_FAULT, 0, "the server sent bytes before the TLS handshake: STARTTLS injection");
-        _exit(0);
+        dial_hang_up(agent.dialled);
+        return;
     }
     hear(false);
 }
@@ -276,19 +277,6 @@ static void on_wire(const char *buf, int len, int writing, void *arg)
 
 /* ---------------------------------------------------------------- sessions */
 
-/* The relay's thread, or TLS that cannot be made: nothing more comes of this agent. */
-_Noreturn void session_fault(const char *what, const SSL *ssl)
-{
-    long verify = ssl ? SSL_get_verify_result(ssl) : X509_V_OK;
-    unsigned long error = ERR_get_error();
-    g_autofree char *line =
-        verify != X509_V_OK
-            ? g_strdup_printf("the server's certificate is not accepted: %s", X509_verify_cert_error_string(verify))
-            : g_strdup_printf("%s: %s", what, error ? ERR_reason_error_string(error) : strerror(errno));
-    agent_put_result(OUTCOME_FAULT, 0, line);
-    _exit(0);
-}
-
 static void set_timeouts(smtp_session_t session)
 {
     static const int which[] = { Timeout_GREETING, Timeout_ENVELOPE, Timeout_DATA, Timeout_TRANSFER, Timeout_DATA2 };
@@ -302,10 +290,10 @@ static smtp_session_t open_session(void)
     smtp_session_t session = smtp_create_session();
     g_autofree char *server = NULL;
 
-    agent.dialled = agent.port;
     if (agent.tls == EMAIL_TLS_IMPLICIT)
-        agent.dialled = relay_start(&(struct relay_server){ agent.host, agent.port, agent.secure.ctx, session_fault });
-    server = g_strdup_printf("%s:%d", agent.tls == EMAIL_TLS_IMPLICIT ? "127.0.0.1" : agent.host, agent.dialled);
+        agent.relay = relay_start(&(struct relay_server){ agent.host, agent.port, &agent.secure });
+    server = g_strdup_printf("%s:%d", agent.relay ? "127.0.0.1" : agent.host,
+                             agent.relay ? relay_port(agent.relay) : agent.port);
     smtp_set_server(session, server);
     if (agent.hello)
         smtp_set_hostname(session, agent.hello);
@@ -322,12 +310,14 @@ static smtp_session_t open_session(void)
 }
 
 /* Why the session broke: the certificate, the log-in, or what libesmtp says. */
-static void put_fault(void)
+static void put_fault(const char *relay_fault)
 {
     char text[160], line[256];
     const struct reply *now = &agent.replies.now;
 
-    if (agent.secure.verify != X509_V_OK)
+    if (*relay_fault)
+        g_strlcpy(line, relay_fault, sizeof line);
+    else if (agent.secure.verify != X509_V_OK)
         g_snprintf(line, sizeof line, "the server's certificate is not accepted: %s",
                    X509_verify_cert_error_string(agent.secure.verify));
     else if (*agent.replies.login)
@@ -349,7 +339,7 @@ static bool beyond_libesmtp(void)
 }
 
 /* The session ended and the mail in hand has no result: what can be said of it? */
-static void report_leftover(void)
+static void report_leftover(const char *relay_fault)
 {
     if (agent.job.done || agent.carried)
         return;
@@ -363,22 +353,24 @@ static void report_leftover(void)
     else if (beyond_libesmtp())
         agent.by_curl = agent.carried = true;
     else
-        put_fault();
+        put_fault(relay_fault);
 }
 
 void session_run(void)
 {
     smtp_session_t session;
+    g_autofree char *relay_fault = NULL;
 
     agent.mails = 0;
     replies_begin(&agent.replies);
     tls_begin(&agent.secure);
-    agent.smtp_fd = -1;
     agent_put_stage(STAGE_CONNECT);
     session = open_session();
     add_mail(session);
     smtp_start_session(session); /* what it returns says nothing */
-    report_leftover();
+    dial_over(agent.dialled);
+    relay_fault = relay_end(g_steal_pointer(&agent.relay));
+    report_leftover(relay_fault);
     smtp_destroy_session(session);
     agent_put_stage(STAGE_CONNECT); /* nothing is open any more */
 }

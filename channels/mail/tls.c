@@ -3,9 +3,11 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
+static _Thread_local struct mail_tls *current; /* OpenSSL says only which SSL it is, and libesmtp makes that */
+
 static void on_handshake(const SSL *ssl, int where, int ret)
 {
-    struct mail_tls *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    struct mail_tls *t = current;
 
     if (where & SSL_CB_EXIT && ret <= 0 && t->mode != EMAIL_TLS_OPPORTUNISTIC)
         t->verify = SSL_get_verify_result(ssl);
@@ -20,7 +22,6 @@ bool tls_open(struct mail_tls *t, enum email_tls mode, const char *host, const c
 {
     *t = (struct mail_tls){ .mode = mode, .host = host, .verify = X509_V_OK };
     t->ctx = SSL_CTX_new(TLS_client_method());
-    SSL_CTX_set_app_data(t->ctx, t);
     SSL_CTX_set_min_proto_version(t->ctx, TLS1_2_VERSION);
     SSL_CTX_set_mode(t->ctx, SSL_MODE_AUTO_RETRY);
     SSL_CTX_clear_mode(t->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE);
@@ -44,6 +45,7 @@ void tls_begin(struct mail_tls *t)
 {
     t->ssl = NULL;
     t->verify = X509_V_OK;
+    current = t;
 }
 
 bool tls_peer_is_right(const struct mail_tls *t)

@@ -12,7 +12,7 @@
 
 #include "channels/mail/pool.h"
 
-struct mail_tls {
+struct mail_tls { /* one a connection; the context is shared */
     SSL_CTX *ctx;
     enum email_tls mode;
     const char *host; /* borrowed for good */
@@ -23,7 +23,7 @@ struct mail_tls {
 
 /* tls_open: ca_file NULL: the system's authorities.  False: they cannot be read. */
 bool tls_open(struct mail_tls *, enum email_tls mode, const char *host, const char *ca_file);
-/* tls_begin: for another connection. */
+/* tls_begin: for another connection, which this thread makes. */
 void tls_begin(struct mail_tls *);
 /* tls_peer_is_right: the certificate is that of the host, or nobody asks. */
 bool tls_peer_is_right(const struct mail_tls *);

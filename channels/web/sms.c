@@ -263,13 +263,15 @@ static void sms_close(struct provider *head)
     g_free(p);
 }
 
-static const struct provider_type sms_type = { "sms", true, sms_room, sms_send, sms_answer, NULL, sms_close };
+static const struct provider_type sms_type = { "sms", sms_room, sms_send, sms_answer, NULL, sms_close };
 
 struct provider *sms_open(struct ev_loop *loop, const struct sms_settings *s)
 {
     struct sms_provider *p = g_new0(struct sms_provider, 1);
 
     p->head.type = &sms_type;
+    p->head.at_once = true;
+    p->head.depth = 2;
     g_strlcpy(p->head.name, s->name, sizeof p->head.name);
     p->loop = loop;
     p->s = *s;

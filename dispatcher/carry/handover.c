@@ -115,6 +115,7 @@ static enum flow send_on(struct delivery *d)
         .len = d->made.bytes->len,
         .now_ms = (int64_t)now.tv_sec * 1000 +
                   now.tv_nsec / 1000000, /* a signature's time is the world's, not the clock rate's */
+        .committed = d->committed,
     };
     d->ticket = d->outlet->provider->type->send(d->outlet->provider, &p, (struct parcel_events){ on_ask, on_done, d });
     assert(d->ticket);

@@ -90,7 +90,7 @@ bool delivery_at_once(const struct delivery *d)
 {
     const struct outlet *o = d->outlet;
 
-    return o && o->provider && o->provider->type->at_once;
+    return o && o->provider && o->provider->at_once;
 }
 
 double delivery_chance(void)

@@ -9,6 +9,9 @@
 
 #define FIRST_PAUSE   1.0
 #define LONGEST_PAUSE 60.0
+#define AHEAD_MOST    64    /* deliveries */
+#define AHEAD_S       0.015 /* of its pace */
+#define PACE_S        0.1
 #define TELL_FROM     1.0 /* seconds */
 #define TELL_MOST     64.0
 #define GROW_AFTER    5.0 /* seconds without a complaint, then one connection more is tried */
@@ -117,10 +120,42 @@ static void refill(struct outbox *o, struct outlet *out)
     out->filled_at = now;
 }
 
-/* Places, and as many again so that the next ones are admitted while those are on their way; one after a fault. */
+/* How many it carries in a moment, by the last tenth of a second: so many more are admitted, together, before it asks
+ * for them.  For a slow one that is none. */
+static int ahead(const struct outlet *out)
+{
+    bool waits = out->provider && !out->provider->at_once && !out->faults;
+    return waits ? (int)MIN(AHEAD_MOST, out->pace * AHEAD_S) : 0;
+}
+
+/* What its connections take, so that the next ones are admitted while the first are on their way; one after a fault. */
 static int places(const struct outlet *out)
 {
-    return out->faults ? 1 : out->provider ? 2 * out->bears : out->bears;
+    return out->faults ? 1 : out->provider ? out->provider->depth * out->bears + ahead(out) : out->bears;
+}
+
+/* Once full it is filled again when some of what waits has left: one call for many. */
+static bool is_full(struct outlet *out)
+{
+    int most = places(out), some = out->provider && out->provider->depth > 2 ? most / 2 : ahead(out) / 2;
+
+    if (out->taken >= most)
+        out->full = true;
+    else if (out->taken <= most - some)
+        out->full = false;
+    return out->full;
+}
+
+static void keep_pace(struct outbox *o, struct outlet *out)
+{
+    double elapsed = ev_now(o->loop) - out->pace_since;
+
+    out->pace_sent++;
+    if (elapsed < PACE_S)
+        return;
+    out->pace = out->pace_sent / elapsed;
+    out->pace_sent = 0;
+    out->pace_since = ev_now(o->loop);
 }
 
 static double wait_of(struct outbox *o, struct outlet *out)
@@ -129,7 +164,7 @@ static double wait_of(struct outbox *o, struct outlet *out)
 
     if (out->paused_until > now)
         return out->paused_until - now;
-    if (out->taken >= places(out))
+    if (is_full(out))
         return 0;
     if (out->rate > 0) {
         refill(o, out);
@@ -215,7 +250,7 @@ void outlet_leave(struct outbox *o, struct outlet *out, const struct outcome *ou
     g_autofree char *labels = g_strdup_printf("provider=\"%s\",outcome=\"%s\"", out->name, outcome_name(outcome->kind));
     metrics_add(METRIC_ATTEMPTS, labels, 1);
     if (outcome->kind == OUTCOME_SENT)
-        out->sent++;
+        out->sent++, keep_pace(o, out);
     else
         out->failed++;
     bool paused = out->paused_until > ev_now(o->loop); /* those that went down together are one fault */
@@ -315,7 +350,7 @@ int outbox_capacity(struct outbox *o, enum channel c)
         struct outlet *out = o->outlets->pdata[i];
         if (out->channel != c || out->paused_until > now)
             continue;
-        int room = out->faults ? 1 : 2 * out->bears + 64;
+        int room = out->faults ? 1 : places(out) + 64;
         if (out->rate > 0)
             room = MIN(room, MAX(1, (int)(2 * out->rate)));
         capacity += room;

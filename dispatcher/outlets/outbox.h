@@ -30,8 +30,11 @@ struct outlet {
     double longest_rest;        /* seconds: what it asks for beyond is not obeyed */
     unsigned bit;               /* its own among those of its channel */
     int taken;                  /* deliveries on their way to or in it */
-    double paused_until;        /* loop time; 0: not */
-    int faults;                 /* in a row */
+    bool full;                  /* and not yet empty enough to be filled again */
+    double pace, pace_since;    /* sent per second, and since when that is counted anew, loop time */
+    int pace_sent;
+    double paused_until; /* loop time; 0: not */
+    int faults;          /* in a row */
     int64_t sent, failed;
     GQueue ready;   /* admitted deliveries that wait for a place */
     int committing; /* being admitted and committed in one: each has a place waiting */

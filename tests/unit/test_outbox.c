@@ -55,6 +55,7 @@ static void add(const char *name, int places, double rate)
     struct provider *p = g_new0(struct provider, 1);
 
     p->type = &type;
+    p->depth = 2;
     outbox_add(o, CHANNEL_EMAIL, p,
                &(struct outlet_terms){ .name = name, .places = places, .rate = rate, .longest_rest = 600 });
     first = NULL;
