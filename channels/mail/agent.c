@@ -64,6 +64,7 @@ bool agent_take_job(int ms)
     struct board_mail mail;
     uint64_t next = agent.job.number + 1;
 
+    dial_begin(agent.dialled, next); /* before it is ours: it may have had its time the moment it is */
     if (!board_take(agent.board, agent.session, next, ms, &mail))
         return false;
     agent.job = (struct job){ .from = mail.from,
@@ -72,7 +73,6 @@ bool agent_take_job(int ms)
                               .len = mail.len,
                               .committed = mail.committed,
                               .number = next };
-    dial_begin(agent.dialled, next);
     return true;
 }
 

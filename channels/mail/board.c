@@ -95,9 +95,11 @@ static struct board *board_map(int fd, int sessions, int bell)
 
 struct board *board_new(int sessions, int bell)
 {
-    int fd = memfd_create("tidings-mail", MFD_CLOEXEC);
+    int fd = memfd_create("tidings-mail", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     size_t size = places_at(sessions) + (size_t)sessions * BOARD_PLACES * place_size();
-    struct board *b = fd >= 0 && ftruncate(fd, (off_t)size) == 0 ? board_map(fd, sessions, bell) : NULL;
+    bool ready = fd >= 0 && ftruncate(fd, (off_t)size) == 0 &&
+                 fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0;
+    struct board *b = ready ? board_map(fd, sessions, bell) : NULL;
 
     if (!b && fd >= 0)
         close(fd);
@@ -134,16 +136,18 @@ bool board_put(struct board *b, int session, uint64_t number, const struct parce
 {
     struct place *at = place_of(b, session, number);
 
+    size_t from = strlen(p->from) + 1, to = strlen(p->to) + 1;
+
     if (atomic_load(&at->state) != FREE)
         return false;
-    at->from_len = (uint32_t)strlen(p->from) + 1;
-    at->to_len = (uint32_t)strlen(p->to) + 1;
+    at->from_len = (uint32_t)from; /* not read here: the agent can write it */
+    at->to_len = (uint32_t)to;
     at->len = (uint32_t)p->len;
     at->committed = p->committed;
-    memcpy(at->bytes, p->from, at->from_len);
-    memcpy(at->bytes + at->from_len, p->to, at->to_len);
-    memcpy(at->bytes + at->from_len + at->to_len, p->bytes, p->len);
-    at->bytes[at->from_len + at->to_len + p->len] = '\0';
+    memcpy(at->bytes, p->from, from);
+    memcpy(at->bytes + from, p->to, to);
+    memcpy(at->bytes + from + to, p->bytes, p->len);
+    at->bytes[from + to + p->len] = '\0';
     atomic_store(&at->state, PUT);
     change(b, session);
     return true;
@@ -152,7 +156,12 @@ bool board_put(struct board *b, int session, uint64_t number, const struct parce
 bool board_retract(struct board *b, int session, uint64_t number)
 {
     uint32_t put = PUT;
-    return atomic_compare_exchange_strong(&place_of(b, session, number)->state, &put, FREE);
+    uint64_t forbidden = number; /* the number will be another mail's */
+
+    if (!atomic_compare_exchange_strong(&place_of(b, session, number)->state, &put, FREE))
+        return false;
+    atomic_compare_exchange_strong(&seat_of(b, session)->forbidden, &forbidden, 0);
+    return true;
 }
 
 void board_answer(struct board *b, int session, uint64_t number, bool go)
@@ -206,7 +215,7 @@ enum board_news board_result(struct board *b, int session, uint64_t number, stru
     *o = (struct outcome){ .kind = (enum outcome_kind)at->kind, .code = at->code, .crowded = at->crowded != 0 };
     memcpy(o->detail, at->detail, sizeof o->detail);
     o->detail[sizeof o->detail - 1] = '\0';
-    if (at->kind < OUTCOME_SENT || at->kind > OUTCOME_UNABLE)
+    if ((int)o->kind < OUTCOME_SENT || o->kind > OUTCOME_UNABLE)
         return BOARD_NONSENSE;
     clean(b, at);
     atomic_store(&at->state, FREE);

@@ -75,15 +75,16 @@ void dial_end(struct dialled *d, uint64_t number)
     g_mutex_unlock(&d->lock);
 }
 
-/* False: its mail has had its time. */
+/* False: its mail has had its time, or nobody could end it. */
 static bool remember(struct dialled *d, int fd)
 {
     g_mutex_lock(&d->lock);
     bool ended = d->ended;
     forget(d);
     d->socket = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    bool known = d->socket >= 0;
     g_mutex_unlock(&d->lock);
-    return !ended;
+    return known && !ended;
 }
 
 int connect(int fd, const struct sockaddr *to, socklen_t len)

@@ -22,6 +22,8 @@
 #define QUICK_S     0.005 /* from hand to reply */
 #define SLOW_S      0.020
 #define QUICK_MAILS 16
+#define PATIENCE_S  0.25 /* what is committed waits no longer behind another mail */
+#define ZOMBIE_S    60.0 /* a session that has not noticed by then is not going to */
 
 /*
  *   agent: one process, with a session for each slot
@@ -40,9 +42,10 @@
 struct ticket {
     struct slot *slot;
     const struct parcel parcel; /* its texts are borrowed until done() */
-    uint64_t number;            /* on the board */
-    bool asked;                 /* events.ask has run, or need not */
-    double began;               /* loop time at which it came into hand */
+    uint64_t number;            /* on the board; 0: it is not there, for `fault` */
+    const char *fault;
+    bool asked;   /* events.ask has run, or need not */
+    double began; /* loop time at which it came into hand */
     struct parcel_events events;
 };
 
@@ -50,8 +53,9 @@ struct slot {
     struct mail_provider *home;
     int session;
     enum smtp_stage stage;
-    uint64_t last;                      /* number of the mail that was put last */
-    uint64_t zombie;                    /* that of one that was given up while the session had it, 0: none */
+    uint64_t last;   /* number of the mail that was put last */
+    uint64_t zombie; /* that of one that was given up while the session had it, 0: none */
+    double zombie_since;
     bool wake;                          /* it is to be told at the end of this turn of the loop */
     struct ticket *mails[BOARD_PLACES]; /* the first one is in hand */
     int count;
@@ -69,7 +73,8 @@ struct mail_provider {
     ev_io gone, news;
     int n_slots, quick; /* quick: mails in a row that took a moment */
     struct slot *slots;
-    ev_prepare turn; /* what was put in this turn of the loop wakes a session once */
+    ev_timer patience; /* while mails wait behind others, or a session is to end */
+    ev_prepare turn;   /* what was put in this turn of the loop wakes a session once */
 };
 
 /* Of the environment only what a client of TLS and of names needs: the rest may hold secrets. */
@@ -200,12 +205,20 @@ static void finish(struct slot *s, const struct outcome *o)
     struct ticket *t = s->mails[0];
 
     s->count--;
-    memmove(s->mails, s->mails + 1, (size_t)s->count * sizeof *s->mails);
+    for (int i = 0; i < s->count; i++)
+        s->mails[i] = s->mails[i + 1];
     if (s->count)
         begin(s);
     else
         ev_timer_stop(s->home->loop, &s->deadline);
     ticket_done(t, o);
+}
+
+static void set_quick(struct mail_provider *m, int mails)
+{
+    m->quick = mails;
+    m->head.at_once = mails >= QUICK_MAILS;
+    m->head.depth = m->head.at_once ? BOARD_PLACES : 2;
 }
 
 /* Many in a row that took a moment make a relay quick, one that took long ends that. */
@@ -214,11 +227,9 @@ static void keep_pace(struct mail_provider *m, const struct ticket *t, const str
     double took = ev_now(m->loop) - t->began;
 
     if (o->kind == OUTCOME_FAULT || o->kind == OUTCOME_UNKNOWN || took > SLOW_S)
-        m->quick = 0;
+        set_quick(m, 0);
     else if (took < QUICK_S && m->quick < QUICK_MAILS)
-        m->quick++;
-    m->head.at_once = m->quick >= QUICK_MAILS;
-    m->head.depth = m->head.at_once ? BOARD_PLACES : 2;
+        set_quick(m, m->quick + 1);
 }
 
 /* What the last milestone says of the mail in hand, when no more comes; its final dot is not sent after this. */
@@ -251,14 +262,22 @@ static void tell(struct slot *s, uint64_t number, bool go)
 }
 
 /* What was given up: nothing is sent of it any more, and when the session has noticed, the slot is free. */
-static void watch_zombie(struct slot *s)
+static enum board_news watch_zombie(struct slot *s)
 {
     struct outcome nobody_asks;
 
     if (board_asked(s->home->board, s->session) == s->zombie)
         tell(s, s->zombie, false);
-    if (board_result(s->home->board, s->session, s->zombie, &nobody_asks) != BOARD_NOTHING)
+    enum board_news news = board_result(s->home->board, s->session, s->zombie, &nobody_asks);
+    if (news == BOARD_RESULT)
         s->zombie = 0;
+    return news;
+}
+
+/* The mail in hand, when it is on the board. */
+static struct ticket *hand_of(const struct slot *s)
+{
+    return s->count && s->home->board && s->mails[0]->number ? s->mails[0] : NULL;
 }
 
 static void take_result(struct slot *s, struct outcome *o)
@@ -287,13 +306,13 @@ static bool take_news(struct slot *s)
     struct outcome o;
     enum board_news news = BOARD_RESULT;
 
-    if (s->zombie)
-        watch_zombie(s);
+    if (s->zombie && watch_zombie(s) == BOARD_NONSENSE)
+        return false;
     on_stage(s, board_stage(m->board, s->session));
-    while (s->count && m->board && news == BOARD_RESULT)
+    while (hand_of(s) && news == BOARD_RESULT)
         if ((news = board_result(m->board, s->session, s->mails[0]->number, &o)) == BOARD_RESULT)
             take_result(s, &o);
-    if (s->count && m->board && news == BOARD_NOTHING)
+    if (hand_of(s) && news == BOARD_NOTHING)
         take_question(s);
     return news != BOARD_NONSENSE;
 }
@@ -349,7 +368,7 @@ static void agent_lost(struct mail_provider *m, const char *why)
     g_autofree struct ended *all = g_new0(struct ended, m->n_slots);
 
     agent_kill(m);
-    m->quick = 0;
+    set_quick(m, 0);
     for (int i = 0; i < m->n_slots; i++)
         take_news(&m->slots[i]);
     for (int i = 0; i < m->n_slots; i++)
@@ -374,8 +393,52 @@ static bool retract_waiting(struct slot *s)
         i--;
     for (int k = i + 1; i > 0 && k < s->count; k++)
         if (s->mails[k]->number)
-            board_put(b, s->session, s->mails[k]->number, &s->mails[k]->parcel);
+            s->wake |= board_put(b, s->session, s->mails[k]->number, &s->mails[k]->parcel);
     return i <= 0;
+}
+
+static void be_patient(struct mail_provider *m)
+{
+    if (!ev_is_active(&m->patience))
+        ev_timer_again(m->loop, &m->patience);
+}
+
+/* Mails that are committed and wait behind one that takes long: nobody would look at them again, so they go back. */
+static void release_waiting(struct slot *s)
+{
+    struct ticket *waiting[BOARD_PLACES];
+    int count = s->count - 1;
+
+    if (!s->mails[1]->parcel.committed || ev_now(s->home->loop) - s->mails[0]->began < PATIENCE_S ||
+        !retract_waiting(s))
+        return;
+    for (int i = 0; i < count; i++)
+        waiting[i] = s->mails[i + 1];
+    s->count = 1;
+    if (s->mails[0]->number)
+        s->last = s->mails[0]->number;
+    set_quick(s->home, 0);
+    for (int i = 0; i < count; i++)
+        ticket_done(waiting[i], &untouched);
+}
+
+static void on_patience(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    struct mail_provider *m = w->data;
+    bool more = false;
+
+    for (int i = 0; i < m->n_slots && m->board; i++) {
+        struct slot *s = &m->slots[i];
+        if (s->count > 1)
+            release_waiting(s);
+        if (s->zombie && ev_now(loop) - s->zombie_since > ZOMBIE_S) {
+            agent_lost(m, "a session of the mail agent did not end");
+            break;
+        }
+        more |= s->count > 1 || s->zombie;
+    }
+    if (!more || !m->board)
+        ev_timer_stop(loop, w);
 }
 
 /* Its session keeps the mail in hand until it has noticed that its socket is shut; those behind it it has not seen. */
@@ -385,13 +448,16 @@ static void give_up(struct slot *s)
     struct smtp_end end = { (uint32_t)s->session, s->mails[0]->number };
 
     struct ended e = take_away(s, "no answer in time");
-    if (!board_retract(m->board, s->session, end.number)) {
+    if (board_retract(m->board, s->session, end.number))
+        end.number--; /* it still is busy with the one before */
+    else
         s->zombie = end.number;
-        wire_put(m->socket, FRAME_END, &end, sizeof end);
-    }
-    s->last = s->zombie ? s->zombie : end.number - 1;
+    wire_put(m->socket, FRAME_END, &end, sizeof end);
+    s->last = end.number;
+    s->zombie_since = ev_now(m->loop);
     s->stage = STAGE_CONNECT;
-    m->quick = 0;
+    set_quick(m, 0);
+    be_patient(m);
     tell_ended(&e);
 }
 
@@ -410,6 +476,16 @@ static void overdue(struct slot *s)
     }
 }
 
+/* It is not on the board: too large, or there was no agent. */
+static void finish_unsent(struct slot *s)
+{
+    const char *fault = s->mails[0]->fault;
+    struct outcome o = { .kind = fault ? OUTCOME_FAULT : OUTCOME_REFUSED };
+
+    g_strlcpy(o.detail, fault ? fault : "the mail is larger than 8 MiB", sizeof o.detail);
+    finish(s, &o);
+}
+
 static void on_deadline(struct ev_loop *loop, ev_timer *w, int revents)
 {
     struct slot *s = w->data;
@@ -419,10 +495,8 @@ static void on_deadline(struct ev_loop *loop, ev_timer *w, int revents)
     ev_timer_stop(loop, w);
     if (!s->count)
         return;
-    if (!s->home->board)
-        finish(s, &(struct outcome){ .kind = OUTCOME_FAULT, .detail = "the mail agent cannot be started" });
-    else if (!number)
-        finish(s, &(struct outcome){ .kind = OUTCOME_REFUSED, .detail = "the mail is larger than 8 MiB" });
+    if (!number)
+        finish_unsent(s);
     else if (!take_news(s)) /* it may have ended this instant */
         agent_lost(s->home, "the mail agent spoke nonsense");
     else if (s->count && s->mails[0]->number == number && s->mails[0]->asked == asked)
@@ -477,7 +551,7 @@ static int mail_room(const struct provider *p)
     return room;
 }
 
-/* The slot that has the fewest mails, of empty ones rather one whose session is open. */
+/* The slot that has the fewest mails, rather one whose session is open. */
 static struct slot *free_slot(struct mail_provider *m)
 {
     struct slot *best = NULL;
@@ -487,7 +561,7 @@ static struct slot *free_slot(struct mail_provider *m)
         struct slot *s = &m->slots[i];
         int enough = MAX(left, 0); /* each is asked by itself here */
         if (slot_room(s, &enough) > 0 &&
-            (!best || s->count < best->count || (s->count == best->count && is_open(s) && !is_open(best))))
+            (!best || is_open(s) > is_open(best) || (is_open(s) == is_open(best) && s->count < best->count)))
             best = s;
     }
     return best;
@@ -518,6 +592,10 @@ static struct ticket *mail_send(struct provider *p, const struct parcel *parcel,
     t = g_memdup2(&init, sizeof init);
     if (m->board || agent_begin(m))
         put(t);
+    else
+        t->fault = "the mail agent cannot be started";
+    if (s->count)
+        be_patient(m);
     s->mails[s->count++] = t;
     if (s->count == 1)
         begin(s);
@@ -548,6 +626,7 @@ static void mail_close(struct provider *p)
 
     ev_prepare_stop(m->loop, &m->turn);
     ev_io_stop(m->loop, &m->news);
+    ev_timer_stop(m->loop, &m->patience);
     agent_end(m);
     for (int i = 0; i < m->n_slots; i++) {
         ev_timer_stop(m->loop, &m->slots[i].deadline);
@@ -568,7 +647,9 @@ static void watch(struct mail_provider *m)
     ev_io_init(&m->news, on_news, m->bell, EV_READ);
     ev_init(&m->gone, on_gone);
     ev_prepare_init(&m->turn, on_turn);
-    m->news.data = m->gone.data = m->turn.data = m;
+    ev_init(&m->patience, on_patience);
+    m->patience.repeat = PATIENCE_S / 2;
+    m->news.data = m->gone.data = m->turn.data = m->patience.data = m;
     ev_set_priority(&m->turn, EV_MINPRI); /* after those who fill the slots */
     ev_io_start(m->loop, &m->news);
     ev_prepare_start(m->loop, &m->turn);

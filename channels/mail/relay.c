@@ -88,10 +88,11 @@ static bool is_ours(int client)
 {
     struct sockaddr_in caller, own;
     socklen_t len = sizeof caller;
+    int most = (int)MIN(sysconf(_SC_OPEN_MAX), 65536);
 
     if (getpeername(client, (struct sockaddr *)&caller, &len) < 0)
         return false;
-    for (int fd = 0; fd < 1024; fd++) {
+    for (int fd = 0; fd < most; fd++) {
         len = sizeof own;
         if (fd != client && getsockname(fd, (struct sockaddr *)&own, &len) == 0 && own.sin_family == AF_INET &&
             own.sin_port == caller.sin_port && own.sin_addr.s_addr == caller.sin_addr.s_addr)
@@ -211,6 +212,7 @@ struct relay *relay_start(const struct relay_server *server)
     socklen_t len = sizeof at;
 
     r->of = *server;
+    r->stop[0] = r->stop[1] = -1;
     r->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (pipe2(r->stop, O_CLOEXEC) < 0 || bind(r->listener, (struct sockaddr *)&at, sizeof at) < 0 ||
         listen(r->listener, 1) < 0 || getsockname(r->listener, (struct sockaddr *)&at, &len) < 0 ||
@@ -232,11 +234,14 @@ char *relay_end(struct relay *r)
 
     if (!r)
         return fault;
-    close(r->stop[1]);
-    if (r->thread)
-        pthread_join(r->thread, NULL);
-    close(r->stop[0]);
-    close(r->listener);
+    const int fds[] = { r->stop[1], r->stop[0], r->listener };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(fds); i++) {
+        if (fds[i] >= 0)
+            close(fds[i]);
+        if (i == 0 && r->thread)
+            pthread_join(r->thread, NULL);
+    }
     g_free(fault);
     fault = g_strdup(r->fault);
     g_free(r);

@@ -40,6 +40,10 @@ static const char *on_body(void **ctx, int *len, void *arg)
         return agent.job.mail;
     }
     *len = 0;
+    if (agent.job.done) { /* and hung up */
+        errno = ECANCELED;
+        return NULL;
+    }
     if (!agent.job.asked && !agent_ask()) {
         agent_put_result(OUTCOME_STOPPED, 0, "stopped before the final dot");
         errno = ECANCELED; /* libesmtp drops the connection without the dot */

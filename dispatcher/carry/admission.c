@@ -102,7 +102,8 @@ void admission_ask(struct delivery *d, struct batch *batch)
     struct admission a = admission_of(d);
     a.later = gate_preference(&q).verdict != GATE_PASS ? 'p' : gate_quiet_hours(&q).verdict != GATE_PASS ? 'q' : 0;
     add_rules(d, &a, false);
-    if (!d->committed && goes_at_once(d)) { /* the second time it is asked for a neighbour's sake */
+    if (!d->committed &&
+        (d->recommit || (d->just_looked && goes_at_once(d)))) { /* the second time it is asked for a neighbour's sake */
         d->committed = true;
         d->outlet->committing++;
     }

@@ -58,6 +58,8 @@ struct delivery {
     struct admitted verdict;
     GString *counted; /* what caps had counted, as JSON; may be NULL */
     bool committed;   /* by its admission, or it was to be */
+    bool recommit;    /* it has been committed for a provider that could not carry it */
+    bool just_looked; /* at the suppressed, before an admission that may commit it */
     int commit;       /* 1 go, 0 stop, -1 expired */
     struct outcome outcome;
     /* what is being settled */

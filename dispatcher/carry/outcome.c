@@ -63,7 +63,9 @@ static enum flow stopped(struct delivery *d)
                     report_quoted(d->suppressed_why));
         return delivery_end(d, REASON_SUPPRESSED_ADDRESS);
     }
-    if (d->commit >= 0) /* whoever stopped it has written down why */
+    if (d->committed || d->commit > 0) /* nobody said so: the provider did */
+        return delivery_undo_commit(d);
+    if (d->commit == 0) /* whoever stopped it has written down why */
         return END;
     report_fact(&d->report, "expiry", "expired", "{\"when\":\"before the final dot\"}");
     return delivery_end(d, REASON_EXPIRED);
@@ -101,6 +103,7 @@ static enum flow try_another(struct delivery *d, const struct outcome *o)
     if (!outbox_able(worker_outbox(d->worker), d->channel, d->unable))
         return refused(d, o);
     d->outlet = NULL;
+    d->recommit = true; /* it is committed, and the next provider has to take it so */
     d->ended = d->from_world = d->committed = false;
     rendered_delivery_clear(&d->made);
     return delivery_wait_for_outlet(d);

@@ -150,6 +150,7 @@ static enum flow admit(struct delivery *d)
 
     if (flow != GO_ON)
         return flow;
+    d->just_looked = delivery_at_once(d);
     if (!delivery_at_once(d) || clock_now() - d->looked_at < LOOK_MS)
         return ask_admission(d);
     d->step = &step_looked_again;

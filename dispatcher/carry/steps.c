@@ -189,7 +189,7 @@ void delivery_committed(void *delivery, const redisReply *reply, size_t index)
 
 void delivery_close(struct delivery *d)
 {
-    if (d->committed && d->step == &step_send && !d->ticket)
+    if ((d->committed && d->step == &step_send && !d->ticket) || (d->recommit && !d->committed))
         delivery_undo_commit(d);
     delivery_free(d);
 }

@@ -440,7 +440,7 @@ static void give_back(struct worker *w)
     outbox_each(w->outbox, return_ready, w);
     for (int c = 0; c < CHANNEL_COUNT; c++)
         for (struct delivery *d; (d = outbox_pop(w->outbox, (enum channel)c));)
-            delivery_free(d);
+            delivery_close(d);
 }
 
 static void on_drain_deadline(struct ev_loop *loop, ev_timer *timer, int revents)

@@ -67,7 +67,7 @@ const struct setting settings_table[] = {
       "STARTTLS or fail, SMTPS, if offered, never" },
     { "email.providers[].ca_file", SET_PATH, NULL, NULL, "certificates of authorities; absent: the system's" },
     { "email.providers[].hello", SET_TEXT, NULL, NULL, "name for EHLO; absent: this host's" },
-    { "email.providers[].connections", SET_INT, "8", "1..256", "at a time, each an agent process" },
+    { "email.providers[].connections", SET_INT, "8", "1..256", "at a time" },
     { "email.providers[].rate", SET_RATE, NULL, NULL, "at most, for each worker process" },
     { "email.providers[].connect_timeout", SET_DURATION, "60s", "1s..10m", "until the log-in is done" },
     { "email.providers[].send_timeout", SET_DURATION, "120s", "1s..1h", "from there to the final dot" },

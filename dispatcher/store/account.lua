@@ -9,6 +9,7 @@
 --   then for each delivery: mid..L fence account role kind lane category source questions (read_questions)
 --   Returns for each a list: ok | gone | cap, "", -1, "rule=count,…", rule, until
 -- ARGV[3] "give"  then for each: account, member, fence
+-- flags: allow-oom
 -- needs: caps
 local function last_word(mark)
   local op, fence, role = string.match(call('GET', mark) or '', '^(.)(%d+)|(.*)$')

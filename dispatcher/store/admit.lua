@@ -9,6 +9,7 @@
 --   ok (its state is next) | changed (ok, and its state is another one) | gone | crash | no_consent | opted_out | later | render | cap |
 --   wait (what the person's other messages wait for must be known first)
 -- needs: caps
+-- flags: allow-oom
 local keep, R = tonumber(ARGV[3]), tonumber(ARGV[4])
 local rules, i = read_rules(5, R)
 
@@ -54,7 +55,7 @@ end
 
 -- Whether it is still as its worker believes, or what speaks against it; and its state, taken apart, unless it is as believed.
 local function look_at(mid, L, fence, commit, rid, believed)
-  if believed ~= '' and texts[mid] == believed then return nil end
+  if believed ~= '' and held[mid] == nil and texts[mid] == believed then return nil end
   local m = message(mid)
   local d = m and delivery(m, L)
   if not is_of(d, fence) or (d[STATUS] == IS_COMMITTING and commit == '-') then return 'gone' end

@@ -2,6 +2,7 @@
 -- ARGV[3] retention ms  [4] of events  [5] "ids" or "recipient"
 -- then mids; or the recipient, a category ("" for all) and mids
 -- Returns for each message: mid, "cancelled" | "in_flight" | "sent" | "final" | "unknown"
+-- flags: allow-oom
 -- needs: ending
 local ret, ret_events, by, out = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], {}
 

@@ -5,7 +5,8 @@
 -- then for each channel: letter, how many, how many late ones of the lanes normal and low (-1: no limit)
 -- Returns {for each channel when the next one is due (-1: none waits), and for each "1" when late ones wait for their turn}, {how many leases
 --   ran out, when the next one will}, {account reservations to be given back}, then for each delivery: mid..L, state, body, profile
--- needs: ending
+-- needs: ending upgrading
+-- flags: allow-oom
 local lease_ms, ret, ret_events, resend_after, late_after, yield_ms = unpack(ARGV, 3, 8)
 ret, ret_events = tonumber(ret), tonumber(ret_events)
 local reclaimed = 0
@@ -99,6 +100,9 @@ local function take(L, lane, count)
   save() -- what had lost its lease is among them
   held = {}
   read(mids)
+  for _, mid in ipairs(mids) do -- a process of the earlier version may still accept
+    if not texts[mid] and take_over(mid, ret, ret_events) then save() end
+  end
   local leases, ends, bodies, profiles = {}, int(real + tonumber(lease_ms)), {}, {}
   for j, mid in ipairs(mids) do
     bodies[j], profiles[j] = P..'m:'..mid, P..'u:'..(texts[mid] and string.match(texts[mid], '^[^\31]*') or '')

@@ -1,6 +1,7 @@
 -- commit: the point of no return.  Whatever was cancelled, withdrawn, expired or taken over since admission is told "no".
 -- ARGV[3..] for each delivery: mid..L, fence, "r" or "h" (what a lost outcome means), state as believed and as it becomes (swap())
 -- Returns for each: 1 go, 2 go (its state is not as believed), 0 stop, -1 stop because it has expired
+-- flags: allow-oom
 local answers, mids = {}, {}
 local function commit(member, fence, on_lost, believed, next)
   local mid = sub(member, 1, 22)

@@ -59,6 +59,7 @@ local function packed(m)
 end
 
 -- Many at once; message() has them then.
+local SLICE = 2000 -- Lua hands over no more than 8,000 values
 local function read(mids)
   local keys, missing = {}, {}
   for i = 1, #mids do
@@ -68,8 +69,10 @@ local function read(mids)
       missing[#missing + 1], keys[#keys + 1] = mid, P..'s:'..mid
     end
   end
-  local values = #keys > 0 and call('MGET', unpack(keys)) or keys
-  for i = 1, #keys do texts[missing[i]], was[missing[i]] = values[i], values[i] end
+  for first = 1, #keys, SLICE do
+    local values = call('MGET', unpack(keys, first, math.min(first + SLICE - 1, #keys)))
+    for i = 1, #values do texts[missing[first + i - 1]], was[missing[first + i - 1]] = values[i], values[i] end
+  end
 end
 
 -- Its state, false when there is none.
@@ -152,7 +155,7 @@ local function save()
       writes[#writes + 1], writes[#writes + 2] = P..'s:'..mid, text
     end
   end
-  if #writes > 0 then call('MSET', unpack(writes)) end
+  for first = 1, #writes, SLICE do call('MSET', unpack(writes, first, math.min(first + SLICE - 1, #writes))) end
   lines, writes = {}, {}
 end
 local function saved(answer)

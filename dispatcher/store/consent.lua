@@ -7,6 +7,7 @@
 -- What counts is when an entry arrives.  A withdrawal holds against everything that arrived before it, whatever its own
 -- instant; a grant holds against what is older than its own instant, which cannot lie in the future.  History (an import) only
 -- tells what was: there a withdrawal has its own instant too.
+-- flags: allow-oom
 -- needs: ending caps
 local PORTION = 200
 local ret, ret_events = tonumber(ARGV[3]), tonumber(ARGV[4])

@@ -1,5 +1,6 @@
 -- dead: deliveries that failed.
 -- ARGV[3] "list" limit -> mid..L, at, reason, …     ARGV[3] "redrive" mid..L wake -> 1, or 0 when it is not dead
+-- flags: allow-oom
 -- needs: ending
 local op, what, wake_channel = unpack(ARGV, 3, 5)
 if op == 'list' then

@@ -2,6 +2,7 @@
 -- ARGV[3] rid  [4] "list" limit before("" or ms) state("all", "unread", "archived")
 --              [4] "read" | "seen" | "archive" did ("*" for all)  [6] inbox channel
 -- Every answer ends with unread, unseen, version: absolute counts, and a number that grows with each change.
+-- flags: allow-oom
 local rid, op = ARGV[3], ARGV[4]
 local i, o, out = P..'i:'..rid, P..'io:'..rid, {}
 

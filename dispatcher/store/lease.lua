@@ -1,6 +1,7 @@
 -- lease: renews, or gives back without a trace what was not handed over.
 -- ARGV[3] "renew" or "back"  [4] lease ms (real), then for each delivery: mid..L, fence
 -- Returns for each 1, or 0 when it is no longer ours.
+-- flags: allow-oom
 local op, ends = ARGV[3], int(real + tonumber(ARGV[4]))
 local answers, mids = {}, {}
 for i = 5, #ARGV, 2 do mids[#mids + 1] = sub(ARGV[i], 1, 22) end

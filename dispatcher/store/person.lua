@@ -6,6 +6,7 @@
 -- ARGV[3] "erase_some" rid ret ret_events mid…: a portion of them, before the whole
 -- ARGV[3] "civil" rid        -> mid, local time|ttl, send at, of each pending message whose time follows the person's zone
 -- ARGV[3] "replan" rid mid was at …  moves those that still wait for `was`
+-- flags: allow-oom
 -- needs: ending people
 local op, rid = ARGV[3], ARGV[4]
 local u = P..'u:'..rid

@@ -3,6 +3,7 @@
 -- then for each: mid..L, recipient, ended at, ms that it is kept ("" while another of its deliveries is open), state as believed, state
 --   that it becomes, the first line of its trace, card
 -- Returns for each 1, or 0 when its state is another one: then settle.lua is asked, which looks what has happened.
+-- flags: allow-oom
 -- needs: ending cards
 local ret, ret_events, inbox_channel, inbox_keep, inbox_max = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 local answers, mids, leases = {}, {}, {}

@@ -5,6 +5,7 @@
 --   denied "1": the account holds nothing for it
 --   keep "1": its place in the caps' history stays; next "1": strategy first goes on to the next channel
 -- Returns for each: "ok", or "gone" (another worker has it, or it was stopped); "ok" again when repeated.
+-- flags: allow-oom
 -- needs: ending cards
 local ret, ret_events, inbox_channel, inbox_keep, inbox_max, wake_channel = unpack(ARGV, 3, 8)
 ret, ret_events = tonumber(ret), tonumber(ret_events)
@@ -35,7 +36,7 @@ local function settle(member, fence, op, code, reason, due, burn, provider, sent
   if not d then return 'gone' end
   local st, its = d[STATUS], d[FENCE] == fence
   -- a result that arrives late is still the truth about an outcome that was given up as unknown
-  local late = its and st == IS_UNKNOWN or (st == IS_SCHEDULED and d[REASON] == 'outcome_unknown' and d[FENCE] == int(fence + 1))
+  local late = its and st == IS_UNKNOWN or (op == 'F' and st == IS_SCHEDULED and d[REASON] == 'outcome_unknown' and d[FENCE] == int(fence + 1))
   if not is_of(d, fence) and not late then return its and st == code and 'ok' or 'gone' end
   if denied == '1' then d[HOLDER] = '' end
   if m[ERASED] ~= '' and op == 'R' then op, code, reason = 'F', IS_CANCELLED, 'cancelled' end
@@ -61,9 +62,14 @@ for i = 9, #ARGV, 15 do mids[#mids + 1] = sub(ARGV[i], 1, 22) end
 read(mids)
 local stumbled
 for i = 9, #ARGV, 15 do
+  local mid = sub(ARGV[i], 1, 22)
+  local before, said = held[mid] and packed(held[mid]), lines[mid] and #lines[mid] or 0
   local well, answer = pcall(settle, unpack(ARGV, i, i + 14))
   if not well then
     stumbled = answer
+    held[mid] = before and unpacked(before) or nil -- as if it had not been asked about this one
+    while lines[mid] and #lines[mid] > said do table.remove(lines[mid]) end
+    if said == 0 then lines[mid] = nil end
     break
   end
   answers[#answers + 1] = answer

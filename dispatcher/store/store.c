@@ -131,9 +131,9 @@ static void take_over(struct store *s, int schema)
                                   s->prefix, schema));
     } else if (!s->own->upgrading) {
         s->own->upgrading = true;
-        upgrade_run(
-            &(struct upgrade_of){ s->nodes, s->prefix, s->partitions, s->retain_messages_ms, s->retain_events_ms },
-            on_upgraded, s);
+        upgrade_run(&(struct upgrade_of){ schema, s->nodes, s->prefix, s->partitions, s->retain_messages_ms,
+                                          s->retain_events_ms },
+                    on_upgraded, s);
     }
 }
 
@@ -153,8 +153,9 @@ static void on_hello(void *arg, const redisReply *reply)
                    s->prefix, (int)reply_int(reply, 0), (int)reply_int(reply, 0)));
         return;
     }
-    if (reply_int(reply, 1) != SCHEMA) {
-        take_over(s, (int)reply_int(reply, 1));
+    int schema = *reply_text(reply, 6) ? (int)reply_int(reply, 6) : (int)reply_int(reply, 1);
+    if (schema != SCHEMA) {
+        take_over(s, schema);
         return;
     }
     g_free(s->secret);

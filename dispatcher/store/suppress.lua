@@ -3,6 +3,7 @@
 -- ARGV[3] "put" address entry ttl(ms, real; 0 none) | "del" address | "get" address… | "list"
 --   | "soft" address entry ttl within(ms, real) max -> how many now, 0 when that suppressed it   | "well" address: half of them
 --   | "forget" address: all of them
+-- flags: allow-oom
 local op, address, entry, ttl, within, max = unpack(ARGV, 3, 8)
 if op == 'put' then
   if ttl == '0' then call('SET', P..'sup:'..address, entry) else call('SET', P..'sup:'..address, entry, 'PX', ttl) end

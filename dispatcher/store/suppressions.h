@@ -7,9 +7,9 @@
 
 #include "dispatcher/store/pipeline.h"
 
-/* Many addresses of a place, asked for together.  suppressed_place: where an address is asked for; on one server all have
- * the same.  suppressed_read: the entry of one, NULL for none; *soft becomes
- * at least how often it was refused for a while. */
+/* Many addresses of a place, asked for together.  suppressed_place: where an address is asked for; on one server all
+ * have the same.  suppressed_read: the entry of one, NULL for none; *soft becomes at least how often it was refused for
+ * a while. */
 int suppressed_place(const struct store *, const char *address);
 struct batch *suppressed_batch(void);
 void suppressed_add(struct batch *, const struct store *, const char *address);

@@ -1,6 +1,7 @@
 """Workers that die, freeze and race; a Redis that goes away: nothing is lost, nothing is said twice without need, no cap is exceeded."""
-import collections, json, os, random, signal, subprocess, time, unittest
+import collections, json, os, random, re, signal, subprocess, tempfile, time, unittest
 
+import house
 from house import DROP, HANG, FlowTest, person
 
 
@@ -32,6 +33,46 @@ class Faults(FlowTest):
 
     def settled_queue(self, h, timeout=60):
         h.until(lambda: all(not any(q[k] for k in ('waiting', 'due', 'in_flight')) for q in h.cli_json('queue')['channels'].values()), timeout, lambda: h.cli_json('queue'))
+
+    def test_workers_and_agents_that_die_while_a_quick_relay_takes_mails_lose_none_and_send_none_twice(self):
+        """Mails are committed with their admission there; smtp-sink counts what arrives."""
+        port, n = house.free_port(), 4000
+        out = open(os.path.join(self.enterContext(tempfile.TemporaryDirectory()), 'sink'), 'wb')
+        sink = subprocess.Popen(['/usr/sbin/smtp-sink', '-c', '-u', 'nobody', '127.0.0.1:%d' % port, '1024'], stdout=out, stderr=subprocess.DEVNULL)
+        self.addCleanup(lambda: (sink.kill(), sink.wait(), out.close()))
+        h, _ = self.external(worker={'lease': '1s'}, categories={'onboarding': {'kind': 'service', 'on_unknown': 'hold'}})
+        h.settings['email']['providers'] = [{'name': 'sink', 'url': 'smtp://127.0.0.1:%d' % port, 'tls': 'none', 'connections': 4}]
+        h.write()
+        h.start('--role', 'api')
+        h.cli('enqueue', '--quiet', stdin=lines(n, category='onboarding'))
+        deaths = 0
+        while deaths < 12:
+            w = h.start('--role', 'worker', wait=False)
+            time.sleep(0.7)
+            if deaths % 3:
+                agents = subprocess.run(['pgrep', '-P', str(w.pid), '-f', 'smtp-agent'], capture_output=True).stdout.split()
+                for pid in agents:
+                    os.kill(int(pid), signal.SIGKILL)
+                time.sleep(0.3)
+            h.stop(w, signal.SIGKILL)
+            deaths += 1
+        w = h.start('--role', 'worker', wait=False)
+        self.settled_queue(h, 120)
+        counts = collections.Counter()
+        cursor = ''
+        while cursor is not None:
+            page = h.http('GET', '/v1/messages?limit=1000' + ('&cursor=' + cursor if cursor else ''))[1]
+            counts.update(m['status'] for m in page['messages'])
+            cursor = page['cursor']
+        h.stop(w)
+        with open(out.name) as f:
+            arrived = int(re.findall(r'mesg=(\d+)', f.read())[-1])
+        print('a quick relay: %s, %d arrived' % (dict(counts), arrived))
+        self.assertEqual(set(counts) - {'sent', 'unknown'}, set(), counts)
+        self.assertEqual(sum(counts.values()), n)
+        self.assertLessEqual(counts['unknown'], 12 * 4 * 4)
+        self.assertGreaterEqual(arrived, counts['sent'])
+        self.assertLessEqual(arrived, n)
 
     def test_kill_9_twenty_times_loses_nothing_and_repeats_nothing_before_the_point_of_no_return(self):
         h, _ = self.external(worker={'lease': '1s'}, categories={'onboarding': {'kind': 'service', 'on_unknown': 'hold'}})

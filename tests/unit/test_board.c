@@ -129,8 +129,12 @@ static void what_no_session_has_taken_can_be_taken_back(void **state)
     assert_true(board_retract(e->provider, 0, 1));
     assert_false(board_take(e->agent, 0, 1, 0, &got));
     assert_true(board_put(e->provider, 0, 1, &mail));
+    assert_true(board_forbid(e->provider, 0, 1)); /* of the one that is taken back; the number goes to another */
+    assert_true(board_retract(e->provider, 0, 1));
+    assert_true(board_put(e->provider, 0, 1, &mail));
     assert_true(board_take(e->agent, 0, 1, 0, &got));
     assert_false(board_retract(e->provider, 0, 1));
+    assert_true(board_ask(e->agent, 0, 1, true));
 }
 
 static void *answer_it(void *ends)

@@ -36,7 +36,9 @@ local function follow_order(mid, order)
   if not first_to_wait or first_to_wait == first then return end
   call('ZREM', P..'due:'..first_to_wait..m[LANE], mid)
   let_go(mid, first_to_wait, m) -- of an admission whose worker died
+  local fence = delivery(m, first_to_wait)[FENCE]
   hand_on(mid, first_to_wait, first)
+  delivery(m, first)[FENCE] = int(fence + 1) -- it may come back to where it was, and must not be taken for what that was
   m.on[PLACE_OF[first_to_wait]] = ''
   wake()
   trace(mid, first, 'preference', 'pass', '{"detail":"the person now prefers this channel","instead_of":"'..NAME_OF[first_to_wait]..'"}')

@@ -28,7 +28,7 @@ static void finish(struct upgrade *u, const char *why)
     g_free(u);
 }
 
-static void on_marked(void *arg, const redisReply *reply)
+static void on_ended(void *arg, const redisReply *reply)
 {
     struct upgrade *u = arg;
 
@@ -37,12 +37,11 @@ static void on_marked(void *arg, const redisReply *reply)
     finish(u, reply ? NULL : "");
 }
 
-static void mark(struct upgrade *u)
+static void end(struct upgrade *u)
 {
     g_autofree char *meta = g_strdup_printf("%s:{0}:meta", u->of.prefix);
-    g_autofree char *schema = g_strdup_printf("%d", SCHEMA);
 
-    nodes_call(u->of.nodes, meta, on_marked, u, 4, (const char *[]){ "HSET", meta, "schema", schema }, NULL);
+    nodes_call(u->of.nodes, meta, on_ended, u, 3, (const char *[]){ "HDEL", meta, "upgrading" }, NULL);
 }
 
 /* ---------------------------------------------------------------- a page */
@@ -62,7 +61,7 @@ static void page_done(struct upgrade *u)
     if (u->lost)
         finish(u, "");
     else if (strcmp(u->cursor, "0") == 0)
-        mark(u);
+        end(u);
     else
         next_page(u);
 }
@@ -124,6 +123,28 @@ static void on_page(void *arg, const char *cursor, const redisReply *keys)
 
 /* ---------------------------------------------------------------- may it begin */
 
+static void on_begun(void *arg, const redisReply *reply)
+{
+    struct upgrade *u = arg;
+
+    if (!reply || reply->type == REDIS_REPLY_ERROR) {
+        finish(u, "");
+        return;
+    }
+    log_info("redis.upgrading", "{s:i, s:i}", "from", u->of.from, "schema", SCHEMA);
+    next_page(u);
+}
+
+/* From here on the earlier version is refused: what it writes would not be seen. */
+static void begin(struct upgrade *u)
+{
+    g_autofree char *meta = g_strdup_printf("%s:{0}:meta", u->of.prefix);
+    g_autofree char *schema = g_strdup_printf("%d", SCHEMA), *from = g_strdup_printf("%d", u->of.from);
+
+    nodes_call(u->of.nodes, meta, on_begun, u, 6, (const char *[]){ "HSET", meta, "schema", schema, "upgrading", from },
+               NULL);
+}
+
 static void on_workers(void *arg, const redisReply *reply)
 {
     struct upgrade *u = arg;
@@ -137,8 +158,7 @@ static void on_workers(void *arg, const redisReply *reply)
                             reply_text(reply, 0));
         finish(u, why);
     } else {
-        log_info("redis.upgrading", "{s:i}", "schema", SCHEMA);
-        next_page(u);
+        begin(u);
     }
 }
 

@@ -16,6 +16,7 @@
 #define UPGRADE_FROM 1 /* the oldest one that is taken over */
 
 struct upgrade_of {
+    int from; /* the schema that it has */
     struct nodes *nodes;
     const char *prefix; /* borrowed until it is done */
     int partitions;
