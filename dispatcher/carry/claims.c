@@ -43,8 +43,8 @@ static int room_for(struct claimer *w, enum channel c)
     int capacity = w->owner->capacity(w->arg, c), held = w->owner->held(w->arg, c),
         room = capacity - held - w->reserved[c];
 
-    /* a claim for one or two costs as much as one for sixteen: wait until there is some room, unless all is idle */
-    if (room < MIN(16, capacity / 4) && held + w->reserved[c] > 0)
+    /* a claim for one or two costs as much as one for thirty: wait until there is some room, unless all is idle */
+    if (room < MIN(32, capacity / 4) && held + w->reserved[c] > 0)
         return 0;
     return CLAMP(room, 0, w->terms.batch);
 }

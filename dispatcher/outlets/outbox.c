@@ -137,7 +137,7 @@ static int places(const struct outlet *out)
 /* Once full it is filled again when some of what waits has left: one call for many. */
 static bool is_full(struct outlet *out)
 {
-    int most = places(out), some = out->provider && out->provider->depth > 2 ? most / 2 : ahead(out) / 2;
+    int most = places(out), some = out->provider && out->provider->at_once ? most / 2 : ahead(out) / 2;
 
     if (out->taken >= most)
         out->full = true;
