@@ -1,22 +1,17 @@
 #include "channels/mail/pool.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <ev.h>
-#include <fcntl.h>
 #include <glib.h>
 #include <jansson.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "channels/mail/board.h"
+#include "channels/mail/process.h"
 #include "channels/mail/wire.h"
 
 #define QUICK_S     0.005 /* from hand to reply */
@@ -77,23 +72,6 @@ struct mail_provider {
     ev_prepare turn;   /* what was put in this turn of the loop wakes a session once */
 };
 
-/* Of the environment only what a client of TLS and of names needs: the rest may hold secrets. */
-static char **agent_environment(void)
-{
-    static char *kept[16];
-    static const char *const names[] = { "PATH",          "LANG",         "LC_ALL",      "TZ",
-                                         "SSL_CERT_FILE", "SSL_CERT_DIR", "RES_OPTIONS", "ASAN_OPTIONS",
-                                         "UBSAN_OPTIONS", "TSAN_OPTIONS", "LSAN_OPTIONS" };
-    size_t n = 0;
-
-    for (size_t i = 0; !kept[0] && i < G_N_ELEMENTS(names); i++)
-        if (getenv(names[i]))
-            kept[n++] = g_strdup_printf("%s=%s", names[i], getenv(names[i]));
-    if (!kept[0])
-        kept[0] = g_strdup("PATH=/usr/bin:/bin");
-    return kept;
-}
-
 /* ---------------------------------------------------------------- the agent */
 
 /* What it has said stands on the board until agent_end. */
@@ -102,10 +80,7 @@ static void agent_kill(struct mail_provider *m)
     if (m->pid <= 0)
         return;
     ev_io_stop(m->loop, &m->gone);
-    close(m->socket);
-    kill(m->pid, SIGKILL);
-    while (waitpid(m->pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    agent_process_kill(m->pid, m->socket);
     m->pid = 0;
     m->socket = -1;
 }
@@ -121,53 +96,15 @@ static void agent_end(struct mail_provider *m)
     }
 }
 
-/* The descriptors of an agent stand where it expects them; duplicates of them are out of the way of that. */
-static pid_t spawn(int socket, int board, int bell)
-{
-    int from[] = { socket, board, bell }, to[] = { SMTP_AGENT_FD, SMTP_BOARD_FD, SMTP_BELL_FD };
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    sigset_t none;
-    char parent[16];
-    pid_t pid = 0;
-
-    snprintf(parent, sizeof parent, "%d", getpid());
-    posix_spawn_file_actions_init(&actions);
-    for (int i = 0; i < 3; i++) {
-        from[i] = fcntl(from[i], F_DUPFD_CLOEXEC, SMTP_BELL_FD + 1);
-        posix_spawn_file_actions_adddup2(&actions, from[i], to[i]);
-    }
-    posix_spawn_file_actions_addclosefrom_np(&actions, SMTP_BELL_FD + 1); /* libraries open without close-on-exec */
-    posix_spawnattr_init(&attr);
-    sigemptyset(&none);
-    posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-    if (posix_spawn(&pid, "/proc/self/exe", &actions, &attr, (char *[]){ "tidings", "smtp-agent", parent, NULL },
-                    agent_environment()) != 0)
-        pid = 0;
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attr);
-    for (int i = 0; i < 3; i++)
-        close(from[i]);
-    return pid;
-}
-
 static bool agent_begin(struct mail_provider *m)
 {
-    int pair[2];
-
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-        return false;
     m->board = board_new(m->n_slots, m->bell);
-    m->pid = m->board ? spawn(pair[1], board_fd(m->board), m->bell) : 0;
-    close(pair[1]);
+    m->pid = m->board ? agent_process_start(board_fd(m->board), m->bell, &m->socket) : 0;
     if (m->pid <= 0) {
-        close(pair[0]);
         board_close(m->board);
         m->board = NULL;
         return false;
     }
-    m->socket = pair[0];
     ev_io_set(&m->gone, m->socket, EV_READ);
     ev_io_start(m->loop, &m->gone);
     wire_put(m->socket, FRAME_SETTINGS, m->settings_json, strlen(m->settings_json));
