@@ -9,12 +9,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 struct dialled {
-    GMutex lock;
+    pthread_mutex_t lock;
     int socket;
     uint64_t number;
     bool ended; /* that mail has had its time */
@@ -24,7 +25,7 @@ struct dialled *dial_new(void)
 {
     struct dialled *d = g_new0(struct dialled, 1);
 
-    g_mutex_init(&d->lock);
+    pthread_mutex_init(&d->lock, NULL);
     d->socket = -1;
     return d;
 }
@@ -38,17 +39,17 @@ static void forget(struct dialled *d)
 
 void dial_begin(struct dialled *d, uint64_t number)
 {
-    g_mutex_lock(&d->lock);
+    pthread_mutex_lock(&d->lock);
     d->number = number;
     d->ended = false;
-    g_mutex_unlock(&d->lock);
+    pthread_mutex_unlock(&d->lock);
 }
 
 void dial_over(struct dialled *d)
 {
-    g_mutex_lock(&d->lock);
+    pthread_mutex_lock(&d->lock);
     forget(d);
-    g_mutex_unlock(&d->lock);
+    pthread_mutex_unlock(&d->lock);
 }
 
 int dial_socket(struct dialled *d)
@@ -58,32 +59,32 @@ int dial_socket(struct dialled *d)
 
 void dial_hang_up(struct dialled *d)
 {
-    g_mutex_lock(&d->lock);
+    pthread_mutex_lock(&d->lock);
     if (d->socket >= 0)
         shutdown(d->socket, SHUT_RDWR);
-    g_mutex_unlock(&d->lock);
+    pthread_mutex_unlock(&d->lock);
 }
 
 void dial_end(struct dialled *d, uint64_t number)
 {
-    g_mutex_lock(&d->lock);
+    pthread_mutex_lock(&d->lock);
     if (d->number == number) {
         d->ended = true;
         if (d->socket >= 0)
             shutdown(d->socket, SHUT_RDWR);
     }
-    g_mutex_unlock(&d->lock);
+    pthread_mutex_unlock(&d->lock);
 }
 
 /* False: its mail has had its time, or nobody could end it. */
 static bool remember(struct dialled *d, int fd)
 {
-    g_mutex_lock(&d->lock);
+    pthread_mutex_lock(&d->lock);
     bool ended = d->ended;
     forget(d);
     d->socket = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     bool known = d->socket >= 0;
-    g_mutex_unlock(&d->lock);
+    pthread_mutex_unlock(&d->lock);
     return known && !ended;
 }
 
