@@ -62,6 +62,11 @@ static size_t places_at(int sessions)
     return (seats_at() + (size_t)sessions * sizeof(struct seat) + page - 1) / page * page;
 }
 
+static size_t size_for(int sessions)
+{
+    return places_at(sessions) + (size_t)sessions * BOARD_PLACES * place_size();
+}
+
 static struct head *head_of(const struct board *b)
 {
     return (struct head *)b->memory;
@@ -85,7 +90,7 @@ static struct board *board_map(int fd, int sessions, int bell)
     struct board *b = g_new0(struct board, 1);
 
     *b = (struct board){ .fd = fd, .sessions = sessions, .bell = bell };
-    b->size = places_at(sessions) + (size_t)sessions * BOARD_PLACES * place_size();
+    b->size = size_for(sessions);
     b->memory = mmap(NULL, b->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     if (b->memory != MAP_FAILED)
         return b;
@@ -96,8 +101,7 @@ static struct board *board_map(int fd, int sessions, int bell)
 struct board *board_new(int sessions, int bell)
 {
     int fd = memfd_create("tidings-mail", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    size_t size = places_at(sessions) + (size_t)sessions * BOARD_PLACES * place_size();
-    bool ready = fd >= 0 && ftruncate(fd, (off_t)size) == 0 &&
+    bool ready = fd >= 0 && ftruncate(fd, (off_t)size_for(sessions)) == 0 &&
                  fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0;
     struct board *b = ready ? board_map(fd, sessions, bell) : NULL;
 
@@ -135,7 +139,6 @@ static void change(struct board *b, int session)
 bool board_put(struct board *b, int session, uint64_t number, const struct parcel *p)
 {
     struct place *at = place_of(b, session, number);
-
     size_t from = strlen(p->from) + 1, to = strlen(p->to) + 1;
 
     if (atomic_load(&at->state) != FREE)
@@ -234,11 +237,6 @@ bool board_forbid(struct board *b, int session, uint64_t number)
 bool board_dotted(const struct board *b, int session, uint64_t number)
 {
     return atomic_load(&seat_of(b, session)->dotted) == number;
-}
-
-bool board_is_taken(const struct board *b, int session, uint64_t number)
-{
-    return atomic_load(&place_of(b, session, number)->state) == TAKEN;
 }
 
 /* ---------------------------------------------------------------- a session's end */

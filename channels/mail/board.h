@@ -56,8 +56,6 @@ enum board_news board_result(struct board *, int session, uint64_t number, struc
 bool board_forbid(struct board *, int session, uint64_t number);
 /* board_dotted: the final dot of this mail is sent, or has been. */
 bool board_dotted(const struct board *, int session, uint64_t number);
-/* board_is_taken: the session has this mail and has not said what became of it. */
-bool board_is_taken(const struct board *, int session, uint64_t number);
 
 /* ---- a session's end ---- */
 

@@ -107,10 +107,10 @@ void admission_ask(struct delivery *d, struct batch *batch)
         d->committed = true;
         d->outlet->committing++;
     }
-    a.commit = !d->committed ? 0 : d->category.resend_unknown ? 'r' : 'h';
+    a.commit = d->committed ? delivery_on_lost(d) : 0;
     delivery_expect(d, d->state && !*d->account ? shortcut_admitted(d->state, d->letter, a.commit) : NULL);
-    a.state = d->next ? d->state : "";
-    a.next = d->next ? d->next : "";
+    a.state = delivery_believed(d);
+    a.next = delivery_next(d);
     admit_add(batch, &a);
 }
 

@@ -88,6 +88,21 @@ void delivery_expect(struct delivery *d, char *next)
     d->next = next;
 }
 
+const char *delivery_believed(const struct delivery *d)
+{
+    return d->next ? d->state : "";
+}
+
+const char *delivery_next(const struct delivery *d)
+{
+    return d->next ? d->next : "";
+}
+
+char delivery_on_lost(const struct delivery *d)
+{
+    return d->category.resend_unknown ? 'r' : 'h';
+}
+
 void delivery_stepped(struct delivery *d, bool as_expected)
 {
     g_free(d->state);

@@ -78,10 +78,15 @@ struct delivery {
  * delivery->now. */
 void delivery_take_policy(struct delivery *);
 struct question delivery_question(const struct delivery *);
+/* delivery_on_lost: 'r' or 'h', what is to be done when its outcome is lost: sent again, or held. */
+char delivery_on_lost(const struct delivery *);
 
 /* delivery_expect: the step that is asked for makes its state `next` (given; NULL: that is the scripts' matter).
  * delivery_stepped: it has been made; as_expected: and is `next` now. */
 void delivery_expect(struct delivery *, char *next);
+/* delivery_believed, delivery_next: what a script is told of that, "" when nothing is expected. */
+const char *delivery_believed(const struct delivery *);
+const char *delivery_next(const struct delivery *);
 void delivery_stepped(struct delivery *, bool as_expected);
 
 struct delivery *delivery_new(struct worker *, int partition, const struct claimed *);

@@ -169,17 +169,16 @@ static void add_account(struct batch *b, void *member)
 static void add_commit(struct batch *b, void *member)
 {
     struct delivery *d = member;
-    char on_lost = d->category.resend_unknown ? 'r' : 'h';
+    char on_lost = delivery_on_lost(d);
 
     delivery_expect(d, d->state ? shortcut_committed(d->state, d->letter, on_lost, clock_now()) : NULL);
-    commit_add(b, d->message, d->letter, d->fence, d->category.resend_unknown, d->next ? d->state : "",
-               d->next ? d->next : "");
+    commit_add(b, d->message, d->letter, d->fence, on_lost, delivery_believed(d), delivery_next(d));
 }
 
 static void add_sent(struct batch *b, void *member)
 {
     const struct delivery *d = member;
-    sent_add(b, worker_service(d->worker)->store, &d->sent);
+    sent_add(b, &d->sent);
 }
 
 static void add_settlement(struct batch *b, void *member)

@@ -5,7 +5,7 @@
 -- Returns for each: "ok", "dup" (the id is known: nothing is done) or "race" (the profile changed: nothing is done).
 -- needs: ending people
 local ret, ret_events, wake_channel = unpack(ARGV, 3, 5)
-local answers, mids, due, wake_at = {}, {}, {}, nil
+local answers, due, wake_at = {}, {}, nil
 ret, ret_events = tonumber(ret), tonumber(ret_events)
 
 -- Those of a lane together; before anything looks for them there.
@@ -55,8 +55,7 @@ local function accept(mid, rid, body, cat, kind, at, expires, q, h, lane, u, sou
   return 'ok'
 end
 
-for i = 6, #ARGV, 15 do mids[#mids + 1] = ARGV[i] end
-read(mids)
+read_batch(6, 15)
 for i = 6, #ARGV, 15 do answers[#answers + 1] = accept(unpack(ARGV, i, i + 14)) end
 write_due()
 save()

@@ -84,8 +84,7 @@ local function admit(sent, fence, rid, cat, terms, holder, questions, believed, 
   return { swapped and 'ok' or 'changed', state, int(state_at), counts }
 end
 
-local answers, mids = {}, {}
-for k = i, #ARGV, 9 do mids[#mids + 1] = sub(ARGV[k], 1, 22) end
-read(mids)
+local answers = {}
+read_batch(i, 9)
 for k = i, #ARGV, 9 do answers[#answers + 1] = admit(unpack(ARGV, k, k + 8)) end
 return saved(answers)

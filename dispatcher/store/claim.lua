@@ -97,8 +97,6 @@ local function take(L, lane, count)
   local mids = due_ones(key, lane, skip, count)
   if #mids == 0 then return 0 end
   call('ZREM', key, unpack(mids))
-  save() -- what had lost its lease is among them
-  held = {}
   read(mids)
   for _, mid in ipairs(mids) do -- a process of the earlier version may still accept
     if not texts[mid] and take_over(mid, ret, ret_events) then save() end
@@ -122,6 +120,7 @@ local function take(L, lane, count)
   return #mids
 end
 
+save() -- what had lost its lease is handed on as it is now
 local limited = {}
 for i = 9, #ARGV, 3 do
   local L, room = ARGV[i], tonumber(ARGV[i + 1])

@@ -2,7 +2,7 @@
 -- ARGV[3..] for each delivery: mid..L, fence, "r" or "h" (what a lost outcome means), state as believed and as it becomes (swap())
 -- Returns for each: 1 go, 2 go (its state is not as believed), 0 stop, -1 stop because it has expired
 -- flags: allow-oom
-local answers, mids = {}, {}
+local answers = {}
 local function commit(member, fence, on_lost, believed, next)
   local mid = sub(member, 1, 22)
   if believed ~= '' and swap(mid, believed, next) then return 1 end
@@ -13,7 +13,6 @@ local function commit(member, fence, on_lost, believed, next)
   d[STATUS], d[ON_LOST] = IS_COMMITTING, on_lost
   return 2
 end
-for i = 3, #ARGV, 5 do mids[#mids + 1] = sub(ARGV[i], 1, 22) end
-read(mids)
+read_batch(3, 5)
 for i = 3, #ARGV, 5 do answers[#answers + 1] = commit(unpack(ARGV, i, i + 4)) end
 return saved(answers)

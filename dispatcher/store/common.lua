@@ -75,6 +75,13 @@ local function read(mids)
   end
 end
 
+-- Those that the arguments name, from ARGV[first] on each `step`-th: mids, or what begins with one.
+local function read_batch(first, step)
+  local mids = {}
+  for k = first, #ARGV, step do mids[#mids + 1] = sub(ARGV[k], 1, 22) end
+  read(mids)
+end
+
 -- Its state, false when there is none.
 local function message(mid)
   local m = held[mid]

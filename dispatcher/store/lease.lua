@@ -3,9 +3,8 @@
 -- Returns for each 1, or 0 when it is no longer ours.
 -- flags: allow-oom
 local op, ends = ARGV[3], int(real + tonumber(ARGV[4]))
-local answers, mids = {}, {}
-for i = 5, #ARGV, 2 do mids[#mids + 1] = sub(ARGV[i], 1, 22) end
-read(mids)
+local answers = {}
+read_batch(5, 2)
 for i = 5, #ARGV, 2 do
   local member, mid, L = ARGV[i], sub(ARGV[i], 1, 22), sub(ARGV[i], 23)
   local m = message(mid)

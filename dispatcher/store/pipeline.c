@@ -400,11 +400,11 @@ struct batch *commit_batch(void)
     return batch_new("commit");
 }
 
-void commit_add(struct batch *b, const char *message, char letter, int64_t fence, bool resend, const char *state,
+void commit_add(struct batch *b, const char *message, char letter, int64_t fence, char on_lost, const char *state,
                 const char *next)
 {
     add_member(b, message, letter, fence);
-    args_char(b->args, resend ? 'r' : 'h');
+    args_char(b->args, on_lost);
     args_text(b->args, state);
     args_text(b->args, next);
 }
@@ -429,17 +429,15 @@ struct batch *sent_batch(const struct store *s, const struct policy *p)
     return b;
 }
 
-/* The state outlives the idempotency key (24 h after the send time), or a replay would make the message anew. */
-void sent_add(struct batch *b, const struct store *s, const struct sent *t)
+void sent_add(struct batch *b, const struct sent *t)
 {
     const struct settlement *what = t->settlement;
-    int64_t keep = MAX(s->retain_messages_ms, t->send_at - t->ended + KEY_OUTLIVES_MS + 3600000);
 
     add_name(b, what->message, what->letter);
     args_text(b->args, t->recipient);
     args_int(b->args, t->ended);
     if (t->closes)
-        args_int(b->args, keep);
+        args_int(b->args, t->send_at);
     else
         args_text(b->args, "");
     args_text(b->args, t->state);

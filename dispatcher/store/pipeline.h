@@ -94,8 +94,8 @@ void account_add(struct batch *, const struct admission *);
 void store_account_give(struct store *, int partition, const char *entry);
 
 struct batch *commit_batch(void);
-/* commit_add: state and next as of an admission. */
-void commit_add(struct batch *, const char *message, char letter, int64_t fence, bool resend, const char *state,
+/* commit_add: on_lost, state and next as of an admission. */
+void commit_add(struct batch *, const char *message, char letter, int64_t fence, char on_lost, const char *state,
                 const char *next);
 
 struct settlement {
@@ -124,7 +124,7 @@ struct sent {
     bool closes;
 };
 struct batch *sent_batch(const struct store *, const struct policy *);
-void sent_add(struct batch *, const struct store *, const struct sent *);
+void sent_add(struct batch *, const struct sent *);
 
 struct batch *lease_batch(bool renew, int64_t lease_ms);
 void lease_add(struct batch *, const char *message, char letter, int64_t fence);

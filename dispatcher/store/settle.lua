@@ -57,9 +57,7 @@ local function settle(member, fence, op, code, reason, due, burn, provider, sent
 end
 
 -- When the script stumbles over one, those before it have ended, and what belongs to that is still written.
-local mids = {}
-for i = 9, #ARGV, 15 do mids[#mids + 1] = sub(ARGV[i], 1, 22) end
-read(mids)
+read_batch(9, 15)
 local stumbled
 for i = 9, #ARGV, 15 do
   local mid = sub(ARGV[i], 1, 22)

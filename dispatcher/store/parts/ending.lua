@@ -25,7 +25,9 @@ local function keep_all()
   for over, entries in pairs(kept) do keep_until(over, entries) end
 end
 
-local function age(mid, rid, ended, keep, ret, ret_events)
+-- The state outlives the idempotency key (24 h after the send time), or a replay would make the message anew.
+local function age(mid, rid, ended, at, ret, ret_events)
+  local keep = math.max(ret, tonumber(at) - now + 90000000)
   call('ZREM', P..'p:'..rid, mid)
   call('ZADD', P..'r:'..rid, ended, mid)
   keep_for(mid, ended, keep, ret)
@@ -36,8 +38,7 @@ end
 local function close(mid, m, ret, ret_events)
   local rid, supersede = m[RECIPIENT], m[SUPERSEDE]
   if supersede ~= '' and call('HGET', P..'x:'..rid, supersede) == mid then call('HDEL', P..'x:'..rid, supersede) end
-  -- the state outlives the idempotency key (24 h after the send time), or a replay would make the message anew
-  age(mid, rid, m[ENDED], math.max(ret, tonumber(m[SEND_AT]) - now + 90000000), ret, ret_events)
+  age(mid, rid, m[ENDED], m[SEND_AT], ret, ret_events)
 end
 
 -- A message that had ended goes on.
