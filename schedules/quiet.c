@@ -22,7 +22,7 @@ static int date_compare(const void *key, const void *element)
     return strcmp(key, *(const char *const *)element);
 }
 
-static bool has_day(const struct day_list *list, const struct civil *c)
+bool day_list_has(const struct day_list *list, const struct civil *c)
 {
     char date[48];
 
@@ -38,9 +38,9 @@ static enum quiet_cause quiet_step(const struct quiet *q, const struct civil *c,
     int minute = c->hour * 60 + c->minute;
     bool over_midnight = q->from > q->to;
 
-    if (has_day(&q->blackout, c) || has_day(&q->holidays, c)) {
+    if (day_list_has(&q->blackout, c) || day_list_has(&q->holidays, c)) {
         *end = civil_day_at(c, 1, 0);
-        return has_day(&q->blackout, c) ? QUIET_BLACKOUT : QUIET_HOLIDAY;
+        return day_list_has(&q->blackout, c) ? QUIET_BLACKOUT : QUIET_HOLIDAY;
     }
     if (!over_midnight && minute >= q->from && minute < q->to && civil_day_in(q->days, c, 0)) {
         *end = civil_day_at(c, 0, q->to);

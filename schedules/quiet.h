@@ -18,6 +18,9 @@ struct day_list {
     int count;
 };
 
+/* day_list_has: the day of a civil time is in the list. */
+bool day_list_has(const struct day_list *, const struct civil *);
+
 struct quiet {
     int from, to;  /* minutes after midnight; equal: no daily span */
     unsigned days; /* bit 0 is Monday */

@@ -1,0 +1,501 @@
+#include "schedules/machine_own.h"
+
+#include <string.h>
+
+#include "schedules/duration.h"
+
+#define QUEUE_MOST 5
+
+const char *const effect_names[] = {
+#define ROW(name, text) text,
+    EFFECT_TABLE(ROW)
+#undef ROW
+};
+
+/* ---------------------------------------------------------------- effects */
+
+void effect_free(struct effect *e)
+{
+    g_free(e->sequence);
+    g_free(e->run);
+    g_free(e->step);
+    json_decref(e->detail);
+    json_decref(e->was);
+    g_free(e);
+}
+
+const char *effect_text(const struct effect *e)
+{
+    const char *text = json_string_value(e->detail);
+    return text ? text : "";
+}
+
+static struct effect *add_effect(struct machine *m, enum effect_kind kind, const char *sequence, const char *run,
+                                 const char *step, json_t *detail)
+{
+    struct effect *e = g_new0(struct effect, 1);
+
+    *e = (struct effect){ kind, g_strdup(sequence), g_strdup(run), g_strdup(step), "", detail, NULL };
+    g_ptr_array_add(m->effects, e);
+    return e;
+}
+
+struct effect *tell(struct machine *m, enum effect_kind kind, const struct run *r, const char *step, json_t *detail)
+{
+    return add_effect(m, kind, r->sequence, r->id, step ? step : "", detail);
+}
+
+static const struct sequence *definition_of(const struct machine *m, const struct run *r)
+{
+    return m->in->find(m->in->arg, r->sequence, r->version);
+}
+
+/* ---------------------------------------------------------------- sight */
+
+struct sight sight_of(const struct machine *m, const struct run *r, const json_t *event)
+{
+    const struct situation *in = m->in;
+
+    return (struct sight){ .now = in->now,
+                           .zone = in->zone,
+                           .recipient = in->recipient,
+                           .profile = in->profile,
+                           .event = event ? json_object_get(event, "d") : NULL,
+                           .run = r,
+                           .kept = in->kept };
+}
+
+/* ---------------------------------------------------------------- the end of a run */
+
+bool run_is_over(const struct run *r)
+{
+    return r->step == NULL;
+}
+
+void leave_run(struct machine *m, struct run *r, const char *reason, bool keep_message)
+{
+    tell(m, EFFECT_LEFT, r, r->step, json_string(reason))->was = run_json(r);
+    if (r->message && !keep_message)
+        g_strlcpy(tell(m, EFFECT_CANCELLED, r, r->sender, NULL)->message, r->message, MACHINE_ID_SIZE);
+    g_clear_pointer(&r->message, g_free);
+    g_clear_pointer(&r->step, g_free);
+    r->due = -1;
+}
+
+static int64_t life_end(const struct run *r, const struct sequence *s)
+{
+    return r->started + s->life;
+}
+
+/* ---------------------------------------------------------------- goal and exit */
+
+/* It happened, as far as a run is concerned, at or after `from`. */
+static bool concerns(const struct run *r, const json_t *event, const char *name, int64_t from)
+{
+    return name && event && strcmp(kept_text(event, "n"), name) == 0 && kept_time(event, "t") >= from &&
+           strcmp(kept_text(event, "i"), r->trigger_id) != 0;
+}
+
+static bool reaches_goal(const struct machine *m, const struct run *r, const struct sequence *s, const json_t *event)
+{
+    const struct goal *g = s->goal;
+    struct sight sight = sight_of(m, r, event);
+
+    return g && !r->goal && (!g->from || r->goal_open) && concerns(r, event, g->event, r->started - g->before) &&
+           condition_holds(g->where, &sight, NULL);
+}
+
+static void check_goal(struct machine *m, struct run *r, const struct sequence *s, const json_t *event)
+{
+    if (!reaches_goal(m, r, s, event))
+        return;
+    r->goal = true;
+    tell(m, EFFECT_GOAL, r, NULL, NULL);
+    if (s->goal->ends)
+        leave_run(m, r, "goal", false);
+}
+
+static bool has_changed(const struct machine *m, const struct run *r, const char *path)
+{
+    struct sight sight = sight_of(m, r, NULL);
+    json_auto_t *now = sight_find(&sight, path);
+    const json_t *then = json_object_get(r->watched, path);
+
+    return now && then ? !json_equal(now, then) : now != then;
+}
+
+static void check_exit(struct machine *m, struct run *r, const struct sequence *s, const json_t *event)
+{
+    for (guint i = 0; i < s->leaves->len && !run_is_over(r); i++) {
+        const struct leave *l = s->leaves->pdata[i];
+        struct sight sight = sight_of(m, r, event);
+        bool applies = l->event     ? concerns(r, event, l->event, r->started) && condition_holds(l->when, &sight, NULL)
+                       : l->changed ? has_changed(m, r, l->changed)
+                                    : condition_holds(l->when, &sight, NULL);
+        if (applies)
+            leave_run(m, r, l->reason, l->keep_messages);
+    }
+}
+
+/* ---------------------------------------------------------------- enrolment */
+
+static struct run *running(const struct person_runs *p, const char *sequence, const char *key)
+{
+    for (guint i = 0; i < p->runs->len; i++) {
+        struct run *r = p->runs->pdata[i];
+        if (!run_is_over(r) && strcmp(r->sequence, sequence) == 0 && strcmp(r->key, key) == 0)
+            return r;
+    }
+    return NULL;
+}
+
+/* The value at the path in the trigger's event, as text. */
+static char *key_of(const struct machine *m, const struct sequence *s, const json_t *event)
+{
+    struct sight sight = sight_of(m, NULL, event);
+    json_auto_t *value = s->key ? sight_find(&sight, s->key) : NULL;
+
+    if (!value || json_is_string(value))
+        return g_strdup(value ? json_string_value(value) : "");
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS), *copy = g_strdup(text);
+    free(text);
+    return copy;
+}
+
+static bool may_reenter(const struct machine *m, const struct sequence *s, const char *key, int64_t start)
+{
+    const json_t *last = json_object_get(json_object_get(m->person->seen, s->name), key);
+
+    if (!last || s->reentry == REENTRY_ALWAYS || (s->remember && start - json_integer_value(last) >= s->remember))
+        return true;
+    return s->reentry == REENTRY_AFTER && start - json_integer_value(last) >= s->reentry_after;
+}
+
+/* S5: what the run would aim at has been reached before. */
+static bool goal_is_reached(const struct machine *m, const struct sequence *s, const char *key, const json_t *trigger)
+{
+    struct run none = { .started = kept_time(trigger, "t"),
+                        .trigger_id = (char *)kept_text(trigger, "i"),
+                        .trigger = json_object_get(trigger, "d"),
+                        .key = (char *)key };
+    json_t *event;
+    size_t i;
+
+    if (!s->goal || s->goal->from)
+        return false;
+    json_array_foreach (m->in->kept, i, event) {
+        struct sight sight = sight_of(m, &none, event);
+        if (concerns(&none, event, s->goal->event, none.started - s->goal->before) &&
+            condition_holds(s->goal->where, &sight, NULL))
+            return true;
+    }
+    return false;
+}
+
+static void remember(struct machine *m, const struct run *r, const struct sequence *s)
+{
+    json_t *keys = json_object_get(m->person->seen, s->name);
+
+    if (s->reentry == REENTRY_ALWAYS)
+        return;
+    if (!keys)
+        json_object_set_new(m->person->seen, s->name, keys = json_object());
+    json_object_set_new(keys, r->key, json_integer(r->started));
+}
+
+static void watch(const struct machine *m, struct run *r, const struct sequence *s)
+{
+    struct sight sight = sight_of(m, r, NULL);
+
+    for (guint i = 0; i < s->leaves->len; i++) {
+        const struct leave *l = s->leaves->pdata[i];
+        json_t *value = l->changed ? sight_find(&sight, l->changed) : NULL;
+        if (value)
+            json_object_set_new(r->watched, l->changed, value);
+    }
+}
+
+static void begin_run(struct machine *m, const struct sequence *s, const char *key, const json_t *event)
+{
+    struct run *r = run_new();
+    g_autofree char *seed = g_strdup_printf("run|%s|%s|%s|%s", m->in->recipient, s->name, key, kept_text(event, "i"));
+
+    m->in->make_id(m->in->arg, seed, r->id);
+    g_strlcpy(r->version, s->version, sizeof r->version);
+    r->sequence = g_strdup(s->name);
+    r->key = g_strdup(key);
+    r->started = kept_time(event, "t");
+    r->enrolled = m->in->now;
+    r->hops = (int)kept_time(event, "h");
+    r->trigger_id = g_strdup(kept_text(event, "i"));
+    if (s->asks_trigger)
+        r->trigger = json_incref(json_object_get(event, "d"));
+    r->held_out = s->holdout && bucket_of(s->holdout, m->in->recipient) < s->holdout_share;
+    r->step = g_strdup("");
+    watch(m, r, s);
+    g_ptr_array_add(m->person->runs, r);
+    remember(m, r, s);
+    tell(m, EFFECT_ENROLLED, r, NULL, json_string(key));
+    run_go(m, r, s, s->first);
+}
+
+static void refuse(struct machine *m, const struct sequence *s, const char *why)
+{
+    add_effect(m, EFFECT_NOT_ENROLLED, s->name, "", "", json_string(why));
+}
+
+static void stand_in_line(struct machine *m, const struct sequence *s, const char *key, const json_t *event)
+{
+    int waiting = 0;
+
+    for (guint i = 0; i < m->person->queue->len; i++) {
+        const struct standing *st = m->person->queue->pdata[i];
+        waiting += strcmp(st->sequence, s->name) == 0 && strcmp(st->key, key) == 0;
+    }
+    if (waiting >= QUEUE_MOST) {
+        refuse(m, s, "queue_full");
+        return;
+    }
+    g_ptr_array_add(m->person->queue, standing_new(s->name, key, (json_t *)event));
+    add_effect(m, EFFECT_QUEUED, s->name, "", "", NULL);
+}
+
+static void enrol(struct machine *m, const struct sequence *s, const json_t *event, bool again)
+{
+    g_autofree char *key = key_of(m, s, event);
+    struct run *old = running(m->person, s->name, key);
+
+    if (old && s->while_running == RUNNING_IGNORE)
+        refuse(m, s, "running");
+    else if (old && s->while_running == RUNNING_QUEUE)
+        stand_in_line(m, s, key, event);
+    else if (!(old && s->while_running == RUNNING_RESTART) && !again && !may_reenter(m, s, key, kept_time(event, "t")))
+        refuse(m, s, "reentry");
+    else if (goal_is_reached(m, s, key, event))
+        refuse(m, s, "goal_before");
+    else {
+        if (old && s->while_running == RUNNING_RESTART)
+            leave_run(m, old, "restarted", false);
+        begin_run(m, s, key, event);
+    }
+}
+
+/* The first of a sequence's triggers that an event meets. */
+static void check_triggers(struct machine *m, const struct sequence *s, const json_t *event)
+{
+    const char *why = NULL;
+
+    for (guint i = 0; i < s->triggers->len; i++) {
+        const struct trigger *t = s->triggers->pdata[i];
+        struct sight sight = sight_of(m, NULL, event);
+        sight.trigger = sight.event;
+        if (!t->event || strcmp(t->event, kept_text(event, "n")) != 0)
+            continue;
+        if (!condition_holds(t->where, &sight, NULL)) {
+            why = "where";
+            continue;
+        }
+        if (m->in->now - kept_time(event, "t") <= t->late)
+            enrol(m, s, event, false);
+        else
+            refuse(m, s, "late");
+        return;
+    }
+    if (why)
+        refuse(m, s, why);
+}
+
+/* Who stood in line begins when the run before has ended. */
+static void admit_next(struct machine *m)
+{
+    for (guint i = 0; i < m->person->queue->len; i++) {
+        struct standing *st = m->person->queue->pdata[i];
+        const struct sequence *s = m->in->find(m->in->arg, st->sequence, NULL);
+        if (!s || running(m->person, st->sequence, st->key))
+            continue;
+        st = g_ptr_array_steal_index(m->person->queue, i);
+        enrol(m, s, st->event, false);
+        standing_free(st);
+        i = (guint)-1; /* it may have ended at once */
+    }
+}
+
+/* ---------------------------------------------------------------- facts */
+
+static bool is_due(const struct machine *m, const struct run *r, const struct sequence *s)
+{
+    return life_end(r, s) <= m->in->now || (r->due >= 0 && r->due <= m->in->now);
+}
+
+/* exit, life, what it waits for */
+static void pass_time(struct machine *m, struct run *r, const struct sequence *s)
+{
+    check_exit(m, r, s, NULL);
+    if (!run_is_over(r))
+        run_replan(m, r, s);
+    if (run_is_over(r) || !is_due(m, r, s))
+        return;
+    if (life_end(r, s) <= m->in->now)
+        leave_run(m, r, "life_over", false);
+    else
+        run_timer(m, r, s);
+}
+
+static void pass_time_of_all(struct machine *m)
+{
+    guint runs = m->person->runs->len; /* who begins meanwhile does so after this fact */
+
+    for (guint i = 0; i < runs; i++) {
+        struct run *r = m->person->runs->pdata[i];
+        const struct sequence *s = run_is_over(r) ? NULL : definition_of(m, r);
+        if (s)
+            pass_time(m, r, s);
+        if (run_is_over(r))
+            admit_next(m);
+    }
+}
+
+/* S32: after the end a goal may still count for a while. */
+static void count_goals(struct machine *m, const json_t *event)
+{
+    for (guint i = m->person->ended->len; i-- > 0;) {
+        struct run *r = m->person->ended->pdata[i];
+        const struct sequence *s = definition_of(m, r);
+        bool counts = s && kept_time(event, "t") <= r->due && reaches_goal(m, r, s, event);
+        if (counts)
+            tell(m, EFFECT_COUNTED, r, NULL, NULL);
+        if (counts || !s || m->in->now > r->due)
+            g_ptr_array_remove_index(m->person->ended, i);
+    }
+}
+
+static void forget_ended(struct machine *m)
+{
+    for (guint i = m->person->runs->len; i-- > 0;) {
+        struct run *r = m->person->runs->pdata[i];
+        const struct sequence *s = run_is_over(r) ? definition_of(m, r) : NULL;
+        if (!run_is_over(r))
+            continue;
+        r = g_ptr_array_steal_index(m->person->runs, i);
+        if (s && s->goal && s->goal->within && !r->goal) {
+            r->due = m->in->now + s->goal->within;
+            g_ptr_array_add(m->person->ended, r);
+        } else {
+            run_free(r);
+        }
+    }
+}
+
+static void end_fact(struct machine *m)
+{
+    forget_ended(m);
+    admit_next(m);
+    forget_ended(m);
+}
+
+void machine_event(const struct situation *in, struct person_runs *p, const json_t *event, GPtrArray *effects)
+{
+    struct machine m = { in, p, effects };
+    guint runs = p->runs->len;
+
+    count_goals(&m, event);
+    for (guint i = 0; i < runs; i++) {
+        struct run *r = p->runs->pdata[i];
+        const struct sequence *s = definition_of(&m, r);
+        if (!s)
+            continue;
+        check_goal(&m, r, s, event);
+        if (!run_is_over(r))
+            check_exit(&m, r, s, event);
+        if (!run_is_over(r))
+            run_matches(&m, r, s, event);
+        if (run_is_over(r))
+            admit_next(&m);
+    }
+    for (guint i = 0; i < in->current->len; i++) {
+        check_triggers(&m, in->current->pdata[i], event);
+        admit_next(&m);
+    }
+    end_fact(&m);
+}
+
+void machine_message(const struct situation *in, struct person_runs *p, const char *message, const char *status,
+                     const char *reason, GPtrArray *effects)
+{
+    struct machine m = { in, p, effects };
+    guint runs = p->runs->len;
+
+    for (guint i = 0; i < runs; i++) {
+        struct run *r = p->runs->pdata[i];
+        const struct sequence *s = definition_of(&m, r);
+        const struct step *mine = s ? run_hears(&m, r, s, message, status, reason) : NULL;
+        if (s)
+            check_exit(&m, r, s, NULL);
+        if (s && !run_is_over(r))
+            run_moves(&m, r, s, mine, status, reason);
+        if (run_is_over(r))
+            admit_next(&m);
+    }
+    end_fact(&m);
+}
+
+void machine_look(const struct situation *in, struct person_runs *p, GPtrArray *effects)
+{
+    struct machine m = { in, p, effects };
+
+    pass_time_of_all(&m);
+    end_fact(&m);
+}
+
+void machine_enroll(const struct situation *in, struct person_runs *p, const struct sequence *s, const json_t *event,
+                    bool again, GPtrArray *effects)
+{
+    struct machine m = { in, p, effects };
+
+    enrol(&m, s, event, again);
+    end_fact(&m);
+}
+
+void machine_leave(const struct situation *in, struct person_runs *p, const char *sequence, const char *reason,
+                   GPtrArray *effects)
+{
+    struct machine m = { in, p, effects };
+
+    for (guint i = p->queue->len; i-- > 0;)
+        if (!sequence || strcmp(((struct standing *)p->queue->pdata[i])->sequence, sequence) == 0)
+            g_ptr_array_remove_index(p->queue, i);
+    for (guint i = 0; i < p->runs->len; i++)
+        if (!sequence || strcmp(((struct run *)p->runs->pdata[i])->sequence, sequence) == 0)
+            leave_run(&m, p->runs->pdata[i], reason, false);
+    end_fact(&m);
+}
+
+int64_t machine_due(const struct situation *in, const struct person_runs *p)
+{
+    struct machine m = { in, (struct person_runs *)p, NULL };
+    int64_t due = -1;
+
+    for (guint i = 0; i < p->runs->len; i++) {
+        const struct run *r = p->runs->pdata[i];
+        const struct sequence *s = definition_of(&m, r);
+        int64_t at = s && (r->due < 0 || life_end(r, s) < r->due) ? life_end(r, s) : r->due;
+        if (at >= 0 && (due < 0 || at < due))
+            due = at;
+    }
+    return due;
+}
+
+int bucket_of(const char *name, const char *recipient)
+{
+    g_autofree char *text = g_strconcat(name, "|", recipient, NULL);
+    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+    unsigned char digest[32];
+    gsize size = sizeof digest;
+    uint64_t first = 0;
+
+    g_checksum_update(sum, (const guchar *)text, -1);
+    g_checksum_get_digest(sum, digest, &size);
+    for (int i = 0; i < 8; i++)
+        first = first << 8 | digest[i];
+    return (int)(first % 10000);
+}

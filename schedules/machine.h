@@ -1,0 +1,97 @@
+/*
+ * The machine of sequences: runs of one person and a fact in, runs and effects out.
+ *
+ * It knows no clock, no store and no chance: all it may know comes in the
+ * situation, so the same facts always have the same effects, with the same ids.
+ * A fact is an event, the end of a message, or merely that time has passed or the
+ * person has changed.  Rules are named S1 to S66 in the format's description
+ * (schedules/README.md).
+ *
+ *   event ──▶ each run, oldest first: goal, exit, what it waits for ──▶ triggers, by name
+ *   time  ──▶ each run, oldest first: exit, life, what it waits for
+ */
+#ifndef SCHEDULES_MACHINE_H
+#define SCHEDULES_MACHINE_H
+
+#include "schedules/run.h"
+#include "schedules/sequence.h"
+
+/* How the machine tells what it did; each in the order in which it happened. */
+#define EFFECT_TABLE(X)                                                                                                \
+    X(ENROLLED, "enrolled")         /* key */                                                                          \
+    X(NOT_ENROLLED, "not_enrolled") /* why */                                                                          \
+    X(QUEUED, "queued")                                                                                                \
+    X(SEND, "send")       /* the message as a door would bring it; its id */                                           \
+    X(HOLDOUT, "holdout") /* it would have been sent */                                                                \
+    X(ENDED, "ended")     /* status of its message */                                                                  \
+    X(WAIT, "wait")       /* until when */                                                                             \
+    X(PAST, "past")       /* go, exit, or the step */                                                                  \
+    X(WAITED, "waited")                                                                                                \
+    X(MATCHED, "matched") /* as */                                                                                     \
+    X(TIMEOUT, "timeout")                                                                                              \
+    X(BRANCH, "branch") /* index of the arm, -1 */                                                                     \
+    X(PART, "part")     /* its name */                                                                                 \
+    X(ROUND, "round")   /* from 1 */                                                                                   \
+    X(SKIPPED, "skipped")                                                                                              \
+    X(EMIT, "emit")       /* {"event", "data"} */                                                                      \
+    X(COUNTED, "counted") /* its goal, after its end */                                                                \
+    X(GOAL, "goal")                                                                                                    \
+    X(LEFT, "left")           /* why */                                                                                \
+    X(CANCELLED, "cancelled") /* the open message of a run that was left; its id */
+enum effect_kind {
+#define ROW(name, text) EFFECT_##name,
+    EFFECT_TABLE(ROW)
+#undef ROW
+};
+extern const char *const effect_names[];
+
+#define MACHINE_ID_SIZE RUN_ID_SIZE
+
+struct effect {
+    enum effect_kind kind;
+    char *sequence, *run, *step; /* run and step "" for none */
+    char message[MACHINE_ID_SIZE];
+    json_t *detail; /* as the table says; NULL for none */
+    json_t *was;    /* of LEFT: the run as it was (run_json) */
+};
+
+struct situation {
+    int64_t now; /* service time, ms */
+    const char *recipient;
+    const json_t *profile; /* NULL: unknown */
+    const struct zone *zone;
+    const struct almanac *almanac;
+    json_t *kept;             /* events, oldest first, with the one at hand (run.h) */
+    const GPtrArray *current; /* struct sequence, by name: what may begin */
+    /* Definitions of runs under way, NULL: not known, then the run stands still; and ids from a seed. */
+    const struct sequence *(*find)(void *arg, const char *name, const char *version);
+    void (*make_id)(void *arg, const char *seed, char id[static MACHINE_ID_SIZE]);
+    void *arg;
+};
+
+/* Each does its fact to the person; what has become due meanwhile waits for machine_look.  effects (struct effect,
+ * freed by effect_free) are added to the list. */
+void machine_event(const struct situation *, struct person_runs *, const json_t *event, GPtrArray *effects);
+void machine_message(const struct situation *, struct person_runs *, const char *message, const char *status,
+                     const char *reason, GPtrArray *effects);
+/* machine_look: time has passed, or something that conditions look at has changed. */
+void machine_look(const struct situation *, struct person_runs *, GPtrArray *effects);
+/* machine_enroll: the event is an enrolment in this sequence alone, whatever its trigger; again: re-entry is not asked.
+ */
+void machine_enroll(const struct situation *, struct person_runs *, const struct sequence *, const json_t *event,
+                    bool again, GPtrArray *effects);
+/* machine_leave: ends the runs of a sequence (NULL: all). */
+void machine_leave(const struct situation *, struct person_runs *, const char *sequence, const char *reason,
+                   GPtrArray *effects);
+
+/* machine_due: the next instant at which it wants to look, -1 for never. */
+int64_t machine_due(const struct situation *, const struct person_runs *);
+
+void effect_free(struct effect *);
+/* effect_text: detail as text, "" for none. */
+const char *effect_text(const struct effect *);
+
+/* bucket_of: of 10,000, the same for the same name and person for ever (SHA-256). */
+int bucket_of(const char *name, const char *recipient);
+
+#endif

@@ -1,0 +1,511 @@
+#include "schedules/machine_own.h"
+
+#include <string.h>
+
+#include "schedules/duration.h"
+
+#define GO_MOST     100  /* steps in one go; then the turn ends, and the next one goes on */
+#define VISITS_MOST 1000 /* steps in a life */
+#define HOPS_MOST   5
+
+/* What became of a step, as far as something asks. */
+static void record(struct run *r, const struct sequence *s, const char *step, const char *key, json_t *value)
+{
+    json_t *of = json_object_get(r->steps, step);
+
+    if (!g_hash_table_contains(s->asked, step)) {
+        json_decref(value);
+        return;
+    }
+    if (!of)
+        json_object_set_new(r->steps, step, of = json_object());
+    json_object_set_new(of, key, value);
+}
+
+/* Of an earlier visit. */
+static void forget(struct run *r, const char *step, const char *const *keys)
+{
+    for (; *keys; keys++)
+        json_object_del(json_object_get(r->steps, step), *keys);
+}
+
+static const char *recorded(const struct run *r, const char *step, const char *key)
+{
+    return json_string_value(json_object_get(json_object_get(r->steps, step), key));
+}
+
+static bool is_around(const struct step *outer, const struct step *s)
+{
+    while (s && s != outer)
+        s = s->up;
+    return s == outer;
+}
+
+/* ---------------------------------------------------------------- entering a step: what comes next, or NULL */
+
+enum outcome { GO_ON, STAY, OVER };
+struct went {
+    enum outcome outcome;
+    const struct step *next;
+};
+
+static struct went go_on(const struct step *next)
+{
+    return (struct went){ next ? GO_ON : OVER, next };
+}
+
+static struct went stay(void)
+{
+    return (struct went){ STAY, NULL };
+}
+
+/* The arm, or what comes behind the step when there is none, or nothing in it. */
+static struct went into(const struct step *s, const struct arm *a)
+{
+    return go_on(a && a->first ? a->first : step_after(s));
+}
+
+static const struct arm *named_arm(const struct step *s, const char *name)
+{
+    for (guint i = 0; name && i < s->arms->len; i++) {
+        const struct arm *a = s->arms->pdata[i];
+        if (a->name && strcmp(a->name, name) == 0)
+            return a;
+    }
+    return NULL;
+}
+
+/* Literals, and what stands at paths; what stands nowhere is left out. */
+static json_t *gather_data(const struct machine *m, const struct run *r, const json_t *data)
+{
+    struct sight sight = sight_of(m, r, NULL);
+    json_t *out = json_object(), *value;
+    const char *key;
+
+    json_object_foreach ((json_t *)data, key, value) {
+        const char *path = json_is_object(value) ? json_string_value(json_object_get(value, "from")) : NULL;
+        json_t *found = path ? sight_find(&sight, path) : json_incref(value);
+        if (!found)
+            found = json_incref(json_object_get(value, "default"));
+        if (found)
+            json_object_set_new(out, key, found);
+    }
+    return out;
+}
+
+static json_t *compose(const struct machine *m, const struct run *r, const struct sequence *s, const struct step *step)
+{
+    json_t *message = json_copy(step->message);
+    char ttl[48];
+
+    json_object_set_new(message, "recipient", json_string(m->in->recipient));
+    json_object_set_new(message, "source", json_string(s->source));
+    json_object_set_new(message, "data", gather_data(m, r, step->data));
+    json_object_set_new(message, "ttl", json_string(duration_format(ttl, step->ttl)));
+    if (s->category && !json_object_get(message, "category"))
+        json_object_set_new(message, "category", json_string(s->category));
+    if (s->priority && !json_object_get(message, "priority"))
+        json_object_set_new(message, "priority", json_string(s->priority));
+    return message;
+}
+
+static struct went enter_send(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
+{
+    g_autofree char *seed = g_strdup_printf("%s|%s|%d", r->id, step->id, r->visit);
+    struct effect *e;
+
+    if (r->held_out) {
+        record(r, s, step->id, "status", json_string("holdout"));
+        tell(m, EFFECT_HOLDOUT, r, step->id, NULL);
+        return go_on(step_after(step));
+    }
+    e = tell(m, EFFECT_SEND, r, step->id, compose(m, r, s, step));
+    m->in->make_id(m->in->arg, seed, e->message);
+    record(r, s, step->id, "message", json_string(e->message));
+    forget(r, step->id, (const char *const[]){ "status", "reason", "at", NULL });
+    g_free(r->message);
+    g_free(r->sender);
+    r->message = g_strdup(e->message);
+    r->sender = g_strdup(step->id);
+    return step->at_once ? go_on(step_after(step)) : stay();
+}
+
+static struct went past(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
+{
+    static const char *const words[] = { "go", "exit" };
+    const struct moment *w = step->moment;
+
+    tell(m, EFFECT_PAST, r, step->id, json_string(w->past == PAST_STEP ? w->past_step : words[w->past]));
+    if (w->past == PAST_EXIT) {
+        leave_run(m, r, "past", false);
+        return stay();
+    }
+    return go_on(w->past == PAST_STEP ? sequence_step(s, w->past_step) : step_after(step));
+}
+
+static int64_t due_of(const struct machine *m, const struct run *r, const struct moment *w)
+{
+    struct sight sight = sight_of(m, r, NULL);
+    json_auto_t *value = w->path ? sight_find(&sight, w->path) : NULL;
+
+    return moment_due(w, r->entered, m->in->zone, m->in->almanac, value);
+}
+
+static struct went enter_wait(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
+{
+    int64_t due = due_of(m, r, step->moment);
+
+    if (due <= m->in->now)
+        return past(m, r, s, step);
+    r->due = due;
+    tell(m, EFFECT_WAIT, r, step->id, json_integer(due));
+    return stay();
+}
+
+/* ---------------------------------------------------------------- wait_for */
+
+static bool is_as_awaited(const char *is, const char *status)
+{
+    return status && (strcmp(is, status) == 0 || (strcmp(is, "sent") == 0 && strcmp(status, "delivered") == 0));
+}
+
+static bool event_is(const struct machine *m, const struct run *r, const struct awaited *a, const json_t *event,
+                     int64_t since)
+{
+    struct sight sight = sight_of(m, r, event);
+
+    return a->kind == AWAIT_EVENT && strcmp(a->name, kept_text(event, "n")) == 0 && kept_time(event, "t") >= since &&
+           kept_time(event, "t") <= r->deadline && strcmp(kept_text(event, "i"), r->trigger_id) != 0 &&
+           condition_holds(a->where, &sight, NULL);
+}
+
+/* S14: of what is kept, what happened first; of one instant, what stands first in the list. */
+static const struct awaited *find_kept(const struct machine *m, const struct run *r, const struct step *step,
+                                       const json_t **found)
+{
+    int64_t since = since_from(&step->since, r);
+    const struct awaited *best = NULL;
+
+    for (guint k = 0; k < step->awaited->len; k++) {
+        const struct awaited *a = step->awaited->pdata[k];
+        json_t *event;
+        size_t i;
+        json_array_foreach (m->in->kept, i, event)
+            if (event_is(m, r, a, event, since) && (!best || kept_time(event, "t") < kept_time(*found, "t"))) {
+                best = a;
+                *found = event;
+            }
+    }
+    return best;
+}
+
+/* The same of messages, at the instant at which they became so. */
+static const struct awaited *find_message(const struct run *r, const struct step *step, int64_t *at)
+{
+    const struct awaited *best = NULL;
+
+    for (guint k = 0; k < step->awaited->len; k++) {
+        const struct awaited *a = step->awaited->pdata[k];
+        int64_t since = json_integer_value(json_object_get(json_object_get(r->steps, a->name), "at"));
+        if (a->kind != AWAIT_MESSAGE || !is_as_awaited(a->is, recorded(r, a->name, "status")) || since > r->deadline ||
+            (best && since >= *at))
+            continue;
+        best = a;
+        *at = since;
+    }
+    return best;
+}
+
+static guint place_in(const struct step *step, const struct awaited *a)
+{
+    guint i = 0;
+
+    while (step->awaited->pdata[i] != a)
+        i++;
+    return i;
+}
+
+static struct went matched(struct machine *m, struct run *r, const struct sequence *s, const struct step *step,
+                           const struct awaited *a, const json_t *event)
+{
+    const char *as = a->as ? a->as : a->name;
+
+    forget(r, step->id, (const char *const[]){ "event", NULL });
+    record(r, s, step->id, "matched", json_string(as));
+    if (event)
+        record(r, s, step->id, "event", json_incref(json_object_get(event, "d")));
+    tell(m, EFFECT_MATCHED, r, step->id, json_string(as));
+    return into(step, named_arm(step, a->as));
+}
+
+static struct went enter_wait_for(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
+{
+    const json_t *event = NULL;
+    const struct awaited *a, *message;
+    int64_t at = 0;
+
+    r->deadline = due_of(m, r, step->moment);
+    a = find_kept(m, r, step, &event);
+    message = find_message(r, step, &at);
+    if (message && (!a || at < kept_time(event, "t") ||
+                    (at == kept_time(event, "t") && place_in(step, message) < place_in(step, a))))
+        return matched(m, r, s, step, message, NULL);
+    if (a)
+        return matched(m, r, s, step, a, event);
+    r->due = r->deadline + step->grace;
+    tell(m, EFFECT_WAIT, r, step->id, json_integer(r->deadline));
+    return stay();
+}
+
+/* ---------------------------------------------------------------- ways */
+
+static struct went enter_branch(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
+{
+    struct sight sight = sight_of(m, r, NULL);
+
+    for (guint i = 0; i < step->arms->len; i++) {
+        const struct arm *a = step->arms->pdata[i];
+        if (condition_holds(a->when, &sight, NULL)) {
+            tell(m, EFFECT_BRANCH, r, step->id, json_integer(i));
+            return into(step, a);
+        }
+    }
+    tell(m, EFFECT_BRANCH, r, step->id, json_integer(-1));
+    return go_on(step_after(step));
+}
+
+static struct went enter_split(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
+{
+    int bucket = bucket_of(step->name, m->in->recipient);
+    guint i = 0;
+
+    while (i + 1 < step->arms->len && bucket >= ((const struct arm *)step->arms->pdata[i])->upto)
+        i++;
+    const struct arm *a = step->arms->pdata[i];
+    record(r, s, step->id, "part", json_string(a->name));
+    tell(m, EFFECT_PART, r, step->id, json_string(a->name));
+    return into(step, a);
+}
+
+static struct went enter_repeat(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
+{
+    json_int_t rounds = json_integer_value(json_object_get(r->rounds, step->id));
+    struct sight sight = sight_of(m, r, NULL);
+    const struct arm *body = step->arms->pdata[0];
+
+    if (rounds >= step->max || (step->until && condition_holds(step->until, &sight, NULL))) {
+        json_object_del(r->rounds, step->id);
+        return go_on(step_after(step));
+    }
+    json_object_set_new(r->rounds, step->id, json_integer(rounds + 1));
+    tell(m, EFFECT_ROUND, r, step->id, json_integer(rounds + 1));
+    return go_on(body->first);
+}
+
+static struct went enter_emit(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
+{
+    g_autofree char *seed = g_strdup_printf("%s|%s|%d", r->id, step->id, r->visit);
+    struct effect *e;
+
+    if (r->hops >= HOPS_MOST) {
+        leave_run(m, r, "hop_limit", false);
+        return stay();
+    }
+    e = tell(
+        m, EFFECT_EMIT, r, step->id,
+        json_pack("{s:s, s:o, s:i}", "event", step->name, "data", gather_data(m, r, step->data), "hops", r->hops + 1));
+    m->in->make_id(m->in->arg, seed, e->message);
+    return go_on(step_after(step));
+}
+
+static struct went enter_end(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
+{
+    leave_run(m, r, step->name, true);
+    return stay();
+}
+
+typedef struct went enter_fn(struct machine *, struct run *, const struct sequence *, const struct step *);
+static enter_fn *const enter[STEP_KINDS] = { enter_send,  enter_wait,   enter_wait_for, enter_branch,
+                                             enter_split, enter_repeat, enter_emit,     enter_end };
+
+/* ---------------------------------------------------------------- going */
+
+static void come_to(struct run *r, const struct step *step, int64_t now)
+{
+    g_free(r->step);
+    r->step = g_strdup(step->id);
+    r->entered = now;
+    r->due = r->deadline = -1;
+    r->visit++;
+}
+
+static void note_goal_from(struct run *r, const struct sequence *s)
+{
+    if (s->goal && s->goal->from && strcmp(s->goal->from, r->step) == 0)
+        r->goal_open = true;
+}
+
+/* Enters one step; back: a round of a repeat has ended. */
+static struct went enter_step(struct machine *m, struct run *r, const struct sequence *s, const struct step *step,
+                              bool back)
+{
+    struct sight sight;
+
+    come_to(r, step, m->in->now);
+    if (r->visit > VISITS_MOST) {
+        leave_run(m, r, "too_many_visits", false);
+        return stay();
+    }
+    sight = sight_of(m, r, NULL);
+    if (!back && !condition_holds(step->when, &sight, NULL)) {
+        tell(m, EFFECT_SKIPPED, r, step->id, NULL);
+        return go_on(step_after(step));
+    }
+    note_goal_from(r, s);
+    return enter[step->kind](m, r, s, step);
+}
+
+/* The turn ends before this step; the next one begins with it. */
+static void yield(struct machine *m, struct run *r, const struct step *step)
+{
+    come_to(r, step, m->in->now);
+    r->visit--;
+    r->yielded = true;
+    r->due = m->in->now;
+}
+
+void run_go(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
+{
+    const struct step *before = sequence_step(s, r->step);
+    struct went went = { GO_ON, step };
+
+    for (int n = 0; went.outcome == GO_ON && went.next; n++) {
+        const struct step *now = went.next;
+        if (n == GO_MOST) {
+            yield(m, r, now);
+            return;
+        }
+        went = enter_step(m, r, s, now, before && now->kind == STEP_REPEAT && before != now && is_around(now, before));
+        before = now;
+    }
+    if (went.outcome != STAY)
+        leave_run(m, r, "completed", true);
+}
+
+static void go_from(struct machine *m, struct run *r, const struct sequence *s, struct went went)
+{
+    if (!run_is_over(r) && went.outcome != STAY)
+        run_go(m, r, s, went.next);
+}
+
+/* ---------------------------------------------------------------- what moves a run that waits */
+
+bool run_matches(struct machine *m, struct run *r, const struct sequence *s, const json_t *event)
+{
+    const struct step *step = sequence_step(s, r->step);
+
+    if (!step || step->kind != STEP_WAIT_FOR || r->yielded)
+        return false;
+    for (guint k = 0; k < step->awaited->len; k++) {
+        const struct awaited *a = step->awaited->pdata[k];
+        if (!event_is(m, r, a, event, since_from(&step->since, r)))
+            continue;
+        go_from(m, r, s, matched(m, r, s, step, a, event));
+        return true;
+    }
+    return false;
+}
+
+/* S35: whoever may not be written to any more leaves. */
+static bool is_opted_out(const char *status, const char *reason)
+{
+    static const char *const reasons[] = { "opted_out", "no_consent", "suppressed_address", NULL };
+    return strcmp(status, "suppressed") == 0 && g_strv_contains(reasons, reason);
+}
+
+/* What a step that has been visited before says of that visit. */
+static void note_status(const struct machine *m, struct run *r, const char *message, const char *status,
+                        const char *reason)
+{
+    const char *id;
+    json_t *of;
+
+    json_object_foreach (r->steps, id, of)
+        if (g_strcmp0(json_string_value(json_object_get(of, "message")), message) == 0) {
+            json_object_set_new(of, "status", json_string(status));
+            json_object_set_new(of, "at", json_integer(m->in->now));
+            if (*reason)
+                json_object_set_new(of, "reason", json_string(reason));
+        }
+}
+
+const struct step *run_hears(struct machine *m, struct run *r, const struct sequence *s, const char *message,
+                             const char *status, const char *reason)
+{
+    const struct step *mine = g_strcmp0(r->message, message) == 0 ? sequence_step(s, r->sender) : NULL;
+
+    note_status(m, r, message, status, reason);
+    if (mine) {
+        g_clear_pointer(&r->message, g_free);
+        tell(m, EFFECT_ENDED, r, mine->id, json_string(status));
+    }
+    return mine;
+}
+
+void run_moves(struct machine *m, struct run *r, const struct sequence *s, const struct step *mine, const char *status,
+               const char *reason)
+{
+    const struct step *step = sequence_step(s, r->step);
+    bool arrived = strcmp(status, "sent") == 0 || strcmp(status, "delivered") == 0;
+    const struct awaited *a;
+    int64_t at;
+
+    if (mine && is_opted_out(status, reason) && !s->stays_opted_out)
+        leave_run(m, r, "opted_out", false);
+    else if (mine && mine->leave_failed && !arrived)
+        leave_run(m, r, "failed", false);
+    else if (step && mine == step)
+        go_from(m, r, s, go_on(step_after(step)));
+    else if (step && step->kind == STEP_WAIT_FOR && !r->yielded && (a = find_message(r, step, &at)))
+        go_from(m, r, s, matched(m, r, s, step, a, NULL));
+}
+
+static struct went over(struct machine *m, struct run *r, const struct step *step)
+{
+    if (step->kind == STEP_WAIT_FOR) {
+        forget(r, step->id, (const char *const[]){ "event", "matched", NULL });
+        tell(m, EFFECT_TIMEOUT, r, step->id, NULL);
+        return into(step, named_arm(step, "timeout"));
+    }
+    tell(m, EFFECT_WAITED, r, step->id, NULL);
+    return go_on(step_after(step));
+}
+
+void run_timer(struct machine *m, struct run *r, const struct sequence *s)
+{
+    const struct step *step = sequence_step(s, r->step);
+
+    if (!step) {
+        leave_run(m, r, "step_gone", false);
+    } else if (r->yielded) {
+        r->yielded = false;
+        run_go(m, r, s, step);
+    } else {
+        go_from(m, r, s, over(m, r, step));
+    }
+}
+
+void run_replan(struct machine *m, struct run *r, const struct sequence *s)
+{
+    const struct step *step = sequence_step(s, r->step);
+    int64_t due;
+
+    if (!step || !step->moment || r->due < 0 || r->yielded || !moment_is_local(step->moment))
+        return;
+    due = due_of(m, r, step->moment);
+    if (step->kind == STEP_WAIT_FOR) {
+        r->deadline = due;
+        due += step->grace;
+    }
+    r->due = due < 0 ? m->in->now : due;
+}

@@ -1,0 +1,408 @@
+#include "schedules/sequence_own.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "schedules/duration.h"
+
+#define LIFE_MS        (400 * DAY_MS)
+#define TTL_MS         (7 * DAY_MS)
+#define REMEMBER_MS    (365 * DAY_MS)
+#define LATE_MS        DAY_MS
+#define EVENT_NAME_MAX 64
+
+static const char *const known[] = { "sequence",      "title",    "description", "trigger", "key",     "reentry",
+                                     "while_running", "goal",     "exit",        "opt_out", "holdout", "category",
+                                     "source",        "priority", "ttl",         "life",    "steps",   NULL };
+/* what the format has and this version does not know yet: no silence about it */
+static const char *const to_come[] = { "entry", "group", "zone", "late", "version", "waves", NULL };
+
+/* ---------------------------------------------------------------- what it looks at */
+
+void looks_for(struct reader *r, const char *event)
+{
+    g_hash_table_add(r->s->events, g_strdup(event));
+}
+
+void looks_at(struct reader *r, const char *at, const char *key, const char *path)
+{
+    const char *why = sight_path_fault(path);
+
+    if (why) {
+        complain(r->c, at, key, "%s", why);
+        return;
+    }
+    if (g_str_has_prefix(path, "trigger."))
+        r->s->asks_trigger = true;
+    if (g_str_has_prefix(path, "steps."))
+        g_hash_table_add(r->s->asked, g_strndup(path + 6, strcspn(path + 6, ".")));
+}
+
+static void on_look(void *arg, const char *path, const char *event)
+{
+    if (event)
+        looks_for(arg, event);
+    else if (!sight_path_fault(path))
+        looks_at(arg, "", NULL, path);
+}
+
+struct condition *read_where(struct reader *r, const char *at, const json_t *from, const char *key)
+{
+    g_autofree char *place = path_to(at, key);
+    struct condition *c = json_object_get(from, key) ? condition_read(r->c, place, json_object_get(from, key)) : NULL;
+
+    condition_each(c, on_look, r);
+    return c;
+}
+
+static char *read_event(struct reader *r, const char *at, const json_t *from)
+{
+    const char *name = text_of(r->c, at, from, "event");
+
+    if (name && (!*name || strlen(name) > EVENT_NAME_MAX))
+        complain(r->c, at, "event", "must have 1 to 64 characters");
+    if (json_object_get(from, "of") && g_strcmp0(json_string_value(json_object_get(from, "of")), "recipient") != 0)
+        complain(r->c, at, "of", "is not known yet: only events of a recipient are");
+    if (name)
+        looks_for(r, name);
+    return g_strdup(name);
+}
+
+int read_share(struct reader *r, const char *at, const char *key, const json_t *value)
+{
+    double percent = json_number_value(value);
+    char *end = NULL;
+
+    if (json_is_string(value)) {
+        percent = g_ascii_strtod(json_string_value(value), &end);
+        if (strcmp(end, "%") != 0)
+            percent = -1;
+    }
+    if (!(percent >= 0 && percent <= 100) || (!json_is_string(value) && !json_is_number(value)))
+        complain(r->c, at, key, "must be a share like 5%%");
+    return (int)(percent * 100 + 0.5);
+}
+
+/* ---------------------------------------------------------------- the door */
+
+static void trigger_free(void *trigger)
+{
+    struct trigger *t = trigger;
+
+    g_free(t->event);
+    condition_free(t->where);
+    g_free(t);
+}
+
+static void read_trigger(struct reader *r, const char *at, const json_t *from)
+{
+    static const char *const words[] = { "event", "where", "late", "of", "enroll", NULL };
+    static const char *const later[] = { "enters", "changes", "date",    "before", "after", "at",
+                                         "every",  "missed",  "imports", "leap",   NULL };
+    struct trigger *t = g_new0(struct trigger, 1);
+    const char *key;
+    json_t *value;
+
+    g_ptr_array_add(r->s->triggers, t);
+    if (!json_is_object(from)) {
+        complain(r->c, at, NULL, "must be like {event: customer.signed_up}");
+        return;
+    }
+    json_object_foreach ((json_t *)from, key, value)
+        if (g_strv_contains(later, key)) {
+            complain(r->c, at, key, "is not known yet: a trigger is an event, or enroll: true");
+            return;
+        }
+    complain_unknown(r->c, at, from, words);
+    t->event = read_event(r, at, from);
+    t->where = read_where(r, at, from, "where");
+    t->late = duration_of(r->c, at, from, "late", LATE_MS);
+    if (!t->event && !truth_of(r->c, at, from, "enroll", false))
+        complain(r->c, at, NULL, "needs event: the name of an event, or enroll: true");
+}
+
+static void read_triggers(struct reader *r, const json_t *root)
+{
+    const json_t *from = json_object_get(root, "trigger");
+    json_t *one;
+    size_t i;
+
+    if (!from || (json_is_array(from) && !json_array_size(from)))
+        complain(r->c, "", "trigger", "is required: what begins a run, like {event: customer.signed_up}");
+    else if (!json_is_array(from))
+        read_trigger(r, "trigger", from);
+    json_array_foreach ((json_t *)from, i, one) {
+        g_autofree char *at = path_item("trigger", NULL, i);
+        read_trigger(r, at, one);
+    }
+}
+
+static void take_key(struct reader *r, const char *at, const char *key, const char *path)
+{
+    if (!g_str_has_prefix(path, "event."))
+        complain(r->c, at, key, "must be a path in the trigger's event, like event.order");
+    g_free(r->s->key);
+    r->s->key = g_strdup(path);
+}
+
+/* "5y", which is no duration elsewhere, or one of those. */
+static int64_t read_remember(struct reader *r, const json_t *from)
+{
+    const char *text = text_of(r->c, "reentry", from, "remember");
+    char *end = NULL;
+    long years = text ? strtol(text, &end, 10) : 0;
+
+    if (text && end != text && strcmp(end, "y") == 0 && years > 0 && years <= 100)
+        return years * 365 * DAY_MS;
+    return duration_of(r->c, "reentry", from, "remember", REMEMBER_MS);
+}
+
+static void read_reentry(struct reader *r, const json_t *root)
+{
+    static const char *const words[] = { "never", "always", NULL }, *const members[] = { "after", "per", "remember",
+                                                                                         NULL };
+    const json_t *from = json_object_get(root, "reentry");
+
+    if (!json_is_object(from)) {
+        r->s->reentry = (enum reentry)choice_of(r->c, "", root, "reentry", words, REENTRY_NEVER);
+        return;
+    }
+    complain_unknown(r->c, "reentry", from, members);
+    const char *per = text_of(r->c, "reentry", from, "per");
+    if (json_object_get(from, "after")) {
+        r->s->reentry = REENTRY_AFTER;
+        r->s->reentry_after = duration_of(r->c, "reentry", from, "after", 0);
+    } else if (per)
+        take_key(r, "reentry", "per", per);
+    else
+        complain(r->c, "", "reentry", "must be never, always, {after: 90d} or {per: event.order}");
+    r->s->remember = read_remember(r, from);
+}
+
+static void read_holdout(struct reader *r, const json_t *root)
+{
+    static const char *const words[] = { "name", "share", NULL };
+    const json_t *from = json_object_get(root, "holdout");
+
+    if (!from)
+        return;
+    complain_unknown(r->c, "holdout", from, words);
+    r->s->holdout = g_strdup(text_of(r->c, "holdout", from, "name"));
+    if (!r->s->holdout)
+        complain(r->c, "holdout", "name", "is required");
+    r->s->holdout_share = read_share(r, "holdout", "share", json_object_get(from, "share"));
+}
+
+/* ---------------------------------------------------------------- goal and exit */
+
+static void read_goal(struct reader *r, const json_t *root)
+{
+    static const char *const words[] = { "event", "of", "where", "since", "from", "within", "ends", NULL };
+    const json_t *from = json_object_get(root, "goal");
+    const char *since = text_of(r->c, "goal", from, "since"), *why;
+    struct goal *g;
+
+    if (!from)
+        return;
+    r->s->goal = g = g_new0(struct goal, 1);
+    complain_unknown(r->c, "goal", from, words);
+    g->event = read_event(r, "goal", from);
+    if (!g->event)
+        complain(r->c, "goal", "event", "is required");
+    g->where = read_where(r, "goal", from, "where");
+    g->from = g_strdup(text_of(r->c, "goal", from, "from"));
+    g->ends = truth_of(r->c, "goal", from, "ends", true);
+    g->within = duration_of(r->c, "goal", from, "within", 0);
+    why = !since || strcmp(since, "run") == 0 ? NULL : *since == '-' ? duration_parse(&g->before, since + 1) : "";
+    if (why)
+        complain(r->c, "goal", "since", "must be run, or so long before it, like \"-7d\"");
+}
+
+static void goal_free(struct goal *g)
+{
+    if (!g)
+        return;
+    g_free(g->event);
+    g_free(g->from);
+    condition_free(g->where);
+    g_free(g);
+}
+
+static void leave_free(void *leave)
+{
+    struct leave *l = leave;
+
+    g_free(l->event);
+    g_free(l->changed);
+    g_free(l->reason);
+    condition_free(l->when);
+    g_free(l);
+}
+
+static void read_leave(struct reader *r, const char *at, const json_t *from)
+{
+    static const char *const words[] = { "event", "of", "where", "when", "changed", "reason", "keep_messages", NULL };
+    struct leave *l = g_new0(struct leave, 1);
+
+    g_ptr_array_add(r->s->leaves, l);
+    complain_unknown(r->c, at, from, words);
+    l->event = read_event(r, at, from);
+    l->changed = g_strdup(text_of(r->c, at, from, "changed"));
+    l->when = read_where(r, at, from, l->event ? "where" : "when");
+    l->reason = g_strdup(text_of(r->c, at, from, "reason"));
+    l->keep_messages = truth_of(r->c, at, from, "keep_messages", false);
+    if (!l->event + !l->changed + !(json_object_get(from, "when")) != 2)
+        complain(r->c, at, NULL, "needs one of event, when and changed");
+    if (l->changed && !g_str_has_prefix(l->changed, "recipient."))
+        complain(r->c, at, "changed", "must be a path of the recipient, like recipient.role");
+    if (!l->reason)
+        l->reason = g_strdup(l->event ? l->event : l->changed ? "changed" : "condition");
+}
+
+static void read_leaves(struct reader *r, const json_t *root)
+{
+    const json_t *from = json_object_get(root, "exit");
+    json_t *one;
+    size_t i;
+
+    if (from && !json_is_array(from))
+        complain(r->c, "", "exit", "must be a list, like [{event: account.closed, reason: closed}]");
+    json_array_foreach ((json_t *)from, i, one) {
+        g_autofree char *at = path_item("exit", NULL, i);
+        read_leave(r, at, one);
+    }
+}
+
+/* ---------------------------------------------------------------- the whole */
+
+static void read_name(struct reader *r, const char *name, const json_t *root)
+{
+    const char *said = text_of(r->c, "", root, "sequence");
+
+    if (!said)
+        complain(r->c, "", "sequence", "is required: the name of the file, %s", name);
+    else if (strcmp(said, name) != 0)
+        complain(r->c, "", "sequence", "is \"%s\", but the file is called %s", said, name);
+    for (const char *p = name; *p; p++)
+        if (!g_ascii_isalnum(*p) && !strchr("_-", *p)) {
+            complain(r->c, "", "sequence", "must be letters, digits, - and _");
+            break;
+        }
+}
+
+static void make_version(struct sequence *s)
+{
+    json_auto_t *copy = json_copy(s->definition);
+
+    json_object_del(copy, "title");
+    json_object_del(copy, "description");
+    char *text = json_dumps(copy, JSON_COMPACT | JSON_SORT_KEYS);
+    g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
+    free(text);
+    g_strlcpy(s->version, hash, sizeof s->version);
+}
+
+static void complain_to_come(struct reader *r, const json_t *root, json_t *rest)
+{
+    for (int i = 0; to_come[i]; i++)
+        if (json_object_get(root, to_come[i])) {
+            complain(r->c, "", to_come[i], "is not known to this version yet");
+            json_object_del(rest, to_come[i]);
+        }
+}
+
+static void read_head(struct reader *r, const json_t *root)
+{
+    static const char *const running[] = { "ignore", "restart", "parallel", "queue", NULL },
+                             *const opt_out[] = { "exit", "stay", NULL },
+                             *const lanes[] = { "high", "normal", "low", NULL };
+    struct sequence *s = r->s;
+    const char *key = text_of(r->c, "", root, "key"), *source = text_of(r->c, "", root, "source");
+
+    s->title = g_strdup(text_of(r->c, "", root, "title"));
+    s->category = g_strdup(text_of(r->c, "", root, "category"));
+    s->source = source ? g_strdup(source) : g_strconcat("sequence:", s->name, NULL);
+    choice_of(r->c, "", root, "priority", lanes, 1);
+    s->priority = g_strdup(text_of(r->c, "", root, "priority"));
+    s->life = duration_of(r->c, "", root, "life", LIFE_MS);
+    s->ttl = duration_of(r->c, "", root, "ttl", TTL_MS);
+    s->while_running = (enum while_running)choice_of(r->c, "", root, "while_running", running, RUNNING_IGNORE);
+    s->stays_opted_out = choice_of(r->c, "", root, "opt_out", opt_out, 0) == 1;
+    if (key)
+        take_key(r, "", "key", key);
+}
+
+static struct sequence *sequence_new(const char *name, const json_t *root)
+{
+    struct sequence *s = g_new0(struct sequence, 1);
+
+    s->name = g_strdup(name);
+    s->definition = json_incref((json_t *)root);
+    s->triggers = g_ptr_array_new_with_free_func(trigger_free);
+    s->leaves = g_ptr_array_new_with_free_func(leave_free);
+    s->steps = g_ptr_array_new_with_free_func((GDestroyNotify)step_free);
+    s->events = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    s->asked = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    return s;
+}
+
+struct sequence *sequence_read(struct complaints *c, const char *name, const json_t *root)
+{
+    struct reader r = { c, sequence_new(name, root) };
+    json_auto_t *rest = json_copy((json_t *)root);
+
+    read_name(&r, name, root);
+    complain_to_come(&r, root, rest);
+    complain_unknown(c, "", rest, known);
+    read_head(&r, root);
+    read_triggers(&r, root);
+    read_reentry(&r, root);
+    read_holdout(&r, root);
+    read_goal(&r, root);
+    read_leaves(&r, root);
+    r.s->first = read_steps(&r, "steps", json_object_get(root, "steps"), NULL, 1);
+    check_steps(&r);
+    make_version(r.s);
+    if (!c->errors)
+        return r.s;
+    sequence_free(r.s);
+    return NULL;
+}
+
+void sequence_free(struct sequence *s)
+{
+    if (!s)
+        return;
+    g_free(s->name);
+    g_free(s->title);
+    g_free(s->category);
+    g_free(s->source);
+    g_free(s->priority);
+    g_free(s->key);
+    g_free(s->holdout);
+    goal_free(s->goal);
+    g_ptr_array_unref(s->triggers);
+    g_ptr_array_unref(s->leaves);
+    g_ptr_array_unref(s->steps);
+    g_hash_table_unref(s->events);
+    g_hash_table_unref(s->asked);
+    json_decref(s->definition);
+    g_free(s);
+}
+
+struct step *sequence_step(const struct sequence *s, const char *id)
+{
+    for (guint i = 0; id && i < s->steps->len; i++)
+        if (strcmp(((struct step *)s->steps->pdata[i])->id, id) == 0)
+            return s->steps->pdata[i];
+    return NULL;
+}
+
+struct step *step_after(const struct step *s)
+{
+    if (s->next)
+        return s->next;
+    if (!s->up)
+        return NULL;
+    return s->up->kind == STEP_REPEAT ? s->up : step_after(s->up);
+}

@@ -1,0 +1,135 @@
+/*
+ * Sequences: a definition, read and checked.
+ *
+ * A definition is a file of schedules/ as JSON: trigger, goal, exit, re-entry and
+ * steps.  It has no cycles but `repeat`, which is bounded, so each run ends.
+ * Reading knows nothing of templates, people and the store; whoever knows them
+ * checks the rest (journeys/check.h).
+ *
+ * A version is the first 12 hex digits of the SHA-256 of its JSON with sorted
+ * keys, without title: a comment or a new title make no new version.
+ */
+#ifndef SCHEDULES_SEQUENCE_H
+#define SCHEDULES_SEQUENCE_H
+
+#include "schedules/condition.h"
+#include "schedules/moment.h"
+
+enum step_kind {
+    STEP_SEND,
+    STEP_WAIT,
+    STEP_WAIT_FOR,
+    STEP_BRANCH,
+    STEP_SPLIT,
+    STEP_REPEAT,
+    STEP_EMIT,
+    STEP_END,
+    STEP_KINDS
+};
+extern const char *const step_kind_names[]; /* "send" …, NULL at the end */
+
+struct arm {
+    char *name;             /* of then: an `as`, "timeout", or a part; NULL else */
+    struct condition *when; /* of branch; NULL: else */
+    int upto;               /* of split: the part has the buckets below, of 10,000 */
+    struct step *first;     /* NULL: nothing to do */
+};
+
+enum awaited_kind { AWAIT_EVENT, AWAIT_MESSAGE };
+struct awaited {
+    enum awaited_kind kind;
+    char *name; /* of the event, or of the step whose message it is */
+    struct condition *where;
+    char *is; /* of a message: sent, delivered, … */
+    char *as; /* NULL: no arm */
+};
+
+struct step {
+    char *id;
+    char *at; /* where it stands in the file, for complaints */
+    enum step_kind kind;
+    struct condition *when;
+    struct step *next, *up; /* in its list; the one in whose arm it is */
+    GPtrArray *arms;        /* struct arm: branch, split, wait_for; of repeat one */
+
+    json_t *message;            /* send: template, channels, strategy, category, priority, supersede as written */
+    json_t *data;               /* send, emit: key → literal or {"from", "default"} */
+    int64_t ttl;                /* send: ms */
+    bool at_once, leave_failed; /* send: done when enqueued; on_failed: exit */
+    struct moment *moment;      /* wait; wait_for: its timeout */
+    GPtrArray *awaited;         /* wait_for */
+    struct since since;         /* wait_for */
+    int64_t grace;              /* wait_for */
+    char *name;                 /* split: of the draw; emit: of the event; end: the reason */
+    int max;                    /* repeat */
+    struct condition *until;    /* repeat */
+};
+
+struct trigger {
+    char *event; /* NULL: enrolment alone */
+    struct condition *where;
+    int64_t late;
+};
+
+struct goal {
+    char *event, *from; /* from: NULL for the whole run */
+    struct condition *where;
+    int64_t before; /* ms before the run's start that count, too */
+    int64_t within; /* ms after the run's end in which it still counts */
+    bool ends;
+};
+
+struct leave {
+    char *event;            /* NULL: when or changed */
+    char *changed;          /* path */
+    struct condition *when; /* where of the event; when */
+    char *reason;
+    bool keep_messages;
+};
+
+enum reentry { REENTRY_NEVER, REENTRY_ALWAYS, REENTRY_AFTER };
+enum while_running { RUNNING_IGNORE, RUNNING_RESTART, RUNNING_PARALLEL, RUNNING_QUEUE };
+
+struct sequence {
+    char *name, *title, *category, *source, *priority;
+    char version[VERSION_SIZE];
+    json_t *definition;  /* as read */
+    GPtrArray *triggers; /* struct trigger */
+    char *key;           /* path in the trigger's event, NULL for none */
+    enum reentry reentry;
+    int64_t reentry_after;
+    int64_t remember; /* of {per}: so long a key is known; 0: for ever */
+    enum while_running while_running;
+    struct goal *goal; /* NULL for none */
+    GPtrArray *leaves; /* struct leave: exit */
+    char *holdout;     /* name of the draw, NULL for none */
+    int holdout_share; /* of 10,000 */
+    bool stays_opted_out;
+    int64_t life, ttl;
+    struct step *first;
+    GPtrArray *steps;   /* all of them, in the order of the file */
+    GHashTable *events; /* names of events that it looks at */
+    GHashTable *asked;  /* ids of steps whose outcome something looks at */
+    bool asks_trigger;  /* something looks at the trigger's data */
+};
+
+/* sequence_read: of JSON; NULL after an error.  name: what `sequence:` must say, the file's name. */
+struct sequence *sequence_read(struct complaints *, const char *name, const json_t *);
+void sequence_free(struct sequence *);
+
+/* sequence_step: by id, NULL when there is none. */
+struct step *sequence_step(const struct sequence *, const char *id);
+
+/* step_after: what comes when a step is done: the next of its list, else that of the one around it; a repeat that is
+ * around it comes itself. */
+struct step *step_after(const struct step *);
+
+/* sequence_longest: the longest way through: ms of its waits, messages; open: it waits for a date in the data, too. */
+struct longest {
+    int64_t ms;
+    int messages;
+    bool open;
+};
+struct longest sequence_longest(const struct sequence *);
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * What sequence.c (the definition) and sequence_steps.c (its steps) share.
+ */
+#ifndef SCHEDULES_SEQUENCE_OWN_H
+#define SCHEDULES_SEQUENCE_OWN_H
+
+#include "schedules/sequence.h"
+
+struct reader {
+    struct complaints *c;
+    struct sequence *s;
+};
+
+/* read_steps: a list of steps; the first of them, NULL for none. */
+struct step *read_steps(struct reader *, const char *at, const json_t *, struct step *up, int depth);
+/* check_steps: what can be said when all are read: names, ways. */
+void check_steps(struct reader *);
+void step_free(struct step *);
+
+/* read_where: a condition that is a member; NULL when it is not there. */
+struct condition *read_where(struct reader *, const char *at, const json_t *from, const char *key);
+/* looks_at: a path that the definition asks for; looks_for: an event. */
+void looks_at(struct reader *, const char *at, const char *key, const char *path);
+void looks_for(struct reader *, const char *event);
+/* read_share: 5 or "5%" as so many of 10,000. */
+int read_share(struct reader *, const char *at, const char *key, const json_t *);
+
+#endif
