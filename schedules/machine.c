@@ -358,24 +358,28 @@ static void pass_time_of_all(struct machine *m)
 /* S32: after the end a goal may still count for a while. */
 static void count_goals(struct machine *m, const json_t *event)
 {
-    for (guint i = m->person->ended->len; i-- > 0;) {
+    for (guint i = 0; i < m->person->ended->len;) {
         struct run *r = m->person->ended->pdata[i];
         const struct sequence *s = definition_of(m, r);
-        bool counts = s && kept_time(event, "t") <= r->due && reaches_goal(m, r, s, event);
+        bool counts = s && m->in->now <= r->due && reaches_goal(m, r, s, event);
         if (counts)
             tell(m, EFFECT_COUNTED, r, NULL, NULL);
         if (counts || !s || m->in->now > r->due)
             g_ptr_array_remove_index(m->person->ended, i);
+        else
+            i++;
     }
 }
 
 static void forget_ended(struct machine *m)
 {
-    for (guint i = m->person->runs->len; i-- > 0;) {
+    for (guint i = 0; i < m->person->runs->len;) {
         struct run *r = m->person->runs->pdata[i];
         const struct sequence *s = run_is_over(r) ? definition_of(m, r) : NULL;
-        if (!run_is_over(r))
+        if (!run_is_over(r)) {
+            i++;
             continue;
+        }
         r = g_ptr_array_steal_index(m->person->runs, i);
         if (s && s->goal && s->goal->within && !r->goal) {
             r->due = m->in->now + s->goal->within;

@@ -171,6 +171,7 @@ class World:
         self.definitions = sorted(scenario['sequences'], key=lambda one: one['sequence'])
         self.now, self.sent = -2 ** 60, 0
         self.runs, self.messages, self.kept, self.seen = [], [], [], set()
+        self.over = []  # (run, until when its goal still counts)
         self.starts, self.queues = {}, {}  # (sequence, key): start of the last run; triggers that wait
         self.log = []
 
@@ -419,6 +420,9 @@ class World:
         CHOICE S38: the first of the queue begins right behind the leaving of the other."""
         self.note('left', run, reason)
         run.gone = True
+        goal = run.definition.get('goal') or {}
+        if 'within' in goal and not run.reached:
+            self.over.append((run, self.now + duration(goal['within'])))
         self.runs.remove(run)
         for message in [one for one in self.messages if one.run is run and cancel]:
             self.messages.remove(message)
@@ -506,6 +510,16 @@ class World:
 
     # -- facts.  CHOICE S13: a run that begins during a fact (out of the queue, by a trigger) is not given that fact.
 
+    def count_goals(self, event):
+        """S32.  CHOICE: what arrives until then counts, once, whatever its `at`, as far as the goal itself counts it."""
+        for run, until in list(self.over):
+            goal = run.definition['goal']
+            counts = self.now <= until and ('from' not in goal or goal['from'] in run.entered) and self.is_goal(run, goal, event)
+            if counts:
+                self.note('counted', run)
+            if counts or self.now > until:
+                self.over.remove((run, until))
+
     def on_event(self, given):
         if given['id'] in self.seen:
             return
@@ -514,6 +528,7 @@ class World:
         self.kept = (self.kept + [event])[-KEPT:]
         if event.get('backfill'):
             return
+        self.count_goals(event)
         for run in list(self.runs):
             goal = run.definition.get('goal')
             if run.gone:

@@ -171,8 +171,7 @@ static void play(struct scenario *sc, GPtrArray *effects)
         int64_t arrives = event ? json_integer_value(json_object_get(event, "now")) : INT64_MAX,
                 lands = flight >= 0 ? g_array_index(sc->flights, struct flight, flight).at : INT64_MAX,
                 due = machine_due(&sc->situation, sc->person);
-        if (due < 0)
-            due = INT64_MAX;
+        due = due < 0 ? INT64_MAX : MAX(due, sc->situation.now);
         int64_t now = MIN(arrives, MIN(lands, due));
         if (now > until)
             break;
