@@ -178,31 +178,35 @@ static void on_accepted(void *arg, const char *answer)
         accepted(in);
 }
 
-/* strategy first goes by the person's own order, as far as it names these channels */
-static void order_channels(struct intake *in, char out[static CHANNEL_COUNT + 1])
+/* The stored profile as it will be, "" for none. */
+static const char *profile_text(const struct intake *in)
 {
-    const char *text = in->profile_new && *in->profile_new ? in->profile_new : in->profile_was ? in->profile_was : "";
-    json_auto_t *profile = *text ? json_loads(text, 0, NULL) : NULL;
+    return in->profile_new && *in->profile_new ? in->profile_new : in->profile_was ? in->profile_was : "";
+}
+
+/* strategy first goes by the person's own order, as far as it names these channels */
+static void order_channels(const struct draft *d, const char *profile_text, char out[static CHANNEL_COUNT + 1])
+{
+    json_auto_t *profile = *profile_text ? json_loads(profile_text, 0, NULL) : NULL;
     const json_t *preferred = json_object_get(profile, "channels");
     size_t i, n = 0;
     json_t *item;
 
     memset(out, 0, CHANNEL_COUNT + 1);
-    if (in->draft.strategy == 'f')
+    if (d->strategy == 'f')
         json_array_foreach ((json_t *)preferred, i, item) {
             char letter = channel_letter(json_string_value(item) ? json_string_value(item) : "");
-            if (letter && strchr(in->draft.channels, letter) && !strchr(out, letter))
+            if (letter && strchr(d->channels, letter) && !strchr(out, letter))
                 out[n++] = letter;
         }
-    for (const char *l = in->draft.channels; *l; l++)
+    for (const char *l = d->channels; *l; l++)
         if (!strchr(out, *l))
             out[n++] = *l;
 }
 
-static void accept_now(struct intake *in)
+/* What the store takes of a draft; borrows from it and from the texts. */
+static struct acceptance acceptance_of(const struct draft *d, const char *id, const char *body, const char *profile)
 {
-    const struct draft *d = &in->draft;
-    char *body = json_dumps(d->body, JSON_COMPACT);
     struct acceptance a = {
         .recipient = d->recipient,
         .body = body,
@@ -213,17 +217,62 @@ static void accept_now(struct intake *in)
         .strategy = d->strategy,
         .lane = d->lane,
         .source = json_string_value(json_object_get(d->body, "source")) ?: "",
-        .send_at = in->send_at,
-        .expires_at = in->expires_at,
-        .local = in->local,
-        .profile_was = in->profile_was ? in->profile_was : "",
-        .profile_new = in->profile_new ? in->profile_new : "",
+        .local = "",
+        .profile_was = "",
+        .profile_new = "",
+        .journey = "",
     };
 
-    memcpy(a.id, in->id, sizeof a.id);
-    order_channels(in, a.channels);
+    g_strlcpy(a.id, id, sizeof a.id);
+    order_channels(d, profile, a.channels);
+    return a;
+}
+
+static void accept_now(struct intake *in)
+{
+    char *body = json_dumps(in->draft.body, JSON_COMPACT);
+    struct acceptance a = acceptance_of(&in->draft, in->id, body, profile_text(in));
+
+    a.send_at = in->send_at;
+    a.expires_at = in->expires_at;
+    a.local = in->local;
+    a.profile_was = in->profile_was ? in->profile_was : "";
+    a.profile_new = in->profile_new ? in->profile_new : "";
     store_accept(in->service->accepts, &a, on_accepted, in);
     free(body);
+}
+
+/* The time as the person's clock shows it, where it was given so: it follows their zone. */
+static void note_local(const struct draft *d, char local[static 64])
+{
+    local[0] = '\0';
+    if (d->when == WHEN_LOCAL)
+        g_snprintf(local, 64, "%s|%" G_GINT64_FORMAT, d->local_text, d->ttl);
+}
+
+bool intake_prepare(const struct service *s, const json_t *message, const char *id, const char *profile,
+                    const char *journey, struct prepared *out, json_t *errors)
+{
+    json_auto_t *person = *profile ? json_loads(profile, 0, NULL) : NULL;
+    struct draft *d = &out->draft;
+
+    *out = (struct prepared){ 0 };
+    message_check(s, message, "sequence", "", d, errors);
+    if (json_array_size(errors))
+        return false;
+    out->body = json_dumps(d->body, JSON_COMPACT);
+    out->acceptance = acceptance_of(d, id, out->body, profile);
+    note_local(d, out->local);
+    out->acceptance.local = out->local;
+    out->acceptance.journey = journey;
+    draft_place(d, service_zone(s, person), clock_now(), &out->acceptance.send_at, &out->acceptance.expires_at, errors);
+    return json_array_size(errors) == 0;
+}
+
+void prepared_clear(struct prepared *p)
+{
+    draft_clear(&p->draft);
+    free(p->body);
 }
 
 /* ---------------------------------------------------------------- reserve */
@@ -255,11 +304,10 @@ static void on_reserved(void *arg, const char *answer)
 
 static void place(struct intake *in)
 {
-    const char *text = in->profile_new && *in->profile_new ? in->profile_new : in->profile_was ? in->profile_was : "";
+    const char *text = profile_text(in);
     json_auto_t *profile = *text ? json_loads(text, 0, NULL) : NULL;
 
-    if (in->draft.when == WHEN_LOCAL)
-        g_snprintf(in->local, sizeof in->local, "%s|%" G_GINT64_FORMAT, in->draft.local_text, in->draft.ttl);
+    note_local(&in->draft, in->local);
     draft_place(&in->draft, service_zone(in->service, profile), clock_now(), &in->send_at, &in->expires_at, in->errors);
     if (json_array_size(in->errors))
         refuse_unless_known(in);

@@ -10,7 +10,9 @@
 #ifndef DISPATCHER_INTAKE_INTAKE_H
 #define DISPATCHER_INTAKE_INTAKE_H
 
+#include "dispatcher/intake/message.h"
 #include "dispatcher/service.h"
+#include "dispatcher/store/messages.h"
 
 struct intake_answer {
     int status; /* HTTP's: 202, 400, 422, 503 */
@@ -28,5 +30,17 @@ struct intake_origin {
 
 /* intake_text: one message as JSON text; the answer comes from the loop, once. */
 void intake_text(struct service *, const char *text, size_t len, const struct intake_origin *, intake_fn *, void *arg);
+
+/* intake_prepare: the same checks for a message that goes into the store with something else, in one script.  profile:
+ * the recipient's, JSON, "" for none.  False with complaints in errors.  prepared_clear in either case. */
+struct prepared {
+    struct draft draft;
+    struct acceptance acceptance; /* borrows from here */
+    char *body;
+    char local[64];
+};
+bool intake_prepare(const struct service *, const json_t *message, const char *id, const char *profile,
+                    const char *journey, struct prepared *, json_t *errors);
+void prepared_clear(struct prepared *);
 
 #endif

@@ -9,17 +9,23 @@ static struct day_list day_list_of(const GPtrArray *days)
     return (struct day_list){ days ? (const char **)days->pdata : NULL, days ? (int)days->len : 0 };
 }
 
+void policy_days(const struct policy *p, const char *region, struct day_list *holidays, struct day_list *blackout)
+{
+    const GPtrArray *own = region ? g_hash_table_lookup(p->holidays, region) : NULL;
+
+    *holidays = own ? day_list_of(own) : p->quiet.holidays;
+    *blackout = p->quiet.blackout;
+}
+
 static int64_t quiet_ends(const struct policy *p, const struct reach *r, int64_t at, const char **cause)
 {
     static const char *const names[] = { "", "hours", "holiday", "blackout" };
     struct quiet quiet = p->quiet;
-    const GPtrArray *own = r->region ? g_hash_table_lookup(p->holidays, r->region) : NULL;
     enum quiet_cause why;
 
     if (!p->has_quiet || !(p->quiet_channels >> r->channel & 1))
         return 0;
-    if (own)
-        quiet.holidays = day_list_of(own);
+    policy_days(p, r->region, &quiet.holidays, &quiet.blackout);
     int64_t until = quiet_until(&quiet, r->zone, at, &why);
     if (until)
         *cause = names[why];

@@ -27,4 +27,7 @@ int64_t policy_opening(const struct policy *, const struct reach *, int64_t now,
  * high priority in the first third, low in the last; the same for the same id. */
 int64_t policy_spread(const struct policy *, const struct reach *, int64_t opening, enum lane, const char *id);
 
+/* policy_days: the holidays and blackout days that hold in a region (NULL or unknown: the configured one); borrowed. */
+void policy_days(const struct policy *, const char *region, struct day_list *holidays, struct day_list *blackout);
+
 #endif

@@ -15,6 +15,11 @@
 --   own:<address> whose address it is, at least          held         deliveries that wait because of a gate (by_gate)
 --   k:<key>      idempotency                         aq           account reservations to be given back, a list of
 --                                                                  JSON [account, member, fence]
+--   q:<rid>      runs of sequences, version|text (schedules/run.h)
+--   qi:<rid>     what they have not heard yet, a list of JSON: {"k":"m"} the end of a message, {"k":"e"} an event of another run
+--   qe:<rid> qx:<rid>  events that are kept, and the ids of those that came  qt:<rid> qz:<rid>  trace of runs, and those that ended
+--   qn           runs under way, by sequence
+--   qd ql        whose runs have something to do when (service time), and who is being seen to until when (real)
 -- In the partition of an account:
 --   ah:<account>  its people's sends that account-wide caps count, see send()
 --   af:<mid>L<account>  the last word on one of them, r (reserved) or x (given back), fence|role, for an hour

@@ -69,6 +69,7 @@ if not held_at or at > held_at or (at == held_at and (state == 'w' or sub(held, 
 end
 if state ~= 'w' then return { holding('w') == 0 and 'g' or 'o', {}, {}, {}, {} } end
 if holding('w') == 0 then return { 'n', {}, {}, {}, {} } end
+turn_if_any(rid)
 
 local pending, left = call('ZRANGE', P..'p:'..rid, 0, -1), {}
 if #pending > PORTION then -- what is under way first, for it cannot wait; the others are swept behind this call

@@ -8,6 +8,7 @@
 #include "dispatcher/base/clock.h"
 #include "schedules/instant.h"
 #include "dispatcher/store/asking.h"
+#include "dispatcher/store/journeys.h"
 #include "dispatcher/store/messages.h"
 #include "dispatcher/store/pipeline.h"
 #include "dispatcher/store/wire/state.h"
@@ -48,10 +49,8 @@ static void on_accepted(void *arg, const redisReply *reply, size_t index)
 
 const struct batch_kind accept_kind = { make_accept, add_accept, on_accepted, BATCH_TURN };
 
-static struct args *acceptance_args(const struct acceptance *m)
+void acceptance_args(struct args *a, const struct acceptance *m)
 {
-    struct args *a = args_new();
-
     args_text(a, m->id);
     args_text(a, m->recipient);
     args_bytes(a, m->body, m->body_len);
@@ -67,14 +66,15 @@ static struct args *acceptance_args(const struct acceptance *m)
     args_text(a, m->local);
     args_text(a, m->profile_was);
     args_text(a, m->profile_new);
-    return a;
+    args_text(a, m->journey);
 }
 
 void store_accept(struct batches *batches, const struct acceptance *m, accept_fn *fn, void *arg)
 {
     struct accepting *job = g_new0(struct accepting, 1);
 
-    *job = (struct accepting){ fn, arg, acceptance_args(m) };
+    *job = (struct accepting){ fn, arg, args_new() };
+    acceptance_args(job->message, m);
     batch_join(batches, 0, ident_partition(m->id), job);
 }
 
@@ -208,6 +208,18 @@ static json_t *trace_json(const struct state *state, const json_t *body, const c
     return trace;
 }
 
+/* "run|sequence|step": why they get this. */
+static void add_journey(json_t *message, const char *journey)
+{
+    g_auto(GStrv) words = g_strsplit(journey, "|", 3);
+
+    if (g_strv_length(words) != 3)
+        return;
+    json_object_set_new(message, "run", json_string(words[0]));
+    json_object_set_new(message, "sequence", json_string(words[1]));
+    json_object_set_new(message, "step", json_string(words[2]));
+}
+
 static json_t *message_json(const char *mid, const redisReply *reply, enum show show)
 {
     static const char *const kept[] = { "template", "priority", "strategy",  "channels", "source",
@@ -223,6 +235,7 @@ static json_t *message_json(const char *mid, const redisReply *reply, enum show 
                   "accepted_at", instant_or_null(state.of[STATE_ACCEPTED_AT]));
     json_t *deliveries = json_array();
 
+    add_journey(message, state.of[STATE_JOURNEY]);
     for (size_t i = 0; i < G_N_ELEMENTS(kept); i++)
         if (json_object_get(body, kept[i]) && (show == SHOW_TRACE || i < 6))
             json_object_set(message, kept[i], json_object_get(body, kept[i]));
@@ -302,6 +315,15 @@ static void on_mids(void *arg, const redisReply *reply)
     gather_done(g);
 }
 
+static void on_timeline_runs(void *arg, bool ok, json_t *runs)
+{
+    struct gather *g = arg;
+
+    g->lost |= !ok;
+    json_object_set(g->result, "runs", runs);
+    gather_done(g);
+}
+
 void store_timeline(struct store *s, const char *recipient, int limit, enum show show, json_fn *fn, void *arg)
 {
     struct timeline *job = g_new0(struct timeline, 1);
@@ -311,6 +333,8 @@ void store_timeline(struct store *s, const char *recipient, int limit, enum show
     args_text(a, "mids");
     args_text(a, recipient);
     args_int(a, limit);
+    job->gather->open++;
+    store_runs(s, recipient, on_timeline_runs, job->gather);
     store_script(s, store_partition(s, recipient), "person", a, on_mids, job);
 }
 

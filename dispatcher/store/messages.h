@@ -17,7 +17,10 @@ struct acceptance {
     int64_t send_at, expires_at;
     const char *local;                     /* "2026-12-01T09:00|ttl", "" unless the time was given in local time */
     const char *profile_was, *profile_new; /* profile_new "": leave it */
+    const char *journey;                   /* "run|sequence|step" of what sends it, "" for none */
 };
+/* acceptance_args: appends the arguments of one to those of a script that accepts. */
+void acceptance_args(struct args *, const struct acceptance *);
 /* What is accepted in a turn of the loop is written together: store_accept joins batches of accept_kind (whose arg is
  * the store).  Answers "ok", "dup", "race", or NULL. */
 extern const struct batch_kind accept_kind;
@@ -33,7 +36,7 @@ typedef void message_fn(void *arg, bool ok, json_t *message);
 enum show { SHOW_BRIEF, SHOW_TRACE };
 void store_show(struct store *, const char *id, enum show, message_fn *, void *arg);
 
-/* {"pending":[messages],"past":[messages]} */
+/* {"pending":[messages],"past":[messages],"runs":[runs of sequences]} */
 void store_timeline(struct store *, const char *recipient, int limit, enum show, json_fn *, void *arg);
 /* {"channels":{"email":{…}},"leases":n,"dead":n,"lag_seconds":x} */
 void store_queue(struct store *, json_fn *, void *arg);

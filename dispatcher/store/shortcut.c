@@ -67,7 +67,8 @@ char *shortcut_committed(const char *state, char letter, char on_lost, int64_t n
 static bool ends_plainly(const struct state *s, const char *const *d, const struct settlement *t)
 {
     return d && t->final && t->code == STATUS_SENT && !t->denied && *t->trace && !*s->of[STATE_TRACED] &&
-           !*s->of[STATE_SUPERSEDE] && !*d[DELIVERY_HOLDER] && !reason_by_gate(d[DELIVERY_REASON]);
+           !*s->of[STATE_SUPERSEDE] && !*s->of[STATE_JOURNEY] && !*d[DELIVERY_HOLDER] &&
+           !reason_by_gate(d[DELIVERY_REASON]);
 }
 
 char *shortcut_sent(const char *state, const struct settlement *t, int64_t ended, bool *closes)

@@ -34,11 +34,34 @@ local function age(mid, rid, ended, at, ret, ret_events)
   if ret_events < keep then keep_for('!'..mid, ended, ret_events, ret_events) end
 end
 
+-- Something has happened to a person's runs (journeys/): the next turn is now.
+local told_turn = false
+local function turn(rid)
+  call('ZADD', P..'qd', 'LT', int(now), rid)
+  if not told_turn then call('PUBLISH', string.match(P, '^(.*){')..'turn', P..int(now)) end
+  told_turn = true
+end
+local function turn_if_any(rid)
+  if call('EXISTS', P..'q:'..rid) == 1 then turn(rid) end
+end
+-- A run hears how its message has ended, unless it has cancelled it itself.
+local silent = {}
+local function tell_run(mid, m)
+  local ends = {}
+  for L in string.gmatch(m[ORDER], '.') do
+    local d = delivery(m, L)
+    if d then ends[#ends + 1] = { d[STATUS], d[REASON] } end
+  end
+  call('RPUSH', P..'qi:'..m[RECIPIENT], cjson.encode({ k = 'm', m = mid, d = ends }))
+  turn(m[RECIPIENT])
+end
+
 -- A message without open deliveries leaves the pending index and begins to age.
 local function close(mid, m, ret, ret_events)
   local rid, supersede = m[RECIPIENT], m[SUPERSEDE]
   if supersede ~= '' and call('HGET', P..'x:'..rid, supersede) == mid then call('HDEL', P..'x:'..rid, supersede) end
   age(mid, rid, m[ENDED], m[SEND_AT], ret, ret_events)
+  if m[JOURNEY] ~= '' and not silent[mid] then tell_run(mid, m) end
 end
 
 -- A message that had ended goes on.
@@ -95,13 +118,14 @@ end
 local function stoppable(st) return st == IS_SCHEDULED or st == IS_ADMITTED end
 
 -- Cancels what can still be stopped of a message.  Returns cancelled, in flight (or perhaps sent before), other final deliveries.
-local function stop(mid, letters, code, reason, ret, ret_events)
+-- detail: of the trace; nil for the reason.
+local function stop(mid, letters, code, reason, ret, ret_events, detail)
   local m, stopped, flying, ended = message(mid), 0, 0, 0
   for L in string.gmatch(m and m[ORDER] or '', '.') do
     local d = delivery(m, L)
     if d and string.find(letters, L, 1, true) then
       if stoppable(d[STATUS]) then
-        trace(mid, L, 'outcome', code == IS_CANCELLED and 'cancelled' or 'superseded', '{"reason":"'..reason..'"}')
+        trace(mid, L, 'outcome', code == IS_CANCELLED and 'cancelled' or 'superseded', detail or '{"reason":"'..reason..'"}')
         finish(mid, L, code, reason, false, false, ret, ret_events)
         if d[MAYBE] ~= '' then flying = flying + 1 else stopped = stopped + 1 end
       elseif d[STATUS] == IS_COMMITTING then flying = flying + 1

@@ -111,6 +111,7 @@ end
 -- Stores a profile; what is pending follows a new order of channels.
 local function put_profile(rid, was, will)
   call('SET', P..'u:'..rid, will)
+  turn_if_any(rid)
   was, will = was ~= '' and cjson.decode(was) or {}, will ~= '' and cjson.decode(will) or {}
   if own_choice(was) ~= own_choice(will) then
     if not own_limit(was) and own_limit(will) then recall_sends(rid) end

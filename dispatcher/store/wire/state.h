@@ -26,8 +26,9 @@
     ROW(ACCEPTED_AT)                                                                                                   \
     ROW(ENDED) /* when the last of them did; its time to be kept begins */                                             \
     ROW(SOURCE)                                                                                                        \
-    ROW(ERASED) /* its person is forgotten; it goes when what is in flight has ended */                                \
-    ROW(TRACED) /* how many lines its trace has */
+    ROW(ERASED)  /* its person is forgotten; it goes when what is in flight has ended */                               \
+    ROW(TRACED)  /* how many lines its trace has */                                                                    \
+    ROW(JOURNEY) /* run|sequence|step, of a run that sent it and hears of its end */
 
 #define DELIVERY_TABLE(ROW)                                                                                            \
     ROW(STATUS)                                                                                                        \

@@ -1,0 +1,251 @@
+#include "dispatcher/store/journeys.h"
+
+#include <glib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/store/asking.h"
+#include "schedules/run.h"
+
+/* ---------------------------------------------------------------- looking */
+
+struct looking {
+    look_fn *fn;
+    turns_fn *turned;
+    void *arg;
+};
+
+/* "version|text", taken apart in place: the reply is ours until the callback returns. */
+static struct seen_person read_person(const redisReply *one, char **version)
+{
+    const char *held = reply_text(one, 1), *bar = strchr(held, '|');
+
+    *version = g_strndup(held, bar ? (size_t)(bar - held) : 0);
+    return (struct seen_person){ .recipient = reply_text(one, 0),
+                                 .version = *version,
+                                 .runs = bar ? bar + 1 : "",
+                                 .profile = reply_text(one, 2),
+                                 .kept = reply_at(one, 3),
+                                 .unheard = reply_at(one, 4),
+                                 .consents = reply_at(one, 5),
+                                 .ended = reply_at(one, 6) };
+}
+
+static void on_looked(void *arg, const redisReply *reply)
+{
+    struct looking *job = arg;
+    g_autofree char *version = NULL;
+
+    if (reply_at(reply, 0)) {
+        struct seen_person p = read_person(reply_at(reply, 0), &version);
+        job->fn(job->arg, &p);
+    } else {
+        job->fn(job->arg, NULL);
+    }
+    g_free(job);
+}
+
+static struct looking *looking_new(look_fn *fn, turns_fn *turned, void *arg)
+{
+    struct looking *job = g_new0(struct looking, 1);
+
+    *job = (struct looking){ fn, turned, arg };
+    return job;
+}
+
+void store_look(struct store *s, const char *recipient, bool ended, look_fn *fn, void *arg)
+{
+    struct args *a = args_new();
+
+    args_text(a, ended ? "ended" : "");
+    args_text(a, recipient);
+    store_script(s, store_partition(s, recipient), "look", a, on_looked, looking_new(fn, NULL, arg));
+}
+
+struct listing {
+    json_fn *fn;
+    void *arg;
+};
+
+static void on_runs(void *arg, const struct seen_person *seen)
+{
+    struct listing *job = arg;
+    struct person_runs *p = seen ? person_read(seen->runs) : NULL;
+    json_auto_t *list = json_array();
+
+    for (guint i = 0; p && i < p->runs->len; i++)
+        json_array_append_new(list, run_json(p->runs->pdata[i]));
+    for (size_t i = seen && seen->ended ? seen->ended->elements : 0; i-- > 0;) {
+        json_t *one = json_loads(reply_text(seen->ended, i), 0, NULL);
+        if (one)
+            json_array_append_new(list, one);
+    }
+    person_free(p);
+    job->fn(job->arg, seen != NULL, list);
+    g_free(job);
+}
+
+void store_runs(struct store *s, const char *recipient, json_fn *fn, void *arg)
+{
+    struct listing *job = g_new0(struct listing, 1);
+
+    *job = (struct listing){ fn, arg };
+    store_look(s, recipient, true, on_runs, job);
+}
+
+static void on_turn(void *arg, const redisReply *reply)
+{
+    struct looking *job = arg;
+    size_t count = reply && reply->elements ? reply->elements - 1 : 0;
+    g_autofree struct seen_person *people = g_new0(struct seen_person, count + 1);
+    g_autofree char **versions = g_new0(char *, count + 1);
+    struct turn turn = { people, count, reply_int(reply_at(reply, 0), 0), reply_int(reply_at(reply, 0), 1) };
+
+    for (size_t i = 0; i < count; i++)
+        people[i] = read_person(reply_at(reply, i + 1), &versions[i]);
+    job->turned(job->arg, reply ? &turn : NULL);
+    for (size_t i = 0; i < count; i++)
+        g_free(versions[i]);
+    g_free(job);
+}
+
+void store_turn(struct store *s, int partition, int64_t lease_ms, int most, turns_fn *fn, void *arg)
+{
+    struct args *a = args_new();
+
+    args_int(a, lease_ms);
+    args_int(a, most);
+    store_script(s, partition, "turn", a, on_turn, looking_new(NULL, fn, arg));
+}
+
+/* ---------------------------------------------------------------- a step */
+
+struct stepping {
+    stepped_fn *fn;
+    void *arg;
+};
+
+static void on_stepped(void *arg, const redisReply *reply)
+{
+    struct stepping *job = arg;
+    const redisReply *one = reply_at(reply, 0);
+    const char *word = one ? reply_text(one, 0) : "";
+    bool ok = strcmp(word, "ok") == 0;
+
+    job->fn(job->arg,
+            ok                           ? STEPPED
+            : strcmp(word, "race") == 0  ? STEP_RACE
+            : strcmp(word, "known") == 0 ? STEP_KNOWN
+                                         : STEP_GONE,
+            ok ? reply_at(one, 1) : NULL, ok ? reply_at(one, 2) : NULL);
+    g_free(job);
+}
+
+static void add_list(struct args *a, int n, const struct args *list)
+{
+    args_int(a, n);
+    if (n)
+        args_append(a, list);
+}
+
+void store_step(struct store *s, const struct step_of *of, stepped_fn *fn, void *arg)
+{
+    struct args *a = args_new();
+    struct stepping *job = g_new0(struct stepping, 1);
+    g_autofree char *wake = store_key(s, "wake");
+
+    *job = (struct stepping){ fn, arg };
+    args_int(a, s->retain_messages_ms);
+    args_int(a, s->retain_events_ms);
+    args_text(a, wake);
+    args_text(a, of->recipient);
+    args_text(a, of->version);
+    args_text(a, of->runs);
+    args_int(a, of->due);
+    args_int(a, (int64_t)of->taken);
+    args_text(a, of->event_id);
+    add_list(a, of->n_events, of->events);
+    add_list(a, of->n_messages, of->messages);
+    add_list(a, of->n_cancels, of->cancels);
+    add_list(a, of->n_trace, of->trace);
+    add_list(a, of->n_ended, of->ended);
+    add_list(a, of->n_handed, of->handed);
+    add_list(a, of->n_counts, of->counts);
+    store_script(s, store_partition(s, of->recipient), "step", a, on_stepped, job);
+}
+
+/* ---------------------------------------------------------------- how many */
+
+static void on_running(void *arg, const redisReply *reply)
+{
+    struct gather *g = arg;
+
+    g->lost |= !reply;
+    for (size_t i = 0; reply && i + 1 < reply->elements; i += 2) {
+        const char *sequence = reply_text(reply, i);
+        json_int_t n = json_integer_value(json_object_get(g->result, sequence)) + reply_int(reply, i + 1);
+        json_object_set_new(g->result, sequence, json_integer(n));
+    }
+    gather_done(g);
+}
+
+void store_running(struct store *s, json_fn *fn, void *arg)
+{
+    struct gather *g = gather_new(json_object(), fn, arg);
+
+    for (int p = 0; p < s->partitions; p++) {
+        g_autofree char *key = g_strdup_printf("%s:{%d}:qn", s->prefix, p);
+        g->open++;
+        store_command(s, on_running, g, 2, (const char *[]){ "HGETALL", key });
+    }
+    gather_done(g);
+}
+
+/* ---------------------------------------------------------------- definitions */
+
+struct defining {
+    accept_fn *fn;
+    void *arg;
+};
+
+static char *definition_key(const struct store *s, const char *version)
+{
+    g_autofree char *name = g_strconcat("definition:", version, NULL);
+    return store_key(s, name);
+}
+
+static struct defining *defining_new(accept_fn *fn, void *arg)
+{
+    struct defining *job = g_new0(struct defining, 1);
+
+    *job = (struct defining){ fn, arg };
+    return job;
+}
+
+static void on_put(void *arg, const redisReply *reply)
+{
+    struct defining *job = arg;
+
+    job->fn(job->arg, reply && reply->type == REDIS_REPLY_STATUS ? "ok" : NULL);
+    g_free(job);
+}
+
+void store_definition_put(struct store *s, const char *version, const char *text, accept_fn *fn, void *arg)
+{
+    g_autofree char *key = definition_key(s, version);
+    store_command(s, on_put, defining_new(fn, arg), 3, (const char *[]){ "SET", key, text });
+}
+
+static void on_definition(void *arg, const redisReply *reply)
+{
+    struct defining *job = arg;
+
+    job->fn(job->arg, !reply ? NULL : reply->type == REDIS_REPLY_STRING ? reply->str : "");
+    g_free(job);
+}
+
+void store_definition(struct store *s, const char *version, accept_fn *fn, void *arg)
+{
+    g_autofree char *key = definition_key(s, version);
+    store_command(s, on_definition, defining_new(fn, arg), 2, (const char *[]){ "GET", key });
+}

@@ -1,0 +1,63 @@
+/*
+ * Runs of sequences in the store: who has something to do, what the machine sees
+ * of them, and the one step that writes what it made of that.
+ *
+ *   store_turn (a partition's people whose time has come, under a lease) ─┐
+ *   store_look (one person, for an event) ────────────────────────────────┴─▶ machine ──▶ store_step
+ *
+ * A step is written whole or not at all: if somebody else has moved the person
+ * since it was looked at, the answer is "race", and whoever asked looks again.
+ */
+#ifndef DISPATCHER_STORE_JOURNEYS_H
+#define DISPATCHER_STORE_JOURNEYS_H
+
+#include "dispatcher/store/store.h"
+
+/* All borrowed until the callback returns. */
+struct seen_person {
+    const char *recipient, *version, *runs; /* version and runs "" for none (schedules/run.h) */
+    const char *profile;                    /* JSON, "" for none */
+    const redisReply *kept, *unheard;       /* lists of JSON */
+    const redisReply *consents;             /* field, entry, … */
+    const redisReply *ended;                /* list of JSON, NULL unless asked for */
+};
+
+/* person NULL: Redis is gone. */
+typedef void look_fn(void *arg, const struct seen_person *);
+void store_look(struct store *, const char *recipient, bool ended, look_fn *, void *arg);
+
+/* store_runs: what a person may read of their runs, the active ones first, then the newest that ended. */
+void store_runs(struct store *, const char *recipient, json_fn *, void *arg);
+
+struct turn {
+    const struct seen_person *people;
+    size_t count;
+    int64_t next_due, next_lease; /* service and real time, -1 for none */
+};
+/* turn NULL: Redis is gone. */
+typedef void turns_fn(void *arg, const struct turn *);
+void store_turn(struct store *, int partition, int64_t lease_ms, int most, turns_fn *, void *arg);
+
+/* What a step writes; borrowed by store_step.  The lists are arguments of step.lua. */
+struct step_of {
+    const char *recipient, *version, *runs;
+    int64_t due;
+    size_t taken;         /* how many unheard things were dealt with */
+    const char *event_id; /* of an event that must be new, "" for none */
+    struct args *events, *messages, *cancels, *trace, *ended, *handed, *counts;
+    int n_events, n_messages, n_cancels, n_trace, n_ended, n_handed, n_counts;
+};
+enum stepped { STEPPED, STEP_RACE, STEP_KNOWN, STEP_GONE };
+/* cancelled, flying: lists of message ids, NULL unless STEPPED. */
+typedef void stepped_fn(void *arg, enum stepped, const redisReply *cancelled, const redisReply *flying);
+void store_step(struct store *, const struct step_of *, stepped_fn *, void *arg);
+
+/* store_running: {sequence: runs under way}. */
+void store_running(struct store *, json_fn *, void *arg);
+
+/* store_definition_put: a definition by its version, for whoever goes on with a run of it; answers "ok" or NULL.
+ * store_definition: its text, "" when there is none. */
+void store_definition_put(struct store *, const char *version, const char *text, accept_fn *, void *arg);
+void store_definition(struct store *, const char *version, accept_fn *, void *arg);
+
+#endif

@@ -1,0 +1,85 @@
+-- step: moves the runs of people, whole or not at all: runs, messages, what is cancelled, events, trace.
+-- ARGV[3] retention ms (real)  [4] of events  [5] wake channel
+-- then for each person: recipient, version seen ("" for none), runs as they become ("" for none to keep), due (-1: never), how many
+--   unheard things were taken, id of an event that must be new ("" for none), then lists, each after its length: events to keep; messages (16
+--   fields each, as of accept.lua); messages to cancel, each with a detail for the trace; trace lines; runs that ended; what runs hand on;
+--   sequences, each with how many more of its runs there are
+-- Returns for each {"ok", cancelled ids, ids in flight}, {"race"} (somebody else has moved them: nothing is done) or {"known"} (the event is).
+-- needs: ending people accepting
+ret, ret_events = tonumber(ARGV[3]), tonumber(ARGV[4])
+local KEPT_MOST, LINES_MOST, ENDED_MOST, IDS_LEAST_MS = 200, 500, 50, 604800000
+local at = 6
+local function take(n)
+  local list = {}
+  for k = 1, n do list[k] = ARGV[at + k - 1] end
+  at = at + n
+  return list
+end
+local function take_list(width) return take(width * tonumber(take(1)[1])) end
+
+-- Keeps the newest of a list for a while.
+local function append(key, list, most)
+  if #list == 0 then return end
+  call('RPUSH', key, unpack(list))
+  call('LTRIM', key, -most, -1)
+  call('PEXPIRE', key, int(ret_events))
+end
+
+local function keep_id(rid, id)
+  if id == '' then return end
+  local key, span = P..'qx:'..rid, math.max(ret_events, IDS_LEAST_MS)
+  call('ZADD', key, real, id)
+  call('ZREMRANGEBYSCORE', key, '-inf', int(real - span))
+  call('PEXPIRE', key, int(span))
+end
+
+local function cancel(list)
+  local cancelled, flying = {}, {}
+  for k = 1, #list, 2 do
+    local mid, m = list[k], message(list[k])
+    if m then
+      silent[mid] = true
+      local stopped, open = stop(mid, CHANNELS, IS_CANCELLED, 'cancelled', ret, ret_events, list[k + 1])
+      if stopped > 0 then cancelled[#cancelled + 1] = mid end
+      if open > 0 then flying[#flying + 1] = mid end
+    end
+  end
+  return cancelled, flying
+end
+
+local function plan_turn(rid, due)
+  call('ZREM', P..'ql', rid)
+  if call('EXISTS', P..'qi:'..rid) == 1 then return turn(rid) end
+  if due < 0 then return call('ZREM', P..'qd', rid) end
+  call('ZADD', P..'qd', int(due), rid)
+  if call('ZRANGE', P..'qd', 0, 0)[1] == rid then call('PUBLISH', string.match(P, '^(.*){')..'turn', P..int(due)) end
+end
+
+local function step(rid, seen, runs, due, taken, id)
+  local events, messages, cancels, trace_lines = take_list(1), take_list(16), take_list(2), take_list(1)
+  local ended, handed, counts = take_list(1), take_list(1), take_list(2)
+  local version = string.match(call('GET', P..'q:'..rid) or '', '^(%d*)')
+  if id ~= '' and call('ZSCORE', P..'qx:'..rid, id) then return { 'known' } end
+  if version ~= seen then return { 'race' } end
+  for k = 1, #messages, 16 do accept(unpack(messages, k, k + 15)) end
+  write_due()
+  local cancelled, flying = cancel(cancels)
+  append(P..'qt:'..rid, trace_lines, LINES_MOST)
+  append(P..'qz:'..rid, ended, ENDED_MOST)
+  append(P..'qe:'..rid, events, KEPT_MOST)
+  call('LTRIM', P..'qi:'..rid, tonumber(taken), -1)
+  if #handed > 0 then call('RPUSH', P..'qi:'..rid, unpack(handed)) end
+  for k = 1, #counts, 2 do call('HINCRBY', P..'qn', counts[k], counts[k + 1]) end
+  keep_id(rid, id)
+  -- never a number again that was there before, even when nothing had to be kept in between
+  local key, new = P..'q:'..rid, int(math.max(real, (tonumber(version) or 0) + 1))
+  if runs == '' then call('DEL', key) else call('SET', key, new..'|'..runs) end
+  plan_turn(rid, tonumber(due))
+  return { 'ok', cancelled, flying }
+end
+
+local answers = {}
+while at <= #ARGV do answers[#answers + 1] = step(unpack(take(6))) end
+save()
+tell_due(ARGV[5])
+return answers
