@@ -75,6 +75,8 @@ struct reload {
     bool loaded, again;
     GQueue to_check; /* names of templates */
     ev_timer next;
+    void (*done)(void *arg);
+    void *arg;
 };
 
 static void finish(struct reload *r)
@@ -89,6 +91,7 @@ static void finish(struct reload *r)
     if (s->store)
         store_rules(s->store, s->policy->version, false); /* what waited for a template may go now */
     log_info("reload.done", "{s:s}", "what", "templates");
+    r->done(r->arg);
     if (r->again)
         reload_begin(r);
 }
@@ -114,11 +117,13 @@ static void on_next(struct ev_loop *loop, ev_timer *timer, int revents)
         finish(r);
 }
 
-struct reload *reload_new(struct service *s)
+struct reload *reload_new(struct service *s, void (*done)(void *), void *arg)
 {
     struct reload *r = g_new0(struct reload, 1);
 
     r->service = s;
+    r->done = done;
+    r->arg = arg;
     ev_timer_init(&r->next, on_next, 0, 0.0001);
     r->next.data = r;
     return r;

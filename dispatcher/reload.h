@@ -11,7 +11,8 @@
 
 struct reload;
 
-struct reload *reload_new(struct service *);
+/* reload_new: done is called when policy and templates are new, for what stands on them. */
+struct reload *reload_new(struct service *, void (*done)(void *arg), void *arg);
 /* reload_begin: what is broken keeps what it was, and the log says so.  While one is under way it is done again behind
  * it. */
 void reload_begin(struct reload *);

@@ -20,9 +20,10 @@ struct service {
     struct library *library;
     struct library *built_in; /* the pages that never fail */
     struct store *store;
-    bool takes_over;         /* what an earlier version wrote */
-    struct batches *accepts; /* messages that are being accepted */
-    GHashTable *turns;       /* of people: people/turn.c */
+    bool takes_over;             /* what an earlier version wrote */
+    struct batches *accepts;     /* messages that are being accepted */
+    GHashTable *turns;           /* of people: people/turn.c */
+    struct sequences *sequences; /* journeys/sequences.c, which sets it; NULL: nothing goes on with runs here */
     char *public_url;
     char *from_name, *from;      /* name may be NULL */
     const char *feedback_sender; /* NULL: no Feedback-ID */

@@ -126,6 +126,8 @@ static bool has_changed(const struct machine *m, const struct run *r, const char
 
 static void check_exit(struct machine *m, struct run *r, const struct sequence *s, const json_t *event)
 {
+    if (!s->stays_opted_out && m->in->may_hear && !m->in->may_hear(m->in->arg, s))
+        leave_run(m, r, "opted_out", false); /* S35 */
     for (guint i = 0; i < s->leaves->len && !run_is_over(r); i++) {
         const struct leave *l = s->leaves->pdata[i];
         struct sight sight = sight_of(m, r, event);
@@ -314,7 +316,10 @@ static void admit_next(struct machine *m)
         if (!s || running(m->person, st->sequence, st->key))
             continue;
         st = g_ptr_array_steal_index(m->person->queue, i);
-        enrol(m, s, st->event, false);
+        if (may_reenter(m, s, st->key, kept_time(st->event, "t")))
+            begin_run(m, s, st->key, st->event);
+        else
+            refuse(m, s, "reentry");
         standing_free(st);
         i = (guint)-1; /* it may have ended at once */
     }
@@ -482,7 +487,9 @@ int64_t machine_due(const struct situation *in, const struct person_runs *p)
     for (guint i = 0; i < p->runs->len; i++) {
         const struct run *r = p->runs->pdata[i];
         const struct sequence *s = definition_of(&m, r);
-        int64_t at = s && (r->due < 0 || life_end(r, s) < r->due) ? life_end(r, s) : r->due;
+        if (!s)
+            continue; /* nobody can go on with it */
+        int64_t at = r->due < 0 || life_end(r, s) < r->due ? life_end(r, s) : r->due;
         if (at >= 0 && (due < 0 || at < due))
             due = at;
     }

@@ -66,6 +66,8 @@ struct situation {
     /* Definitions of runs under way, NULL: not known, then the run stands still; and ids from a seed. */
     const struct sequence *(*find)(void *arg, const char *name, const char *version);
     void (*make_id)(void *arg, const char *seed, char id[static MACHINE_ID_SIZE]);
+    /* Whether the person may still be written to in what a sequence sends; NULL: always. */
+    bool (*may_hear)(void *arg, const struct sequence *);
     void *arg;
 };
 

@@ -446,7 +446,8 @@ static void check_past(struct reader *r, const struct step *s)
         later = later->next;
     g_autofree char *place = path_to(s->at, "wait");
     if (!later)
-        complain(r->c, place, "past", "must be go, exit, or a step that comes later in this list");
+        complain(r->c, place, "past", "\"%s\" is neither go nor exit, nor a step that comes later in this list",
+                 s->moment->past_step);
 }
 
 static void check_messages(struct reader *r, const struct step *s)

@@ -24,6 +24,7 @@ static const struct {
     [METRIC_PROVIDER_UP] = { "tidings_provider_up", "gauge", "0 while a provider is paused after a fault." },
     [METRIC_ATTEMPTS] = { "tidings_attempts_total", "counter", "Attempts to hand over, by provider and outcome." },
     [METRIC_HTTP] = { "tidings_http_requests_total", "counter", "HTTP requests answered." },
+    [METRIC_EVENTS] = { "tidings_events_total", "counter", "Events that came, by the status of the answer." },
     [METRIC_JOURNAL] = { "tidings_journal_records", "gauge", "Results that wait in the local journal for Redis." },
 };
 

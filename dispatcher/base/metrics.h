@@ -24,6 +24,7 @@ enum metric {
     METRIC_ATTEMPTS,        /* tidings_attempts_total{provider,outcome} */
     METRIC_HTTP,            /* tidings_http_requests_total{code} */
     METRIC_JOURNAL,         /* tidings_journal_records */
+    METRIC_EVENTS,          /* tidings_events_total{result} */
     METRICS
 };
 

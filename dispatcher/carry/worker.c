@@ -361,7 +361,7 @@ static void start_timer(struct worker *w, ev_timer *timer, void (*fn)(struct ev_
         ev_timer_again(w->service->loop, timer);
 }
 
-struct worker *worker_start(struct service *s, char **why)
+struct worker *worker_start(struct service *s, ingest_door_fn *events, char **why)
 {
     struct worker *w = g_new0(struct worker, 1);
     g_autofree char *data_dir = config_path(s->config, s->config->root, "data_dir");
@@ -386,7 +386,7 @@ struct worker *worker_start(struct service *s, char **why)
                              &claim_owner, w);
     w->batches = batches_new(s->store, s->loop, batch_kinds, BATCH_KINDS, s);
     w->outbox = drivers_open(s);
-    w->ingest = ingest_start(s);
+    w->ingest = ingest_start(s, events);
     start_timer(w, &w->lease, on_lease, (double)w->lease_ms / 3000);
     start_timer(w, &w->again, on_again, 0);
     start_timer(w, &w->report, on_report, 1);

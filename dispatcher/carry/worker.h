@@ -5,11 +5,13 @@
 #ifndef DISPATCHER_CARRY_WORKER_H
 #define DISPATCHER_CARRY_WORKER_H
 
+#include "dispatcher/intake/ingest.h"
 #include "dispatcher/service.h"
 
 struct worker;
 
-struct worker *worker_start(struct service *, char **why);
+/* worker_start: events that come over the stream go to the door that is given. */
+struct worker *worker_start(struct service *, ingest_door_fn *events, char **why);
 /* worker_drain: claims nothing more, gives back what has not begun, and calls on_drained once the rest has ended or the
  * drain timeout is over. */
 void worker_drain(struct worker *, void (*on_drained)(void *arg), void *arg);

@@ -18,6 +18,9 @@
 static const struct command commands[] = {
     { "serve", "", "run the service: HTTP, intake and worker", cmd_serve, serve_options, false },
     { "enqueue", "[FILE|-]", "read messages as NDJSON, answer one JSON line each", cmd_enqueue, enqueue_options, true },
+    { "event", "[FILE|-]", "read events as NDJSON, answer one JSON line each", cmd_event, event_options, true },
+    { "sequence", "check [NAME…] | list | show NAME | enroll|exit NAME --recipient R", "journeys of messages",
+      cmd_sequence, sequence_options, false },
     { "show", "ID", "one message with its deliveries and trace, as JSON", cmd_show, NULL, true },
     { "why", "ID", "the decisions about a message, gate by gate, for a person", cmd_why, NULL, true },
     { "replay", "ID", "the gates again, offline, on what was recorded; exit status 1 when they disagree", cmd_replay,

@@ -58,7 +58,8 @@ int cmd_serve(struct cli *), cmd_enqueue(struct cli *), cmd_show(struct cli *), 
 int cmd_recipient(struct cli *), cmd_consent(struct cli *), cmd_suppress(struct cli *), cmd_template(struct cli *),
     cmd_queue(struct cli *);
 int cmd_dead(struct cli *), cmd_check(struct cli *);
-int cmd_report(struct cli *);
+int cmd_report(struct cli *), cmd_event(struct cli *), cmd_sequence(struct cli *);
+extern const GOptionEntry event_options[], sequence_options[];
 extern const GOptionEntry enqueue_options[], report_options[];
 extern const GOptionEntry serve_options[], cancel_options[], recipient_options[], consent_options[], suppress_options[],
     template_options[], queue_options[], check_options[];

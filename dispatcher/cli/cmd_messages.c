@@ -8,7 +8,10 @@
 #include "schedules/instant.h"
 #include "dispatcher/carry/replay.h"
 #include "dispatcher/cli/stream.h"
+#include "dispatcher/intake/ingest.h"
 #include "dispatcher/intake/intake.h"
+#include "dispatcher/journeys/events.h"
+#include "dispatcher/journeys/sequences.h"
 #include "dispatcher/store/cancelling.h"
 #include "dispatcher/store/messages.h"
 #include "dispatcher/store/dead.h"
@@ -297,6 +300,10 @@ static void on_redriven(void *arg, const struct intake_answer *a)
     r->answer = json_deep_copy(a->body);
 }
 
+static void ignore_finding(void *arg, bool error, const char *place, const char *what)
+{
+}
+
 /* What could not be accepted goes through the intake again, with the id it would have had. */
 static int redrive_ingest(struct cli *c, const char *id)
 {
@@ -311,11 +318,14 @@ static int redrive_ingest(struct cli *c, const char *id)
         return cli_answer_failed();
     if (!json_is_object(entry))
         return cli_fail("there is no dead letter %s", id);
-    intake_text(c->service, payload ? json_string_value(payload) : "", payload ? json_string_length(payload) : 0,
-                &(struct intake_origin){ .door = "redrive", .source = "", .seed = seed }, on_redriven, &r);
+    ingest_door_fn *door = strcmp(text_at(entry, "source"), "event") == 0 ? event_text : intake_text;
+    struct sequences *sequences = sequences_open(c->service, ignore_finding, NULL);
+    door(c->service, payload ? json_string_value(payload) : "", payload ? json_string_length(payload) : 0,
+         &(struct intake_origin){ .door = "redrive", .source = "", .seed = seed }, on_redriven, &r);
     ev_now_update(c->loop);
     while (!r.done)
         ev_run(c->loop, EVRUN_ONCE);
+    sequences_free(sequences);
     json_auto_t *answer = r.answer;
     cli_print(answer);
     if (r.status != 202)

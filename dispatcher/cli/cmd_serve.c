@@ -13,6 +13,9 @@
 #include "dispatcher/http/http.h"
 #include "dispatcher/carry/worker.h"
 #include "dispatcher/cli/supervisor.h"
+#include "dispatcher/journeys/events.h"
+#include "dispatcher/journeys/sequences.h"
+#include "dispatcher/journeys/turns.h"
 #include "dispatcher/reload.h"
 
 static char *opt_role;
@@ -28,6 +31,8 @@ struct serving {
     struct cli *cli;
     struct http_server *http, *figures;
     struct worker *worker;
+    struct turns *turns;
+    struct sequences *sequences;
     struct reload *reload;
     struct supervisor supervisor;
     bool started, draining;
@@ -52,6 +57,8 @@ static void on_ready(void *arg, bool ready)
     log_info(ready ? "redis.ready" : "redis.away", NULL);
     if (s->worker)
         worker_store_ready(s->worker, ready);
+    if (s->turns && ready)
+        turns_anew(s->turns);
 }
 
 static void on_drained(void *arg)
@@ -73,6 +80,8 @@ static void on_stop(struct ev_loop *loop, ev_signal *w, int revents)
     log_info("service.draining", NULL);
     if (s->http)
         http_stop(s->http);
+    if (s->turns)
+        turns_stop(s->turns);
     if (s->worker)
         worker_drain(s->worker, on_drained, s);
     else if (!s->started && s->cli->service->store)
@@ -93,8 +102,27 @@ static void on_published(void *arg, const char *name, const char *message)
 
     if (s->worker && strcmp(name, "wake") == 0)
         worker_woken(s->worker, message);
+    else if (s->turns && strcmp(name, "turn") == 0)
+        turns_woken(s->turns, message);
     else if (s->http && strcmp(name, "inbox") == 0)
         inbox_published(s->http, message);
+}
+
+static void log_finding(void *arg, bool error, const char *place, const char *what)
+{
+    if (error)
+        log_error("sequence.broken", "{s:s, s:s}", "place", place, "what", what);
+    else
+        log_warn("sequence.warning", "{s:s, s:s}", "place", place, "what", what);
+}
+
+/* Sequences name templates and categories, so they are read again behind those. */
+static void on_reloaded(void *arg)
+{
+    struct serving *s = arg;
+
+    sequences_reload(s->sequences, log_finding, NULL);
+    log_info("reload.done", "{s:s, s:i}", "what", "sequences", "count", (int)sequences_current(s->sequences)->len);
 }
 
 static void watch(struct serving *s, ev_signal *w, void (*fn)(struct ev_loop *, ev_signal *, int), int number)
@@ -114,6 +142,7 @@ static bool start(struct serving *s, char **why)
     else
         log_warn("templates.none", "{s:s}", "why",
                  "the folder of templates cannot be read; no message will be accepted");
+    s->sequences = sequences_open(c->service, log_finding, NULL);
     c->service->takes_over = true;
     if (!service_connect(c->service, opt_rate, 30, why))
         return false;
@@ -124,9 +153,11 @@ static bool start(struct serving *s, char **why)
     if (setting_text(c->service->config->root, "http.metrics_listen") &&
         !(s->figures = http_start(c->service, HTTP_FIGURES, not_ready, s, why)))
         return false;
-    if (worker && !(s->worker = worker_start(c->service, why)))
+    if (worker && !(s->worker = worker_start(c->service, event_text, why)))
         return false;
-    store_subscribe(c->service->store, 2, (const char *[]){ "wake", "inbox" }, on_published, s);
+    if (worker)
+        s->turns = turns_start(c->service);
+    store_subscribe(c->service->store, 3, (const char *[]){ "wake", "inbox", "turn" }, on_published, s);
     return true;
 }
 
@@ -137,8 +168,10 @@ static void stop(struct serving *s)
     service_disconnect(s->cli->service);
     if (s->worker)
         worker_close(s->worker);
+    turns_close(s->turns);
     http_close(s->http);
     http_close(s->figures);
+    sequences_free(s->sequences);
     ev_signal_stop(s->cli->loop, &s->term);
     ev_signal_stop(s->cli->loop, &s->interrupt);
     ev_signal_stop(s->cli->loop, &s->hangup);
@@ -169,7 +202,7 @@ int cmd_serve(struct cli *c)
 #ifndef TIDINGS_SANITIZED      /* a leak check looks into its own process */
     prctl(PR_SET_DUMPABLE, 0); /* no core file holds addresses or secrets */
 #endif
-    s.reload = reload_new(c->service);
+    s.reload = reload_new(c->service, on_reloaded, &s);
     watch(&s, &s.term, on_stop, SIGTERM);
     watch(&s, &s.interrupt, on_stop, SIGINT);
     watch(&s, &s.hangup, on_hangup, SIGHUP);

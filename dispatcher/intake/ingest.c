@@ -27,6 +27,7 @@ struct ingest {
     char *key, consumer[80];
     int busy, rounds;
     bool stopped, reading;
+    ingest_door_fn *events;
     ev_timer again; /* after an error */
 };
 
@@ -35,7 +36,13 @@ struct entry {
     char id[48];
     char *bytes;
     size_t len;
+    bool is_event;
 };
+
+static const char *source_of(const struct entry *e)
+{
+    return e->is_event ? "event" : "stream";
+}
 
 static void read_next(struct ingest *in);
 
@@ -100,7 +107,7 @@ static void on_try(void *arg, const redisReply *reply)
         take_in(e);
         return;
     }
-    store_bury(e->ingest->service->store, "stream",
+    store_bury(e->ingest->service->store, source_of(e),
                "the store threw an error over it again and again; its log says which", e->bytes, e->len, on_buried, e);
 }
 
@@ -127,15 +134,17 @@ static void on_answer(void *arg, const struct intake_answer *a)
         return;
     }
     g_autofree char *reason = reason_of(a->body);
-    store_bury(e->ingest->service->store, "stream", reason, e->bytes, e->len, on_buried, e);
+    store_bury(e->ingest->service->store, source_of(e), reason, e->bytes, e->len, on_buried, e);
 }
 
 static void take_in(struct entry *e)
 {
     g_autofree char *seed = g_strdup_printf("ingest:%s:%s", e->ingest->key, e->id);
 
-    intake_text(e->ingest->service, e->bytes, e->len,
-                &(struct intake_origin){ .door = "stream", .source = "", .seed = seed }, on_answer, e);
+    ingest_door_fn *door = e->is_event ? e->ingest->events : intake_text;
+
+    door(e->ingest->service, e->bytes, e->len, &(struct intake_origin){ .door = "stream", .source = "", .seed = seed },
+         on_answer, e);
 }
 
 static void take_entry(struct ingest *in, const redisReply *reply)
@@ -143,9 +152,13 @@ static void take_entry(struct ingest *in, const redisReply *reply)
     const redisReply *fields = reply_at(reply, 1), *message = NULL;
     struct entry *e = g_new0(struct entry, 1);
 
-    for (size_t i = 0; fields && i + 1 < fields->elements; i += 2)
-        if (strcmp(reply_text(fields, i), "message") == 0)
-            message = reply_at(fields, i + 1);
+    for (size_t i = 0; fields && i + 1 < fields->elements; i += 2) {
+        bool is_event = strcmp(reply_text(fields, i), "event") == 0;
+        if (!is_event && strcmp(reply_text(fields, i), "message") != 0)
+            continue;
+        message = reply_at(fields, i + 1);
+        e->is_event = is_event;
+    }
     e->ingest = in;
     g_strlcpy(e->id, reply_text(reply, 0), sizeof e->id);
     e->len = message ? message->len : 0;
@@ -155,8 +168,8 @@ static void take_entry(struct ingest *in, const redisReply *reply)
         take_in(e);
     else
         store_bury(in->service->store, "stream",
-                   "the entry has no field \"message\"; write XADD <prefix>:ingest * message '<json>'", "", 0,
-                   on_buried, e);
+                   "the entry has no field \"message\" or \"event\"; write XADD <prefix>:ingest * message '<json>'", "",
+                   0, on_buried, e);
 }
 
 static void take_entries(struct ingest *in, const redisReply *entries)
@@ -262,13 +275,14 @@ static void on_up(void *arg)
         make_group(in);
 }
 
-struct ingest *ingest_start(struct service *s)
+struct ingest *ingest_start(struct service *s, ingest_door_fn *events)
 {
     struct ingest *in = g_new0(struct ingest, 1);
     char host[40] = "host";
 
     gethostname(host, sizeof host - 1);
     in->service = s;
+    in->events = events;
     in->key = store_key(s->store, "ingest");
     snprintf(in->consumer, sizeof in->consumer, "%s-%d", host, getpid());
     ev_init(&in->again, on_again);

@@ -8,10 +8,14 @@
 #ifndef DISPATCHER_INTAKE_INGEST_H
 #define DISPATCHER_INTAKE_INGEST_H
 
+#include "dispatcher/intake/intake.h"
 #include "dispatcher/service.h"
 
 struct ingest;
-struct ingest *ingest_start(struct service *);
+/* ingest_start: messages go in by intake_text, events by the door that is given, which keeps the same rules. */
+typedef void ingest_door_fn(struct service *, const char *text, size_t len, const struct intake_origin *, intake_fn *,
+                            void *arg);
+struct ingest *ingest_start(struct service *, ingest_door_fn *events);
 /* ingest_wake: the store has become ready. */
 void ingest_wake(struct ingest *);
 /* ingest_stop: takes no more in; what is under way ends by itself. */

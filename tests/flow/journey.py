@@ -429,7 +429,7 @@ class World:
             self.note('cancelled', run, message.step)
         queue = self.queues.get((run.name, run.key), [])
         while queue and not self.running(run):
-            self.admit(queue.pop(0), [], True)
+            self.admit(queue.pop(0), [], True, False)
 
     def running(self, run):
         return [one for one in self.runs if (one.name, one.key) == (run.name, run.key)]
@@ -463,16 +463,16 @@ class World:
             replaced = running if mode == 'restart' else []
             self.admit(run, replaced, not replaced)
 
-    def admit(self, run, replaced, ask_reentry):
-        """The later checks, then the beginning.  CHOICE S38: who comes out of the queue is asked for re-entry and goal then, not for `late`;
-        its run starts at its trigger's `at` all the same.  CHOICE S38: `restart` ends the old run only when the new one begins."""
+    def admit(self, run, replaced, ask_reentry, ask_goal=True):
+        """The later checks, then the beginning.  CHOICE S38: who comes out of the queue is asked for re-entry then, not for `late`, and not for the goal, which
+        may be what has ended the run before; its run starts at its trigger's `at` all the same.  CHOICE S38: `restart` ends the old run only when the new one begins."""
         reentry, last = run.definition.get('reentry', 'never'), self.starts.get((run.name, run.key))
         if ask_reentry and last is not None:
             # CHOICE S36: `after` is measured from start to start, both the triggers' `at`; exactly so long is long enough
             if reentry == 'never' or 'per' in reentry or ('after' in reentry and run.start - last < duration(reentry['after'])):
                 self.note('not_enrolled', run, 'reentry')
                 return
-        if self.goal_before(run):
+        if ask_goal and self.goal_before(run):
             self.note('not_enrolled', run, 'goal_before')
             return
         for old in replaced:

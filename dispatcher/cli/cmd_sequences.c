@@ -1,0 +1,303 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/cli/cli.h"
+#include "dispatcher/cli/stream.h"
+#include "dispatcher/journeys/events.h"
+#include "dispatcher/journeys/sequences.h"
+#include "schedules/duration.h"
+
+#define CONNECT_TIMEOUT 8.0
+
+static gboolean opt_quiet, opt_again, opt_strict;
+static char *opt_recipient, *opt_data, *opt_id;
+const GOptionEntry event_options[] = {
+    { "quiet", 'q', 0, G_OPTION_ARG_NONE, &opt_quiet, "one line at the end instead of an answer to each", NULL },
+    { 0 },
+};
+const GOptionEntry sequence_options[] = {
+    { "recipient", 0, 0, G_OPTION_ARG_STRING, &opt_recipient, "enroll, exit: whom", "R" },
+    { "data", 0, 0, G_OPTION_ARG_STRING, &opt_data, "enroll: what the trigger's data would be", "JSON" },
+    { "id", 0, 0, G_OPTION_ARG_STRING, &opt_id, "enroll: the same id again does nothing", "ID" },
+    { "again", 0, 0, G_OPTION_ARG_NONE, &opt_again, "enroll: also whoever has been in it", NULL },
+    { "strict", 0, 0, G_OPTION_ARG_NONE, &opt_strict, "check: warnings count as errors", NULL },
+    { 0 },
+};
+
+/* ---------------------------------------------------------------- findings */
+
+struct findings {
+    struct cli *cli;
+    char **only; /* names, NULL for all */
+    json_t *list;
+    int errors, warnings;
+};
+
+/* "…/welcome.yaml:7" is about welcome. */
+static bool is_about(const char *place, char **names)
+{
+    g_autofree char *base = g_path_get_basename(place);
+    char *dot = strstr(base, ".yaml");
+
+    if (dot)
+        *dot = '\0';
+    return !names || g_strv_contains((const char *const *)names, base);
+}
+
+static void on_finding(void *arg, bool error, const char *place, const char *what)
+{
+    struct findings *f = arg;
+
+    if (!is_about(place, f->only))
+        return;
+    f->errors += error;
+    f->warnings += !error;
+    if (f->cli && f->cli->json)
+        json_array_append_new(
+            f->list, json_pack("{s:s, s:s, s:s}", "level", error ? "error" : "warning", "place", place, "what", what));
+    else
+        fprintf(stderr, "%s: %s: %s\n", place, error ? "error" : "warning", what);
+}
+
+/* ---------------------------------------------------------------- check */
+
+static void print_longest(const struct sequence *q)
+{
+    struct longest l = sequence_longest(q);
+    double days = (double)l.ms / (double)DAY_MS;
+
+    printf("%s: %.*f days and %d message%s at the longest%s, version %s\n", q->name, days < 10 && l.ms % DAY_MS ? 1 : 0,
+           days, l.messages, l.messages == 1 ? "" : "s", l.open ? ", besides waits for dates in the data" : "",
+           q->version);
+}
+
+static bool is_file(const struct cli *c, const char *name)
+{
+    g_autofree char *dir = config_path(c->service->config, c->service->config->root, "sequences"),
+                    *base = g_strconcat(name, ".yaml", NULL), *file = g_build_filename(dir, base, NULL);
+    return g_file_test(file, G_FILE_TEST_EXISTS);
+}
+
+static int sequence_check(struct cli *c)
+{
+    struct findings f = { c, c->argc > 1 ? c->argv + 1 : NULL, json_array(), 0, 0 };
+    struct sequences *sq;
+
+    for (int i = 1; i < c->argc; i++)
+        if (!is_file(c, c->argv[i])) {
+            json_decref(f.list);
+            return cli_fail("there is no sequence %s", c->argv[i]);
+        }
+    sq = sequences_open(c->service, on_finding, &f);
+    for (guint i = 0; !c->json && i < sequences_current(sq)->len; i++) {
+        const struct sequence *q = sequences_current(sq)->pdata[i];
+        if (!f.only || g_strv_contains((const char *const *)f.only, q->name))
+            print_longest(q);
+    }
+    if (c->json)
+        cli_print(f.list);
+    else
+        printf("%d error(s), %d warning(s)\n", f.errors, f.warnings);
+    sequences_free(sq);
+    json_decref(f.list);
+    return f.errors || (opt_strict && f.warnings) ? 1 : 0;
+}
+
+/* ---------------------------------------------------------------- events */
+
+static void on_event(void *arg, const struct intake_answer *a)
+{
+    stream_answer(arg, json_copy((json_t *)a->body), a->status == 202);
+}
+
+static void event_line(struct cli *c, const char *text, size_t len, struct stream_line *line, void *arg)
+{
+    event_text(c->service, text, len, &(struct intake_origin){ .door = "cli", .source = "" }, on_event, line);
+}
+
+static void ignore_finding(void *arg, bool error, const char *place, const char *what)
+{
+}
+
+int cmd_event(struct cli *c)
+{
+    if (c->argc > 1)
+        return cli_usage(c, "one file at a time");
+    struct sequences *sq = sequences_open(c->service, ignore_finding, NULL);
+    int status =
+        stream_run(c, c->argc ? c->argv[0] : "-", &(struct stream_options){ .quiet = opt_quiet }, event_line, NULL);
+    sequences_free(sq);
+    return status;
+}
+
+/* ---------------------------------------------------------------- one person */
+
+struct answered {
+    bool done;
+    int status;
+    json_t *body;
+};
+
+static void on_answer(void *arg, const struct intake_answer *a)
+{
+    struct answered *answer = arg;
+
+    *answer = (struct answered){ true, a->status, json_deep_copy(a->body) };
+}
+
+static int print_answer(struct cli *c, struct answered *a)
+{
+    ev_now_update(c->loop);
+    while (!a->done)
+        ev_run(c->loop, EVRUN_ONCE);
+    json_auto_t *body = a->body;
+    if (a->status >= 300) {
+        const json_t *first = json_array_get(json_object_get(body, "errors"), 0);
+        const char *detail = json_string_value(json_object_get(body, "detail")),
+                   *more = json_string_value(json_object_get(first, "detail"));
+        return cli_fail("%s%s%s", detail ? detail : "refused", more ? ": " : "", more ? more : "");
+    }
+    cli_print(body);
+    return 0;
+}
+
+static int sequence_enroll(struct cli *c, const char *name)
+{
+    struct answered a = { 0 };
+    json_auto_t *data = opt_data ? json_loads(opt_data, JSON_REJECT_DUPLICATES, NULL) : json_object();
+    json_auto_t *body = json_pack("{s:s, s:o*}", "recipient", opt_recipient, "id", opt_id ? json_string(opt_id) : NULL);
+
+    if (!data)
+        return cli_usage(c, "--data is no JSON");
+    json_object_set(body, "data", data);
+    if (!sequences_find(c->service->sequences, name, NULL))
+        return cli_fail("there is no sequence %s", name);
+    char *text = json_dumps(body, JSON_COMPACT);
+    event_enroll(c->service, name, text, strlen(text), opt_again,
+                 &(struct intake_origin){ .door = "cli", .source = "" }, on_answer, &a);
+    free(text);
+    return print_answer(c, &a);
+}
+
+static int sequence_exit(struct cli *c, const char *name)
+{
+    struct answered a = { 0 };
+
+    event_leave(c->service, name, opt_recipient, on_answer, &a);
+    return print_answer(c, &a);
+}
+
+/* ---------------------------------------------------------------- all of them */
+
+static json_t *running_of(struct cli *c, bool *ok)
+{
+    struct cli_answer a = { 0 };
+
+    store_running(c->service->store, on_cli_answer, &a);
+    cli_wait(c, &a);
+    *ok = a.ok;
+    return a.result;
+}
+
+static int sequence_list(struct cli *c)
+{
+    bool ok;
+    json_auto_t *running = running_of(c, &ok), *list = ok ? sequences_json(c->service->sequences, running) : NULL;
+    json_t *one;
+    size_t i;
+
+    if (!ok)
+        return cli_answer_failed();
+    if (c->json) {
+        cli_print(list);
+        return 0;
+    }
+    json_array_foreach (list, i, one) {
+        const char *version = json_string_value(json_object_get(one, "version")),
+                   *title = json_string_value(json_object_get(one, "title"));
+        printf("%-24s %-12s %8lld running  %s\n", json_string_value(json_object_get(one, "name")),
+               version ? version : "(no file)", (long long)json_integer_value(json_object_get(one, "running")),
+               title ? title : "");
+    }
+    return 0;
+}
+
+static void print_steps(const struct sequence *q)
+{
+    for (guint i = 0; i < q->steps->len; i++) {
+        const struct step *step = q->steps->pdata[i];
+        int depth = 1;
+        for (const struct step *up = step->up; up; up = up->up)
+            depth++;
+        const char *template = json_string_value(json_object_get(step->message, "template"));
+        printf("%*s%-*s %s%s%s\n", depth * 2, "", 34 - depth * 2, step->id, step_kind_names[step->kind],
+               template ? " " : "",
+               template     ? template
+               : step->name ? step->name
+                            : "");
+    }
+}
+
+static int sequence_show(struct cli *c, const char *name)
+{
+    const struct sequence *q = sequences_find(c->service->sequences, name, NULL);
+    bool ok;
+
+    if (!q)
+        return cli_fail("there is no sequence %s", name);
+    json_auto_t *running = running_of(c, &ok);
+    if (!ok)
+        return cli_answer_failed();
+    json_int_t n = json_integer_value(json_object_get(running, name));
+    if (c->json) {
+        json_auto_t *whole = json_pack("{s:s, s:s, s:I, s:O}", "name", name, "version", q->version, "running", n,
+                                       "definition", q->definition);
+        cli_print(whole);
+        return 0;
+    }
+    printf("%s  version %s, %lld running\n%s\n", name, q->version, (long long)n, q->title ? q->title : "");
+    print_steps(q);
+    return 0;
+}
+
+/* ---------------------------------------------------------------- the command */
+
+static int with_store(struct cli *c, const char *what, const char *name)
+{
+    struct findings f = { NULL, (char *[]){ (char *)(name ? name : ""), NULL }, NULL, 0, 0 };
+    char *why = NULL;
+    int status;
+
+    if (!service_connect(c->service, 0, CONNECT_TIMEOUT, &why)) {
+        status = cli_fail("%s", why);
+        g_free(why);
+        return status;
+    }
+    struct sequences *sq = sequences_open(c->service, on_finding, &f);
+    status = strcmp(what, "list") == 0     ? sequence_list(c)
+             : strcmp(what, "show") == 0   ? sequence_show(c, name)
+             : strcmp(what, "enroll") == 0 ? sequence_enroll(c, name)
+                                           : sequence_exit(c, name);
+    service_disconnect(c->service);
+    sequences_free(sq);
+    return status;
+}
+
+int cmd_sequence(struct cli *c)
+{
+    static const char *const person[] = { "enroll", "exit", NULL };
+    const char *what = c->argc ? c->argv[0] : "", *name = c->argc == 2 ? c->argv[1] : NULL;
+
+    if (strcmp(what, "check") == 0)
+        return sequence_check(c);
+    if (strcmp(what, "list") == 0 && c->argc == 1)
+        return with_store(c, what, NULL);
+    if (strcmp(what, "show") == 0 && name)
+        return with_store(c, what, name);
+    if (!g_strv_contains(person, what) || !name)
+        return cli_usage(c, "needs check, list, show NAME, or enroll or exit with a NAME and --recipient");
+    if (!opt_recipient)
+        return cli_usage(c, "%s needs --recipient", what);
+    return with_store(c, what, name);
+}

@@ -1,0 +1,67 @@
+#include "dispatcher/http/handlers.h"
+#include "dispatcher/http/lines.h"
+#include "dispatcher/journeys/events.h"
+#include "dispatcher/journeys/sequences.h"
+
+static void on_event(void *arg, const struct intake_answer *a)
+{
+    struct request *r = arg;
+
+    if (a->replayed)
+        answer_header(r, "Idempotency-Replayed", "true");
+    if (a->status == 503)
+        answer_header(r, "Retry-After", "2");
+    answer_json(r, a->status, a->body);
+}
+
+static void on_line(void *arg, const struct intake_answer *a)
+{
+    json_t *answer = json_copy((json_t *)a->body);
+
+    json_object_set_new(answer, "http_status", json_integer(a->status));
+    line_answer(arg, answer);
+}
+
+static void take_line(struct request *r, const char *text, size_t len, struct line *line)
+{
+    event_text(r->service, text, len, &(struct intake_origin){ .door = "http", .source = r->caller }, on_line, line);
+}
+
+void post_events(struct request *r)
+{
+    if (request_is(r, "application/x-ndjson"))
+        answer_lines(r, take_line);
+    else if (!request_is(r, "application/json"))
+        answer_problem(r, 415, "send application/json in UTF-8, or application/x-ndjson for many");
+    else
+        event_text(r->service, r->body->str, r->body->len,
+                   &(struct intake_origin){ .door = "http", .source = r->caller }, on_event, r);
+}
+
+void post_enroll(struct request *r)
+{
+    if (!request_is(r, "application/json"))
+        answer_problem(r, 415, "send application/json in UTF-8");
+    else
+        event_enroll(r->service, r->param[0], r->body->str, r->body->len, false,
+                     &(struct intake_origin){ .door = "http", .source = r->caller }, on_event, r);
+}
+
+void delete_runs(struct request *r)
+{
+    event_leave(r->service, r->param[0], r->param[1], on_event, r);
+}
+
+static void on_running(void *arg, bool ok, json_t *running)
+{
+    struct request *r = arg;
+    json_auto_t *list = ok ? sequences_json(r->service->sequences, running) : NULL;
+
+    if (answer_unless_gone(r, ok))
+        answer_json(r, 200, list);
+}
+
+void get_sequences(struct request *r)
+{
+    store_running(r->service->store, on_running, r);
+}

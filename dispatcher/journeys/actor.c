@@ -1,0 +1,189 @@
+#include "dispatcher/journeys/actor.h"
+
+#include <glib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/base/clock.h"
+#include "dispatcher/base/log.h"
+#include "dispatcher/intake/intake.h"
+#include "dispatcher/journeys/actor_own.h"
+#include "dispatcher/people/turn.h"
+
+#define RACES_MAX 64
+
+/*
+ *   turn_take ──▶ definitions kept ──▶ look ──▶ definitions of its runs ──▶ think ──▶ step
+ */
+struct actor {
+    struct service *service;
+    enum act_kind kind;
+    char recipient[129], sequence[129], reason[65];
+    json_t *event;
+    bool again, is_known;
+    struct view view; /* what was looked at */
+    struct thought thought;
+    int races;
+    acted_fn *fn;
+    void *arg;
+};
+
+/* ---------------------------------------------------------------- the end */
+
+static void finish(struct actor *a, enum act_result result)
+{
+    struct service *s = a->service;
+    g_autofree char *recipient = g_strdup(a->recipient);
+
+    a->fn(a->arg, result, result == ACT_DONE ? a->thought.did : NULL);
+    view_clear(&a->view);
+    thought_clear(&a->thought);
+    json_decref(a->event);
+    g_free(a);
+    turn_end(s, recipient);
+}
+
+/* ---------------------------------------------------------------- step */
+
+static void look(struct actor *a);
+
+static void on_stepped(void *arg, enum stepped stepped, const redisReply *cancelled, const redisReply *flying)
+{
+    struct actor *a = arg;
+
+    if (stepped == STEP_RACE && a->races++ < RACES_MAX) {
+        look(a);
+        return;
+    }
+    if (stepped == STEPPED)
+        thought_cancelled(&a->thought, cancelled, flying);
+    finish(a, stepped == STEPPED     ? ACT_DONE
+              : stepped == STEP_RACE ? ACT_BUSY
+              : stepped == STEP_GONE ? ACT_GONE
+                                     : ACT_KNOWN);
+}
+
+/* An event that is enrolled with is no event of the person's: only its id is kept. */
+static void write_step(struct actor *a)
+{
+    struct step_of step = thought_step(&a->thought, &a->view);
+
+    step.recipient = a->recipient;
+    step.event_id = a->event ? kept_text(a->event, "i") : "";
+    store_step(a->service->store, &step, on_stepped, a);
+}
+
+/* ---------------------------------------------------------------- think */
+
+static void think(struct actor *a)
+{
+    struct thought *t = &a->thought;
+
+    thought_clear(t);
+    if (!thought_begin(t, a->service, a->recipient, &a->view)) {
+        finish(a, ACT_GONE);
+        return;
+    }
+    thought_hear(t, &a->view);
+    switch (a->kind) {
+    case ACT_EVENT: thought_event(t, a->event); break;
+    case ACT_KEEP: thought_keep(t, a->event); break;
+    case ACT_ENROLL: thought_enroll(t, a->sequence, a->event, a->again); break;
+    case ACT_LEAVE: thought_leave(t, a->sequence, a->reason); break;
+    case ACT_TURN: thought_look(t); break;
+    }
+    thought_end(t);
+    write_step(a);
+}
+
+/* ---------------------------------------------------------------- definitions of the runs */
+
+static void learn(struct actor *a);
+
+struct learning {
+    struct actor *actor;
+    char version[VERSION_SIZE];
+};
+
+static void on_definition(void *arg, const char *text)
+{
+    struct learning *l = arg;
+    struct actor *a = l->actor;
+
+    if (!text) {
+        g_free(l);
+        finish(a, ACT_GONE);
+        return;
+    }
+    if (!sequences_knows(a->service->sequences, l->version))
+        sequences_learn(a->service->sequences, l->version, text);
+    g_free(l);
+    learn(a);
+}
+
+static void learn(struct actor *a)
+{
+    g_autofree char *version = view_unknown_version(&a->view, a->service->sequences);
+
+    if (!version) {
+        think(a);
+        return;
+    }
+    struct learning *l = g_new0(struct learning, 1);
+    l->actor = a;
+    g_strlcpy(l->version, version, sizeof l->version);
+    store_definition(a->service->store, version, on_definition, l);
+}
+
+/* ---------------------------------------------------------------- look */
+
+static void on_looked(void *arg, const struct seen_person *seen)
+{
+    struct actor *a = arg;
+
+    if (!seen) {
+        finish(a, ACT_GONE);
+        return;
+    }
+    view_clear(&a->view);
+    view_take(&a->view, seen);
+    learn(a);
+}
+
+static void look(struct actor *a)
+{
+    store_look(a->service->store, a->recipient, false, on_looked, a);
+}
+
+static void on_kept(void *arg, bool ok)
+{
+    struct actor *a = arg;
+
+    if (!ok)
+        finish(a, ACT_GONE);
+    else if (a->view.taken)
+        learn(a);
+    else
+        look(a);
+}
+
+static void on_turn(void *arg)
+{
+    struct actor *a = arg;
+    sequences_keep(a->service->sequences, on_kept, a);
+}
+
+void actor_act(struct service *s, const struct act *act, const struct seen_person *seen, acted_fn *fn, void *arg)
+{
+    struct actor *a = g_new0(struct actor, 1);
+
+    *a = (struct actor){
+        .service = s, .kind = act->kind, .event = act->event, .again = act->again, .fn = fn, .arg = arg
+    };
+    g_strlcpy(a->recipient, act->recipient, sizeof a->recipient);
+    g_strlcpy(a->sequence, act->sequence ? act->sequence : "", sizeof a->sequence);
+    g_strlcpy(a->reason, act->reason ? act->reason : "", sizeof a->reason);
+    if (seen)
+        view_take(&a->view, seen);
+    turn_take(s, a->recipient, on_turn, a);
+}

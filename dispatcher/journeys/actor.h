@@ -1,0 +1,40 @@
+/*
+ * A person as an actor: facts in, the next state of all their runs out, as one
+ * step of the store.
+ *
+ *   look ──▶ machine (schedules/machine.h) ──▶ messages through intake's checks ──▶ step
+ *     ▲                                                                             │
+ *     └────────────────────── race: somebody else has moved them ───────────────────┘
+ *
+ * Within a process people take turns (people/turn.h); between processes the
+ * version of what was looked at decides.
+ */
+#ifndef DISPATCHER_JOURNEYS_ACTOR_H
+#define DISPATCHER_JOURNEYS_ACTOR_H
+
+#include "dispatcher/journeys/sequences.h"
+#include "dispatcher/store/journeys.h"
+
+enum act_kind {
+    ACT_EVENT,  /* it has happened */
+    ACT_KEEP,   /* an event of the past: kept, and wakes nothing */
+    ACT_ENROLL, /* the event enrols in one sequence */
+    ACT_LEAVE,  /* the runs of one sequence end */
+    ACT_TURN,   /* time has passed, or something has changed */
+};
+struct act {
+    enum act_kind kind;
+    const char *recipient;
+    json_t *event;        /* as kept (schedules/run.h); taken; NULL for LEAVE and TURN */
+    const char *sequence; /* of ENROLL and LEAVE */
+    const char *reason;   /* of LEAVE */
+    bool again;           /* of ENROLL: re-entry is not asked */
+};
+enum act_result { ACT_DONE, ACT_KNOWN, ACT_GONE, ACT_BUSY }; /* BUSY: other processes move this person all the time */
+/* did: [{"sequence","run","what","why","message",…}], borrowed, NULL unless ACT_DONE. */
+typedef void acted_fn(void *arg, enum act_result, const json_t *did);
+
+/* actor_act: answers once, from the loop.  seen: what a turn has claimed; NULL: it is looked at first. */
+void actor_act(struct service *, const struct act *, const struct seen_person *seen, acted_fn *, void *arg);
+
+#endif

@@ -1,0 +1,55 @@
+/*
+ * What actor.c (the way through the store) and thought.c (what the machine made
+ * of a person) share.
+ */
+#ifndef DISPATCHER_JOURNEYS_ACTOR_OWN_H
+#define DISPATCHER_JOURNEYS_ACTOR_OWN_H
+
+#include "dispatcher/journeys/sequences.h"
+#include "dispatcher/store/journeys.h"
+#include "schedules/machine.h"
+
+/* What was looked at, kept while definitions are fetched. */
+struct view {
+    bool taken;
+    char *version, *runs, *profile;
+    json_t *kept, *unheard, *consents; /* consents: field → entry */
+};
+void view_take(struct view *, const struct seen_person *);
+void view_clear(struct view *);
+/* view_unknown_version: of a run whose definition has not been looked for yet; NULL for none.  g_free. */
+char *view_unknown_version(const struct view *, const struct sequences *);
+
+/* What the machine made of it. */
+struct thought {
+    struct service *service;
+    const char *recipient, *profile_text;
+    json_t *profile;
+    const json_t *consents;
+    struct almanac almanac;
+    struct person_runs *person;
+    struct situation situation;
+    GPtrArray *effects; /* struct effect */
+    GPtrArray *sends;   /* struct sending */
+    json_t *did;
+    char *runs; /* as they become; free() */
+    int hops;
+    struct step_of step;
+};
+bool thought_begin(struct thought *, struct service *, const char *recipient, const struct view *);
+/* thought_hear: what they have not heard yet, in its order. */
+void thought_hear(struct thought *, const struct view *);
+void thought_event(struct thought *, json_t *event);
+void thought_keep(struct thought *, json_t *event);
+void thought_enroll(struct thought *, const char *sequence, const json_t *event, bool again);
+void thought_leave(struct thought *, const char *sequence, const char *reason);
+void thought_look(struct thought *);
+/* thought_end: messages are checked, and what is refused is heard of at once. */
+void thought_end(struct thought *);
+/* thought_step: for the store; borrows. */
+struct step_of thought_step(struct thought *, const struct view *);
+/* thought_cancelled: what became of messages that were to be cancelled, for `did`. */
+void thought_cancelled(struct thought *, const redisReply *cancelled, const redisReply *flying);
+void thought_clear(struct thought *);
+
+#endif

@@ -1,0 +1,321 @@
+#include "dispatcher/journeys/events.h"
+
+#include <ev.h>
+#include <glib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/base/clock.h"
+#include "dispatcher/base/metrics.h"
+#include "dispatcher/base/problem.h"
+#include "dispatcher/journeys/actor.h"
+#include "dispatcher/people/profile.h"
+#include "dispatcher/people/recipient.h"
+#include "schedules/duration.h"
+#include "schedules/instant.h"
+
+#define DATA_MAX  (16 * 1024)
+#define NAME_MAX_ 64
+#define ID_MAX    128
+#define AHEAD_MS  (5 * MINUTE_MS) /* clocks differ */
+
+struct arriving {
+    struct service *service;
+    enum act_kind kind;
+    char recipient[129], id[ID_MAX + 1], *sequence;
+    json_t *profile; /* the recipient's fields when they came along */
+    json_t *event;   /* as kept */
+    json_t *errors, *refusal;
+    int status;
+    bool again, timed;
+    ev_timer later;
+    intake_fn *fn;
+    void *arg;
+};
+
+/* ---------------------------------------------------------------- the end */
+
+static void answer(struct arriving *a, int status, bool replayed, const json_t *body)
+{
+    g_autofree char *labels = g_strdup_printf("result=\"%d\"", status);
+
+    metrics_add(METRIC_EVENTS, labels, 1);
+    a->fn(a->arg, &(struct intake_answer){ status, replayed, body });
+    json_decref(a->profile);
+    json_decref(a->event);
+    json_decref(a->errors);
+    json_decref(a->refusal);
+    g_free(a->sequence);
+    g_free(a);
+}
+
+static void on_later(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    struct arriving *a = w->data;
+
+    ev_timer_stop(loop, w);
+    answer(a, a->status, false, a->refusal);
+}
+
+static void refuse(struct arriving *a, int status, const char *detail)
+{
+    a->status = status;
+    a->refusal = problem_make(status, detail, json_array_size(a->errors) ? json_incref(a->errors) : NULL);
+    ev_timer_init(&a->later, on_later, 0., 0.);
+    a->later.data = a;
+    ev_timer_start(a->service->loop, &a->later);
+}
+
+static void answer_gone(struct arriving *a)
+{
+    json_auto_t *problem =
+        problem_make(503, "the store does not answer; try again, with an id of the event nothing happens twice", NULL);
+    answer(a, 503, false, problem);
+}
+
+static void on_acted(void *arg, enum act_result result, const json_t *did)
+{
+    struct arriving *a = arg;
+    static const char *const words[] = { "taken", "known" };
+    const char *word = a->kind == ACT_KEEP && result == ACT_DONE ? "kept" : words[result == ACT_KNOWN];
+
+    if (result == ACT_GONE) {
+        answer_gone(a);
+    } else if (result == ACT_BUSY) {
+        refuse(a, 409, "other processes change this person all the time; try again");
+    } else if (a->kind == ACT_LEAVE) {
+        json_auto_t *body = json_pack("{s:o}", "did", did ? json_incref((json_t *)did) : json_array());
+        answer(a, 200, false, body);
+    } else {
+        json_auto_t *body = json_pack("{s:s, s:s, s:o}", "id", a->id, "status", word, "did",
+                                      did ? json_incref((json_t *)did) : json_array());
+        answer(a, 202, result == ACT_KNOWN, body);
+    }
+}
+
+static void act(struct arriving *a, const char *reason)
+{
+    actor_act(a->service,
+              &(struct act){ .kind = a->kind,
+                             .recipient = a->recipient,
+                             .event = json_incref(a->event),
+                             .sequence = a->sequence,
+                             .reason = reason,
+                             .again = a->again },
+              NULL, on_acted, a);
+}
+
+/* ---------------------------------------------------------------- checks */
+
+static const char *text_in(struct arriving *a, const json_t *in, const char *key, size_t most)
+{
+    const json_t *value = json_object_get(in, key);
+    g_autofree char *pointer = g_strconcat("/", key, NULL);
+
+    if (!value || json_is_null(value))
+        return NULL;
+    if (json_is_string(value) && message_text_good(json_string_value(value), most))
+        return json_string_value(value);
+    problem_add(a->errors, pointer, "must be a text of 1 to %zu bytes without control characters", most);
+    return NULL;
+}
+
+static void check_recipient(struct arriving *a, const json_t *in)
+{
+    const json_t *recipient = json_object_get(in, "recipient");
+    const char *id = json_string_value(recipient);
+
+    if (json_is_object(recipient)) {
+        a->profile = recipient_check(recipient, "/recipient", a->errors);
+        id = json_string_value(json_object_get(a->profile, "id"));
+        if (!json_object_get(recipient, "id"))
+            problem_add(a->errors, "/recipient/id", "is required");
+    } else if (!id) {
+        problem_add(a->errors, "/recipient",
+                    recipient ? "must be a recipient's id, or an object with an id" : "is required");
+    } else if (!ident_good(id)) {
+        problem_add(a->errors, "/recipient", "must be 1 to 128 letters, digits and . _ ~ @ + -");
+    }
+    g_strlcpy(a->recipient, id ? id : "", sizeof a->recipient);
+}
+
+static const char *check_name(struct arriving *a, const json_t *in)
+{
+    const char *name = text_in(a, in, "name", NAME_MAX_);
+
+    if (!json_object_get(in, "name") || json_is_null(json_object_get(in, "name")))
+        problem_add(a->errors, "/name", "is required: what happened, like \"customer.signed_up\"");
+    else if (name && strchr(name, ' '))
+        problem_add(a->errors, "/name", "must have no blanks");
+    return name ? name : "";
+}
+
+static int64_t check_at(struct arriving *a, const json_t *in, int64_t now)
+{
+    const char *text = text_in(a, in, "at", 64);
+    int64_t at = now;
+    const char *why = text ? instant_parse(&at, text) : NULL;
+
+    if (why)
+        problem_add(a->errors, "/at", "%s", why);
+    else if (at > now + AHEAD_MS)
+        problem_add(a->errors, "/at", "lies in the future; an event has happened");
+    a->timed = text != NULL;
+    return MIN(at, now);
+}
+
+static const json_t *check_data(struct arriving *a, const json_t *in)
+{
+    const json_t *data = json_object_get(in, "data");
+
+    if (data && !json_is_object(data) && !json_is_null(data))
+        problem_add(a->errors, "/data", "must be an object");
+    else if (json_is_object(data) && json_dumpb(data, NULL, 0, JSON_COMPACT) > DATA_MAX)
+        problem_add(a->errors, "/data", "is larger than 16 kB");
+    return json_is_object(data) ? data : NULL;
+}
+
+static void check_unknown(struct arriving *a, const json_t *in, const char *const *known)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach ((json_t *)in, key, value)
+        if (!g_strv_contains(known, key)) {
+            g_autofree char *pointer = g_strconcat("/", key, NULL);
+            problem_add(a->errors, pointer, "is no field of an event");
+        }
+}
+
+/* ---------------------------------------------------------------- its id */
+
+static void make_id(struct arriving *a, const json_t *in, const json_t *data, const struct intake_origin *o)
+{
+    const char *given = text_in(a, in, "id", ID_MAX);
+    json_auto_t *words =
+        json_pack("[s, O?, O?, O?]", a->recipient, json_object_get(in, "name"), json_object_get(in, "at"), data);
+    char *text = json_dumps(words, JSON_COMPACT | JSON_SORT_KEYS), made[MESSAGE_ID_SIZE];
+    const char *seed = a->timed ? text : o->seed;
+
+    ident_make(made, store_partition(a->service->store, a->recipient), seed, seed ? strlen(seed) : 0);
+    g_strlcpy(a->id, given ? given : made, sizeof a->id);
+    free(text);
+}
+
+static void make_event(struct arriving *a, const char *name, int64_t at, int64_t now, const json_t *data)
+{
+    a->event = json_pack("{s:s, s:s, s:I, s:I, s:o}", "i", a->id, "n", name, "t", (json_int_t)at, "a", (json_int_t)now,
+                         "d", data ? json_incref((json_t *)data) : json_object());
+    if (a->kind == ACT_KEEP)
+        json_object_set_new(a->event, "b", json_true());
+}
+
+/* ---------------------------------------------------------------- in */
+
+static void on_profile(void *arg, enum profile_result result, const char *profile)
+{
+    struct arriving *a = arg;
+
+    if (result == PROFILE_GONE)
+        answer_gone(a);
+    else if (result == PROFILE_CONFLICT)
+        refuse(a, 409, "other processes change this person all the time; try again");
+    else
+        act(a, NULL);
+}
+
+static void go(struct arriving *a)
+{
+    if (json_array_size(a->errors))
+        refuse(a, 422, "the event was not taken");
+    else if (a->profile)
+        profile_change(a->service, a->recipient, json_incref(a->profile), PROFILE_MERGE, on_profile, a);
+    else
+        act(a, NULL);
+}
+
+static struct arriving *arriving_new(struct service *s, enum act_kind kind, intake_fn *fn, void *arg)
+{
+    struct arriving *a = g_new0(struct arriving, 1);
+
+    *a = (struct arriving){ .service = s, .kind = kind, .errors = json_array(), .fn = fn, .arg = arg };
+    return a;
+}
+
+static void take_event(struct arriving *a, const json_t *in, const struct intake_origin *o)
+{
+    static const char *const known[] = { "recipient", "name", "at", "data", "id", "backfill", NULL };
+    const json_t *backfill = json_object_get(in, "backfill");
+    int64_t now = clock_now();
+
+    check_unknown(a, in, known);
+    check_recipient(a, in);
+    const char *name = check_name(a, in);
+    int64_t at = check_at(a, in, now);
+    const json_t *data = check_data(a, in);
+    if (backfill && !json_is_boolean(backfill))
+        problem_add(a->errors, "/backfill", "must be true or false");
+    if (json_is_true(backfill))
+        a->kind = ACT_KEEP;
+    make_id(a, in, data, o);
+    make_event(a, name, at, now, data);
+    go(a);
+}
+
+void event_text(struct service *s, const char *text, size_t len, const struct intake_origin *o, intake_fn *fn,
+                void *arg)
+{
+    struct arriving *a = arriving_new(s, ACT_EVENT, fn, arg);
+    json_auto_t *in = message_parse(text, len, a->errors);
+
+    if (in)
+        take_event(a, in, o);
+    else
+        refuse(a, 400, "the event cannot be read");
+}
+
+/* An enrolment is known by its id beside the events of that name, which nobody else gives. */
+static void take_enrolment(struct arriving *a, const json_t *in, const struct intake_origin *o)
+{
+    static const char *const known[] = { "recipient", "data", "id", NULL };
+    int64_t now = clock_now();
+    const json_t *data = check_data(a, in);
+
+    check_unknown(a, in, known);
+    check_recipient(a, in);
+    make_id(a, in, data, o);
+    g_autofree char *own = g_strdup_printf("enroll/%s/%s", a->sequence, a->id);
+    make_event(a, "enroll", now, now, data);
+    json_object_set_new(a->event, "i", json_string(own));
+    go(a);
+}
+
+void event_enroll(struct service *s, const char *sequence, const char *text, size_t len, bool again,
+                  const struct intake_origin *o, intake_fn *fn, void *arg)
+{
+    struct arriving *a = arriving_new(s, ACT_ENROLL, fn, arg);
+    json_auto_t *in = message_parse(text, len, a->errors);
+
+    a->sequence = g_strdup(sequence);
+    a->again = again;
+    if (!sequences_find(s->sequences, sequence, NULL))
+        refuse(a, 404, "there is no sequence of this name");
+    else if (in)
+        take_enrolment(a, in, o);
+    else
+        refuse(a, 400, "the enrolment cannot be read");
+}
+
+void event_leave(struct service *s, const char *sequence, const char *recipient, intake_fn *fn, void *arg)
+{
+    struct arriving *a = arriving_new(s, ACT_LEAVE, fn, arg);
+
+    a->sequence = g_strdup(sequence);
+    g_strlcpy(a->recipient, recipient, sizeof a->recipient);
+    if (ident_good(recipient)) {
+        act(a, "exited");
+        return;
+    }
+    problem_add(a->errors, "/recipient", "must be 1 to 128 letters, digits and . _ ~ @ + -");
+    refuse(a, 422, "nobody can be called so");
+}

@@ -1,0 +1,291 @@
+#include "dispatcher/journeys/sequences.h"
+
+#include <glib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/base/log.h"
+#include "dispatcher/config/settings.h"
+#include "dispatcher/config/yaml.h"
+#include "dispatcher/journeys/check.h"
+#include "schedules/duration.h"
+
+struct sequences {
+    struct service *service;
+    char *dir;
+    GPtrArray *current;     /* borrowed from by_version, by name */
+    GHashTable *by_version; /* version → struct sequence, NULL for one that the store does not have */
+    bool kept;              /* the store has all that are current */
+};
+
+/* ---------------------------------------------------------------- a file */
+
+struct reading {
+    const char *file;
+    GHashTable *lines;
+    sequence_finding_fn *fn;
+    void *arg;
+    bool broken;
+};
+
+/* The line of a value; of one that is not there, that of what it should stand in. */
+static int line_of(GHashTable *lines, const char *at)
+{
+    g_autofree char *path = g_strdup(at);
+    int line = GPOINTER_TO_INT(g_hash_table_lookup(lines, path));
+
+    while (!line && *path) {
+        char *dot = strrchr(path, '.'), *bracket = strrchr(path, '['), *cut = MAX(dot, bracket);
+        *(cut ? cut : path) = '\0';
+        line = GPOINTER_TO_INT(g_hash_table_lookup(lines, path));
+    }
+    return line ? line : 1;
+}
+
+static void on_complaint(void *arg, bool error, const char *at, const char *detail)
+{
+    struct reading *r = arg;
+    g_autofree char *place = g_strdup_printf("%s:%d", r->file, line_of(r->lines, at));
+    g_autofree char *what = *at ? g_strdup_printf("%s: %s", at, detail) : g_strdup(detail);
+
+    r->broken |= error;
+    r->fn(r->arg, error, place, what);
+}
+
+/* "FILE:LINE: what", as the reader of YAML says it. */
+static void tell_unreadable(struct reading *r, char *why)
+{
+    char *colon = strstr(why, ": ");
+
+    r->broken = true;
+    if (colon)
+        *colon = '\0';
+    r->fn(r->arg, true, colon ? why : r->file, colon ? colon + 2 : why);
+    g_free(why);
+}
+
+static struct sequence *read_file(const struct service *s, struct reading *r, const char *name)
+{
+    struct complaints c = { on_complaint, r, 0 };
+    char *why = NULL;
+    json_auto_t *definition = yaml_read(r->file, &r->lines, &why);
+    struct sequence *q;
+
+    if (!definition) {
+        tell_unreadable(r, why);
+        return NULL;
+    }
+    q = sequence_read(&c, name, definition);
+    if (q)
+        check_content(s, q, &c);
+    g_clear_pointer(&r->lines, g_hash_table_unref);
+    if (!r->broken)
+        return q;
+    sequence_free(q);
+    return NULL;
+}
+
+/* ---------------------------------------------------------------- the folder */
+
+static gint by_name(gconstpointer a, gconstpointer b)
+{
+    return strcmp((*(const struct sequence *const *)a)->name, (*(const struct sequence *const *)b)->name);
+}
+
+static const struct sequence *current_of(const GPtrArray *current, const char *name)
+{
+    for (guint i = 0; i < current->len; i++)
+        if (strcmp(((const struct sequence *)current->pdata[i])->name, name) == 0)
+            return current->pdata[i];
+    return NULL;
+}
+
+/* A version that is known already is the same definition: runs borrow it. */
+static void add_current(struct sequences *sq, GPtrArray *current, struct sequence *q)
+{
+    struct sequence *known = g_hash_table_lookup(sq->by_version, q->version);
+
+    if (known)
+        sequence_free(q);
+    else
+        g_hash_table_insert(sq->by_version, g_strdup(q->version), known = q);
+    g_ptr_array_add(current, known);
+}
+
+static void take_file(struct sequences *sq, GPtrArray *current, const char *base, sequence_finding_fn *fn, void *arg)
+{
+    g_autofree char *file = g_build_filename(sq->dir, base, NULL);
+    g_autofree char *name = g_strndup(base, strlen(base) - strlen(".yaml"));
+    struct reading r = { file, NULL, fn, arg, false };
+    struct sequence *q = read_file(sq->service, &r, name);
+    const struct sequence *old = current_of(sq->current, name);
+
+    if (q)
+        add_current(sq, current, q);
+    else if (old)
+        g_ptr_array_add(current, (struct sequence *)old);
+}
+
+static void tell_gone(const struct sequences *sq, const GPtrArray *current, sequence_finding_fn *fn, void *arg)
+{
+    for (guint i = 0; i < sq->current->len; i++) {
+        const struct sequence *old = sq->current->pdata[i];
+        g_autofree char *file = g_strdup_printf("%s/%s.yaml", sq->dir, old->name);
+        if (!current_of(current, old->name))
+            fn(arg, false, file, "is gone: nobody enters this sequence any more, and its runs go on");
+    }
+}
+
+void sequences_reload(struct sequences *sq, sequence_finding_fn *fn, void *arg)
+{
+    GPtrArray *current = g_ptr_array_new();
+    GDir *dir = g_dir_open(sq->dir, 0, NULL);
+    const char *base;
+
+    while (dir && (base = g_dir_read_name(dir)))
+        if (g_str_has_suffix(base, ".yaml") && *base != '.')
+            take_file(sq, current, base, fn, arg);
+    if (dir)
+        g_dir_close(dir);
+    tell_gone(sq, current, fn, arg);
+    g_ptr_array_sort(current, by_name);
+    g_ptr_array_unref(sq->current);
+    sq->current = current;
+    sq->kept = false;
+}
+
+static void free_definition(void *q)
+{
+    sequence_free(q);
+}
+
+struct sequences *sequences_open(struct service *s, sequence_finding_fn *fn, void *arg)
+{
+    struct sequences *sq = g_new0(struct sequences, 1);
+
+    sq->service = s;
+    sq->dir = config_path(s->config, s->config->root, "sequences");
+    sq->current = g_ptr_array_new();
+    sq->by_version = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_definition);
+    sequences_reload(sq, fn, arg);
+    s->sequences = sq;
+    return sq;
+}
+
+void sequences_free(struct sequences *sq)
+{
+    if (!sq)
+        return;
+    sq->service->sequences = NULL;
+    g_ptr_array_unref(sq->current);
+    g_hash_table_unref(sq->by_version);
+    g_free(sq->dir);
+    g_free(sq);
+}
+
+const GPtrArray *sequences_current(const struct sequences *sq)
+{
+    return sq->current;
+}
+
+const struct sequence *sequences_find(const struct sequences *sq, const char *name, const char *version)
+{
+    return version ? g_hash_table_lookup(sq->by_version, version) : current_of(sq->current, name);
+}
+
+static json_t *sequence_json(const struct sequence *q, json_int_t running)
+{
+    struct longest l = sequence_longest(q);
+
+    return json_pack("{s:s, s:s?, s:s, s:I, s:f, s:i}", "name", q->name, "title", q->title, "version", q->version,
+                     "running", running, "longest_days", (double)l.ms / (double)DAY_MS, "longest_messages", l.messages);
+}
+
+json_t *sequences_json(const struct sequences *sq, const json_t *running)
+{
+    json_t *list = json_array(), *n;
+    const char *name;
+
+    for (guint i = 0; i < sq->current->len; i++) {
+        const struct sequence *q = sq->current->pdata[i];
+        json_array_append_new(list, sequence_json(q, json_integer_value(json_object_get(running, q->name))));
+    }
+    json_object_foreach ((json_t *)running, name, n)
+        if (!current_of(sq->current, name) && json_integer_value(n) > 0)
+            json_array_append_new(list,
+                                  json_pack("{s:s, s:n, s:n, s:O}", "name", name, "title", "version", "running", n));
+    return list;
+}
+
+/* ---------------------------------------------------------------- definitions of runs under way */
+
+static void log_unreadable(void *arg, bool error, const char *at, const char *detail)
+{
+    if (error)
+        log_error("sequence.unreadable", "{s:s, s:s, s:s}", "version", arg, "at", at, "why", detail);
+}
+
+bool sequences_knows(const struct sequences *sq, const char *version)
+{
+    return g_hash_table_contains(sq->by_version, version);
+}
+
+void sequences_learn(struct sequences *sq, const char *version, const char *text)
+{
+    json_auto_t *definition = *text ? json_loads(text, 0, NULL) : NULL;
+    const char *name = json_string_value(json_object_get(definition, "sequence"));
+    struct complaints c = { log_unreadable, (void *)version, 0 };
+    struct sequence *q = name ? sequence_read(&c, name, definition) : NULL;
+
+    if (!q)
+        log_error("sequence.missing", "{s:s, s:s}", "version", version, "why",
+                  "the store has no definition of this version that can be read: its runs stand still");
+    g_hash_table_insert(sq->by_version, g_strdup(version), q);
+}
+
+/* ---------------------------------------------------------------- kept by the store */
+
+struct keeping {
+    struct sequences *sequences;
+    sequences_kept_fn *fn;
+    void *arg;
+    int open;
+    bool lost;
+};
+
+static void keeping_done(struct keeping *k)
+{
+    if (--k->open > 0)
+        return;
+    k->sequences->kept = !k->lost;
+    k->fn(k->arg, !k->lost);
+    g_free(k);
+}
+
+static void on_kept(void *arg, const char *answer)
+{
+    struct keeping *k = arg;
+
+    k->lost |= !answer;
+    keeping_done(k);
+}
+
+void sequences_keep(struct sequences *sq, sequences_kept_fn *fn, void *arg)
+{
+    struct keeping *k;
+
+    if (sq->kept || sq->current->len == 0) {
+        fn(arg, true);
+        return;
+    }
+    k = g_new0(struct keeping, 1);
+    *k = (struct keeping){ sq, fn, arg, 1, false };
+    for (guint i = 0; i < sq->current->len; i++) {
+        const struct sequence *q = sq->current->pdata[i];
+        char *text = json_dumps(q->definition, JSON_COMPACT | JSON_SORT_KEYS);
+        k->open++;
+        store_definition_put(sq->service->store, q->version, text, on_kept, k);
+        free(text);
+    }
+    keeping_done(k);
+}

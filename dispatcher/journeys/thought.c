@@ -1,0 +1,510 @@
+#include <glib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/base/clock.h"
+#include "dispatcher/base/log.h"
+#include "dispatcher/base/vocab.h"
+#include "dispatcher/intake/intake.h"
+#include "dispatcher/journeys/actor_own.h"
+#include "dispatcher/policy/reach.h"
+
+/* ---------------------------------------------------------------- what was looked at */
+
+static json_t *list_of(const redisReply *reply)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; reply && i < reply->elements; i++) {
+        json_t *one = json_loads(reply_text(reply, i), 0, NULL);
+        json_array_append_new(list, one ? one : json_object());
+    }
+    return list;
+}
+
+void view_take(struct view *v, const struct seen_person *seen)
+{
+    *v = (struct view){ .taken = true,
+                        .version = g_strdup(seen->version),
+                        .runs = g_strdup(seen->runs),
+                        .profile = g_strdup(seen->profile),
+                        .kept = list_of(seen->kept),
+                        .unheard = list_of(seen->unheard),
+                        .consents = json_object() };
+    for (size_t i = 0; seen->consents && i + 1 < seen->consents->elements; i += 2)
+        json_object_set_new(v->consents, reply_text(seen->consents, i), json_string(reply_text(seen->consents, i + 1)));
+}
+
+void view_clear(struct view *v)
+{
+    g_free(v->version);
+    g_free(v->runs);
+    g_free(v->profile);
+    json_decref(v->kept);
+    json_decref(v->unheard);
+    json_decref(v->consents);
+    *v = (struct view){ 0 };
+}
+
+char *view_unknown_version(const struct view *v, const struct sequences *sq)
+{
+    struct person_runs *p = person_read(v->runs);
+    char *unknown = NULL;
+
+    for (guint i = 0; p && i < p->runs->len + p->ended->len && !unknown; i++) {
+        const struct run *r = i < p->runs->len ? p->runs->pdata[i] : p->ended->pdata[i - p->runs->len];
+        if (!sequences_knows(sq, r->version))
+            unknown = g_strdup(r->version);
+    }
+    person_free(p);
+    return unknown;
+}
+
+/* ---------------------------------------------------------------- what the machine asks */
+
+static const struct sequence *find(void *arg, const char *name, const char *version)
+{
+    const struct thought *t = arg;
+    return sequences_find(t->service->sequences, name, version);
+}
+
+static void make_id(void *arg, const char *seed, char id[static MACHINE_ID_SIZE])
+{
+    const struct thought *t = arg;
+    char made[MESSAGE_ID_SIZE];
+
+    ident_make(made, store_partition(t->service->store, t->recipient), seed, strlen(seed));
+    g_strlcpy(id, made, MACHINE_ID_SIZE);
+}
+
+/* The latest entry that covers a category on a channel; a withdrawal wins a tie, as in the store's own (caps.lua). */
+static bool is_withdrawn(const json_t *consents, const char *category, char letter)
+{
+    const char *const covering[] = { category, "*" };
+    int64_t best = -1;
+    char state = 0;
+
+    for (int i = 0; i < 4; i++) {
+        g_autofree char *field = g_strdup_printf("%s|%c", covering[i / 2], i % 2 ? '*' : letter);
+        const char *entry = json_string_value(json_object_get(consents, field));
+        int64_t at = entry ? g_ascii_strtoll(entry + 2, NULL, 10) : -1;
+        if (entry && (at > best || (at == best && *entry == 'w'))) {
+            best = at;
+            state = *entry;
+        }
+    }
+    return state == 'w';
+}
+
+static const struct category *category_of(const struct thought *t, const struct sequence *q, const struct step *step,
+                                          const struct template *template)
+{
+    const char *name = json_string_value(json_object_get(step->message, "category"));
+
+    if (!name)
+        name = q->category ? q->category : template ? template_category(template) : NULL;
+    return name ? policy_category(t->service->policy, name) : NULL;
+}
+
+/* Whether one step may be sent on one of its channels. */
+static bool may_send(const struct thought *t, const struct sequence *q, const struct step *step)
+{
+    const char *name = json_string_value(json_object_get(step->message, "template"));
+    const json_t *channels = json_object_get(step->message, "channels");
+    struct template *template = t->service->library ? library_find(t->service->library, name) : NULL;
+    const struct category *category = category_of(t, q, step, template);
+
+    if (!template || !category || category->kind == KIND_TRANSACTIONAL)
+        return true;
+    for (const char *const *c = template_channels(template); *c; c++) {
+        bool named = !channels;
+        for (size_t i = 0; i < json_array_size(channels); i++)
+            named |= g_strcmp0(*c, json_string_value(json_array_get(channels, i))) == 0;
+        if (named && !is_withdrawn(t->consents, category->name, channel_letter(*c)))
+            return true;
+    }
+    return false;
+}
+
+static bool may_hear(void *arg, const struct sequence *q)
+{
+    const struct thought *t = arg;
+    bool sends = false;
+
+    if (json_object_size(t->consents) == 0)
+        return true;
+    for (guint i = 0; i < q->steps->len; i++) {
+        const struct step *step = q->steps->pdata[i];
+        if (step->kind == STEP_SEND && may_send(t, q, step))
+            return true;
+        sends |= step->kind == STEP_SEND;
+    }
+    return !sends;
+}
+
+/* ---------------------------------------------------------------- facts */
+
+bool thought_begin(struct thought *t, struct service *s, const char *recipient, const struct view *v)
+{
+    t->service = s;
+    t->recipient = recipient;
+    t->profile_text = v->profile;
+    t->profile = *v->profile ? json_loads(v->profile, 0, NULL) : NULL;
+    t->consents = v->consents;
+    t->person = person_read(v->runs);
+    t->effects = g_ptr_array_new_with_free_func((GDestroyNotify)effect_free);
+    t->did = json_array();
+    policy_days(s->policy, service_region(t->profile), &t->almanac.holidays, &t->almanac.blackout);
+    t->situation = (struct situation){ .now = clock_now(),
+                                       .recipient = recipient,
+                                       .profile = t->profile,
+                                       .zone = service_zone(s, t->profile),
+                                       .almanac = &t->almanac,
+                                       .kept = json_copy(v->kept),
+                                       .current = sequences_current(s->sequences),
+                                       .find = find,
+                                       .make_id = make_id,
+                                       .may_hear = may_hear,
+                                       .arg = t };
+    if (!t->person)
+        log_error("sequence.unreadable", "{s:s}", "why",
+                  "the runs of a person cannot be read; nothing is done to them");
+    return t->person != NULL;
+}
+
+void thought_keep(struct thought *t, json_t *event)
+{
+    char *text = json_dumps(event, JSON_COMPACT);
+
+    if (!t->step.events)
+        t->step.events = args_new();
+    args_text(t->step.events, text);
+    t->step.n_events++;
+    json_array_append(t->situation.kept, event);
+    free(text);
+}
+
+void thought_event(struct thought *t, json_t *event)
+{
+    thought_keep(t, event);
+    machine_event(&t->situation, t->person, event, t->effects);
+}
+
+/* {"k":"m","m":id,"d":[[status letter, reason], …]}: the best of its deliveries speaks for it. */
+static void hear_message(struct thought *t, const json_t *fact)
+{
+    const json_t *deliveries = json_object_get(fact, "d");
+    const char *best = "", *reason = "";
+    json_t *one;
+    size_t i;
+
+    json_array_foreach ((json_t *)deliveries, i, one) {
+        const char *letter = json_string_value(json_array_get(one, 0));
+        if (!letter || (*best && status_rank(*letter) <= status_rank(*best)))
+            continue;
+        best = letter;
+        reason = json_string_value(json_array_get(one, 1));
+    }
+    machine_message(&t->situation, t->person, kept_text(fact, "m"), status_name(*best), reason ? reason : "",
+                    t->effects);
+}
+
+void thought_hear(struct thought *t, const struct view *v)
+{
+    json_t *fact;
+    size_t i;
+
+    json_array_foreach (v->unheard, i, fact) {
+        if (strcmp(kept_text(fact, "k"), "m") == 0)
+            hear_message(t, fact);
+        else if (json_object_get(fact, "e"))
+            thought_event(t, json_object_get(fact, "e"));
+    }
+    t->step.taken = json_array_size(v->unheard);
+}
+
+void thought_enroll(struct thought *t, const char *sequence, const json_t *event, bool again)
+{
+    const struct sequence *q = sequences_find(t->service->sequences, sequence, NULL);
+
+    if (q)
+        machine_enroll(&t->situation, t->person, q, event, again, t->effects);
+}
+
+void thought_leave(struct thought *t, const char *sequence, const char *reason)
+{
+    machine_leave(&t->situation, t->person, sequence, reason, t->effects);
+}
+
+void thought_look(struct thought *t)
+{
+    machine_look(&t->situation, t->person, t->effects);
+}
+
+/* ---------------------------------------------------------------- effects: what is said of them */
+
+static struct args *listed(struct args **list, int *count)
+{
+    if (!*list)
+        *list = args_new();
+    ++*count;
+    return *list;
+}
+
+static void add_json(struct args **list, int *count, json_t *value)
+{
+    char *text = json_dumps(value, JSON_COMPACT);
+
+    args_text(listed(list, count), text);
+    free(text);
+    json_decref(value);
+}
+
+/* What the answer to an event says; NULL for what only the trace says. */
+static json_t *said_of(const struct effect *e)
+{
+    const char *what = effect_names[e->kind];
+    json_t *item = json_pack("{s:s, s:s}", "sequence", e->sequence, "what", what);
+
+    if (*e->run)
+        json_object_set_new(item, "run", json_string(e->run));
+    switch (e->kind) {
+    case EFFECT_ENROLLED:
+        if (*effect_text(e))
+            json_object_set(item, "key", e->detail);
+        return item;
+    case EFFECT_NOT_ENROLLED: json_object_set(item, "why", e->detail); return item;
+    case EFFECT_MATCHED:
+        json_object_set_new(item, "step", json_string(e->step));
+        json_object_set(item, "as", e->detail);
+        return item;
+    case EFFECT_LEFT:
+        json_object_set(item, "why", e->detail);
+        json_object_set_new(item, "cancelled", json_array());
+        json_object_set_new(item, "in_flight", json_array());
+        return item;
+    case EFFECT_QUEUED:
+    case EFFECT_GOAL:
+    case EFFECT_COUNTED: return item;
+    default: json_decref(item); return NULL;
+    }
+}
+
+/* The newest thing said of a run. */
+static json_t *last_said(const struct thought *t, const char *run)
+{
+    for (size_t i = json_array_size(t->did); i-- > 0;) {
+        json_t *item = json_array_get(t->did, i);
+        if (g_strcmp0(json_string_value(json_object_get(item, "run")), run) == 0)
+            return item;
+    }
+    return NULL;
+}
+
+static void write_trace(struct thought *t, const struct effect *e)
+{
+    json_t *detail = e->kind == EFFECT_SEND ? json_pack("{s:s, s:O?}", "message", e->message, "template",
+                                                        json_object_get(e->detail, "template"))
+                     : e->detail            ? json_incref(e->detail)
+                                            : json_null();
+
+    add_json(&t->step.trace, &t->step.n_trace,
+             json_pack("[I, s, s, s, s, o]", (json_int_t)t->situation.now, e->run, e->sequence, e->step,
+                       effect_names[e->kind], detail));
+}
+
+/* ---------------------------------------------------------------- effects: what they do */
+
+struct sending {
+    char id[MACHINE_ID_SIZE];
+    char *journey;
+    struct prepared prepared;
+    bool dropped; /* cancelled before it was ever stored */
+};
+
+static void sending_free(void *sending)
+{
+    struct sending *s = sending;
+
+    prepared_clear(&s->prepared);
+    g_free(s->journey);
+    g_free(s);
+}
+
+static char *complaint_of(const json_t *errors)
+{
+    const json_t *first = json_array_get(errors, 0);
+    return g_strdup_printf("%s %s", kept_text(first, "pointer"), kept_text(first, "detail"));
+}
+
+/* What intake does not let in, the run hears of at once. */
+static void refuse(struct thought *t, const struct effect *e, const json_t *errors)
+{
+    g_autofree char *why = complaint_of(errors), *id = g_strdup(e->message);
+
+    json_array_append_new(t->did, json_pack("{s:s, s:s, s:s, s:s, s:s}", "sequence", e->sequence, "run", e->run, "what",
+                                            "refused", "step", e->step, "why", why));
+    add_json(
+        &t->step.trace, &t->step.n_trace,
+        json_pack("[I, s, s, s, s, s]", (json_int_t)t->situation.now, e->run, e->sequence, e->step, "refused", why));
+    log_warn("sequence.refused", "{s:s, s:s, s:s}", "sequence", e->sequence, "step", e->step, "why", why);
+    machine_message(&t->situation, t->person, id, "refused", why, t->effects);
+}
+
+static void send(struct thought *t, const struct effect *e)
+{
+    struct sending *s = g_new0(struct sending, 1);
+    json_auto_t *errors = json_array();
+    json_t *said = last_said(t, e->run);
+
+    if (!t->sends)
+        t->sends = g_ptr_array_new_with_free_func(sending_free);
+    g_strlcpy(s->id, e->message, sizeof s->id);
+    s->journey = g_strdup_printf("%s|%s|%s", e->run, e->sequence, e->step);
+    g_ptr_array_add(t->sends, s);
+    s->dropped = !intake_prepare(t->service, e->detail, s->id, t->profile_text, s->journey, &s->prepared, errors);
+    if (s->dropped)
+        refuse(t, e, errors);
+    else if (said && !json_object_get(said, "message"))
+        json_object_set_new(said, "message", json_string(e->message));
+}
+
+static struct sending *find_sending(const struct thought *t, const char *id)
+{
+    for (guint i = 0; t->sends && i < t->sends->len; i++)
+        if (strcmp(((struct sending *)t->sends->pdata[i])->id, id) == 0)
+            return t->sends->pdata[i];
+    return NULL;
+}
+
+static void cancel(struct thought *t, const struct effect *e)
+{
+    struct sending *unsent = find_sending(t, e->message);
+    json_t *left = last_said(t, e->run);
+
+    if (unsent) {
+        unsent->dropped = true;
+        return;
+    }
+    args_text(listed(&t->step.cancels, &t->step.n_cancels), e->message);
+    json_auto_t *why = json_pack("{s:s, s:s, s:s, s:O?}", "reason", "cancelled", "by", "sequence", "sequence",
+                                 e->sequence, "why", json_object_get(left, "why"));
+    char *detail = json_dumps(why, JSON_COMPACT);
+    args_text(t->step.cancels, detail);
+    free(detail);
+    json_object_set_new(left, "message", json_string(e->message));
+}
+
+static void hand_on(struct thought *t, const struct effect *e)
+{
+    add_json(&t->step.handed, &t->step.n_handed,
+             json_pack("{s:s, s:{s:s, s:O, s:I, s:I, s:O, s:O}}", "k", "e", "e", "i", e->message, "n",
+                       json_object_get(e->detail, "event"), "t", (json_int_t)t->situation.now, "a",
+                       (json_int_t)t->situation.now, "d", json_object_get(e->detail, "data"), "h",
+                       json_object_get(e->detail, "hops")));
+}
+
+static void note_end(struct thought *t, const struct effect *e)
+{
+    json_t *was = json_deep_copy(e->was);
+    char at[32];
+
+    json_object_set_new(was, "ended", json_string(instant_format(at, t->situation.now)));
+    json_object_set(was, "reason", e->detail);
+    json_object_del(was, "until");
+    add_json(&t->step.ended, &t->step.n_ended, was);
+}
+
+static void count(struct thought *t, const struct effect *e, int more)
+{
+    args_text(listed(&t->step.counts, &t->step.n_counts), e->sequence);
+    args_int(t->step.counts, more);
+}
+
+static void take_effect(struct thought *t, const struct effect *e)
+{
+    json_t *said = said_of(e);
+
+    if (said)
+        json_array_append_new(t->did, said);
+    write_trace(t, e);
+    switch (e->kind) {
+    case EFFECT_SEND: send(t, e); break;
+    case EFFECT_CANCELLED: cancel(t, e); break;
+    case EFFECT_EMIT: hand_on(t, e); break;
+    case EFFECT_ENROLLED: count(t, e, 1); break;
+    case EFFECT_LEFT:
+        count(t, e, -1);
+        note_end(t, e);
+        break;
+    default: break;
+    }
+}
+
+void thought_end(struct thought *t)
+{
+    for (guint i = 0; i < t->effects->len; i++) /* they may become more meanwhile */
+        take_effect(t, t->effects->pdata[i]);
+    for (guint i = 0; t->sends && i < t->sends->len; i++) {
+        const struct sending *s = t->sends->pdata[i];
+        if (!s->dropped)
+            acceptance_args(listed(&t->step.messages, &t->step.n_messages), &s->prepared.acceptance);
+    }
+    t->runs = person_write(t->person);
+}
+
+struct step_of thought_step(struct thought *t, const struct view *v)
+{
+    t->step.version = v->version;
+    t->step.runs = t->runs;
+    t->step.due = machine_due(&t->situation, t->person);
+    return t->step;
+}
+
+/* ---------------------------------------------------------------- the answer */
+
+static void note_cancelled(struct thought *t, const redisReply *ids, const char *key)
+{
+    for (size_t i = 0; ids && i < ids->elements; i++)
+        for (size_t k = 0; k < json_array_size(t->did); k++) {
+            json_t *item = json_array_get(t->did, k), *list = json_object_get(item, key);
+            if (list && strcmp(kept_text(item, "message"), reply_text(ids, i)) == 0)
+                json_array_append_new(list, json_string(reply_text(ids, i)));
+        }
+}
+
+void thought_cancelled(struct thought *t, const redisReply *cancelled, const redisReply *flying)
+{
+    note_cancelled(t, cancelled, "cancelled");
+    note_cancelled(t, flying, "in_flight");
+}
+
+static void args_clear(struct args **a)
+{
+    if (*a)
+        args_free(*a);
+    *a = NULL;
+}
+
+void thought_clear(struct thought *t)
+{
+    struct step_of *s = &t->step;
+
+    args_clear(&s->events);
+    args_clear(&s->messages);
+    args_clear(&s->cancels);
+    args_clear(&s->trace);
+    args_clear(&s->ended);
+    args_clear(&s->handed);
+    args_clear(&s->counts);
+    if (t->effects)
+        g_ptr_array_unref(t->effects);
+    if (t->sends)
+        g_ptr_array_unref(t->sends);
+    person_free(t->person);
+    json_decref(t->profile);
+    json_decref(t->situation.kept);
+    json_decref(t->did);
+    free(t->runs);
+    *t = (struct thought){ 0 };
+}

@@ -1,0 +1,183 @@
+#include "dispatcher/journeys/turns.h"
+
+#include <ev.h>
+#include <glib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/base/clock.h"
+#include "dispatcher/config/settings.h"
+#include "dispatcher/journeys/actor.h"
+
+#define SAFETY_NET_S 5.0 /* a partition nobody told us about is looked at this often */
+#define BATCH        64
+#define MOST         256 /* people being seen to */
+
+struct lot {
+    int64_t next; /* service time; 0: look now, INT64_MAX: nothing known */
+    double looked_at;
+    bool asking;
+};
+
+struct turns {
+    struct service *service;
+    struct lot *lots; /* by partition */
+    int64_t lease_ms;
+    int busy, first;
+    bool stopped;
+    ev_timer due;
+};
+
+static void look(struct turns *t);
+
+/* ---------------------------------------------------------------- one person */
+
+static void on_acted(void *arg, enum act_result result, const json_t *did)
+{
+    struct turns *t = arg;
+
+    t->busy--; /* of one that failed the lease runs out */
+    if (!t->stopped)
+        ev_feed_event(t->service->loop, &t->due, EV_TIMER);
+}
+
+static void take(struct turns *t, const struct turn *turn)
+{
+    for (size_t i = 0; i < turn->count; i++) {
+        t->busy++;
+        actor_act(t->service, &(struct act){ .kind = ACT_TURN, .recipient = turn->people[i].recipient },
+                  &turn->people[i], on_acted, t);
+    }
+}
+
+/* ---------------------------------------------------------------- a partition */
+
+struct asking {
+    struct turns *turns;
+    int partition;
+};
+
+static void note_next(struct lot *lot, int64_t at)
+{
+    lot->next = MIN(lot->next, at);
+}
+
+static void on_turn(void *arg, const struct turn *turn)
+{
+    struct asking *job = arg;
+    struct turns *t = job->turns;
+    struct lot *lot = &t->lots[job->partition];
+
+    lot->asking = false;
+    if (turn && turn->next_due >= 0)
+        note_next(lot, turn->next_due);
+    if (turn && turn->next_lease >= 0)
+        note_next(lot, clock_now() + (int64_t)((double)(turn->next_lease - clock_real() + 20) * clock_rate()));
+    if (turn)
+        take(t, turn);
+    g_free(job);
+    look(t);
+}
+
+static void ask(struct turns *t, int partition)
+{
+    struct asking *job = g_new0(struct asking, 1);
+    struct lot *lot = &t->lots[partition];
+
+    *job = (struct asking){ t, partition };
+    lot->asking = true;
+    lot->next = INT64_MAX;
+    lot->looked_at = ev_now(t->service->loop);
+    store_turn(t->service->store, partition, t->lease_ms, BATCH, on_turn, job);
+}
+
+/* ---------------------------------------------------------------- all of them */
+
+static void look(struct turns *t)
+{
+    int count = t->service->store->partitions, asking = 0;
+    int64_t soonest = INT64_MAX;
+    double wait = SAFETY_NET_S;
+
+    if (t->stopped || !t->service->store->ready)
+        return;
+    for (int i = 0; i < count; i++) {
+        int partition = (t->first + i) % count;
+        struct lot *lot = &t->lots[partition];
+        double net = lot->looked_at + SAFETY_NET_S - ev_now(t->service->loop);
+        bool due = lot->next <= clock_now() || net <= 0;
+        if (lot->asking || !store_reaches(t->service->store, partition)) {
+            asking += lot->asking;
+        } else if (due && t->busy + asking * BATCH < MOST) {
+            ask(t, partition);
+            asking++;
+        } else if (due) {
+            t->first = partition; /* who comes free brings us back */
+            break;
+        } else {
+            soonest = MIN(soonest, lot->next);
+            wait = MIN(wait, net);
+        }
+    }
+    if (soonest != INT64_MAX)
+        wait = MIN(wait, clock_wait(soonest));
+    t->due.repeat = MAX(wait, 0.0005);
+    ev_timer_again(t->service->loop, &t->due);
+}
+
+static void on_due(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    ev_timer_stop(loop, w);
+    look(w->data);
+}
+
+void turns_woken(struct turns *t, const char *message)
+{
+    const char *brace = strchr(message, '{'), *due = strrchr(message, ':');
+    int partition = brace ? atoi(brace + 1) : -1;
+
+    if (partition < 0 || partition >= t->service->store->partitions || !due)
+        return;
+    note_next(&t->lots[partition], g_ascii_strtoll(due + 1, NULL, 10));
+    look(t);
+}
+
+void turns_anew(struct turns *t)
+{
+    for (int i = 0; i < t->service->store->partitions; i++)
+        t->lots[i].next = 0;
+    look(t);
+}
+
+struct turns *turns_start(struct service *s)
+{
+    struct turns *t = g_new0(struct turns, 1);
+
+    t->service = s;
+    t->lots = g_new0(struct lot, s->store->partitions);
+    t->lease_ms = setting_ms(s->config->root, "worker.lease");
+    ev_timer_init(&t->due, on_due, 0, 0.001);
+    t->due.data = t;
+    ev_timer_again(s->loop, &t->due);
+    return t;
+}
+
+void turns_stop(struct turns *t)
+{
+    t->stopped = true;
+    ev_timer_stop(t->service->loop, &t->due);
+}
+
+int turns_busy(const struct turns *t)
+{
+    return t->busy;
+}
+
+void turns_close(struct turns *t)
+{
+    if (!t)
+        return;
+    turns_stop(t);
+    g_free(t->lots);
+    g_free(t);
+}
