@@ -4,8 +4,6 @@
 
 #include "schedules/duration.h"
 
-#define QUEUE_MOST 5
-
 const char *const effect_names[] = {
 #define ROW(name, text) text,
     EFFECT_TABLE(ROW)
@@ -30,8 +28,8 @@ const char *effect_text(const struct effect *e)
     return text ? text : "";
 }
 
-static struct effect *add_effect(struct machine *m, enum effect_kind kind, const char *sequence, const char *run,
-                                 const char *step, json_t *detail)
+struct effect *add_effect(struct machine *m, enum effect_kind kind, const char *sequence, const char *run,
+                          const char *step, json_t *detail)
 {
     struct effect *e = g_new0(struct effect, 1);
 
@@ -45,9 +43,23 @@ struct effect *tell(struct machine *m, enum effect_kind kind, const struct run *
     return add_effect(m, kind, r->sequence, r->id, step ? step : "", detail);
 }
 
-static const struct sequence *definition_of(const struct machine *m, const struct run *r)
+/* S45: a newer version that takes over runs does so where it still has their step. */
+static const struct sequence *follow(struct machine *m, struct run *r, const struct sequence *s)
 {
-    return m->in->find(m->in->arg, r->sequence, r->version);
+    const struct sequence *newer = m->in->find(m->in->arg, r->sequence, NULL);
+    const struct step *here = sequence_step(s, r->step), *there = newer ? sequence_step(newer, r->step) : NULL;
+
+    if (!newer || newer == s || !newer->follows || !here || !there || here->kind != there->kind)
+        return s;
+    g_strlcpy(r->version, newer->version, sizeof r->version);
+    run_replan(m, r, newer, true);
+    return newer;
+}
+
+const struct sequence *definition_of(struct machine *m, struct run *r)
+{
+    const struct sequence *s = m->in->find(m->in->arg, r->sequence, r->version);
+    return s && r->step ? follow(m, r, s) : s;
 }
 
 /* ---------------------------------------------------------------- sight */
@@ -63,6 +75,11 @@ struct sight sight_of(const struct machine *m, const struct run *r, const json_t
                            .event = event ? json_object_get(event, "d") : NULL,
                            .run = r,
                            .kept = in->kept };
+}
+
+const struct zone *zone_of(const struct machine *m, const struct sequence *s)
+{
+    return s->zone ? s->zone : m->in->zone;
 }
 
 /* ---------------------------------------------------------------- the end of a run */
@@ -90,7 +107,7 @@ static int64_t life_end(const struct run *r, const struct sequence *s)
 /* ---------------------------------------------------------------- goal and exit */
 
 /* It happened, as far as a run is concerned, at or after `from`. */
-static bool concerns(const struct run *r, const json_t *event, const char *name, int64_t from)
+bool concerns(const struct run *r, const json_t *event, const char *name, int64_t from)
 {
     return name && event && strcmp(kept_text(event, "n"), name) == 0 && kept_time(event, "t") >= from &&
            strcmp(kept_text(event, "i"), r->trigger_id) != 0;
@@ -139,192 +156,6 @@ static void check_exit(struct machine *m, struct run *r, const struct sequence *
     }
 }
 
-/* ---------------------------------------------------------------- enrolment */
-
-static struct run *running(const struct person_runs *p, const char *sequence, const char *key)
-{
-    for (guint i = 0; i < p->runs->len; i++) {
-        struct run *r = p->runs->pdata[i];
-        if (!run_is_over(r) && strcmp(r->sequence, sequence) == 0 && strcmp(r->key, key) == 0)
-            return r;
-    }
-    return NULL;
-}
-
-/* The value at the path in the trigger's event, as text. */
-static char *key_of(const struct machine *m, const struct sequence *s, const json_t *event)
-{
-    struct sight sight = sight_of(m, NULL, event);
-    json_auto_t *value = s->key ? sight_find(&sight, s->key) : NULL;
-
-    if (!value || json_is_string(value))
-        return g_strdup(value ? json_string_value(value) : "");
-    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS), *copy = g_strdup(text);
-    free(text);
-    return copy;
-}
-
-static bool may_reenter(const struct machine *m, const struct sequence *s, const char *key, int64_t start)
-{
-    const json_t *last = json_object_get(json_object_get(m->person->seen, s->name), key);
-
-    if (!last || s->reentry == REENTRY_ALWAYS || (s->remember && start - json_integer_value(last) >= s->remember))
-        return true;
-    return s->reentry == REENTRY_AFTER && start - json_integer_value(last) >= s->reentry_after;
-}
-
-/* S5: what the run would aim at has been reached before. */
-static bool goal_is_reached(const struct machine *m, const struct sequence *s, const char *key, const json_t *trigger)
-{
-    struct run none = { .started = kept_time(trigger, "t"),
-                        .trigger_id = (char *)kept_text(trigger, "i"),
-                        .trigger = json_object_get(trigger, "d"),
-                        .key = (char *)key };
-    json_t *event;
-    size_t i;
-
-    if (!s->goal || s->goal->from)
-        return false;
-    json_array_foreach (m->in->kept, i, event) {
-        struct sight sight = sight_of(m, &none, event);
-        if (concerns(&none, event, s->goal->event, none.started - s->goal->before) &&
-            condition_holds(s->goal->where, &sight, NULL))
-            return true;
-    }
-    return false;
-}
-
-static void remember(struct machine *m, const struct run *r, const struct sequence *s)
-{
-    json_t *keys = json_object_get(m->person->seen, s->name);
-
-    if (s->reentry == REENTRY_ALWAYS)
-        return;
-    if (!keys)
-        json_object_set_new(m->person->seen, s->name, keys = json_object());
-    json_object_set_new(keys, r->key, json_integer(r->started));
-}
-
-static void watch(const struct machine *m, struct run *r, const struct sequence *s)
-{
-    struct sight sight = sight_of(m, r, NULL);
-
-    for (guint i = 0; i < s->leaves->len; i++) {
-        const struct leave *l = s->leaves->pdata[i];
-        json_t *value = l->changed ? sight_find(&sight, l->changed) : NULL;
-        if (value)
-            json_object_set_new(r->watched, l->changed, value);
-    }
-}
-
-static void begin_run(struct machine *m, const struct sequence *s, const char *key, const json_t *event)
-{
-    struct run *r = run_new();
-    g_autofree char *seed = g_strdup_printf("run|%s|%s|%s|%s", m->in->recipient, s->name, key, kept_text(event, "i"));
-
-    m->in->make_id(m->in->arg, seed, r->id);
-    g_strlcpy(r->version, s->version, sizeof r->version);
-    r->sequence = g_strdup(s->name);
-    r->key = g_strdup(key);
-    r->started = kept_time(event, "t");
-    r->enrolled = m->in->now;
-    r->hops = (int)kept_time(event, "h");
-    r->trigger_id = g_strdup(kept_text(event, "i"));
-    if (s->asks_trigger)
-        r->trigger = json_incref(json_object_get(event, "d"));
-    r->held_out = s->holdout && bucket_of(s->holdout, m->in->recipient) < s->holdout_share;
-    r->step = g_strdup("");
-    watch(m, r, s);
-    g_ptr_array_add(m->person->runs, r);
-    remember(m, r, s);
-    tell(m, EFFECT_ENROLLED, r, NULL, json_string(key));
-    run_go(m, r, s, s->first);
-}
-
-static void refuse(struct machine *m, const struct sequence *s, const char *why)
-{
-    add_effect(m, EFFECT_NOT_ENROLLED, s->name, "", "", json_string(why));
-}
-
-static void stand_in_line(struct machine *m, const struct sequence *s, const char *key, const json_t *event)
-{
-    int waiting = 0;
-
-    for (guint i = 0; i < m->person->queue->len; i++) {
-        const struct standing *st = m->person->queue->pdata[i];
-        waiting += strcmp(st->sequence, s->name) == 0 && strcmp(st->key, key) == 0;
-    }
-    if (waiting >= QUEUE_MOST) {
-        refuse(m, s, "queue_full");
-        return;
-    }
-    g_ptr_array_add(m->person->queue, standing_new(s->name, key, (json_t *)event));
-    add_effect(m, EFFECT_QUEUED, s->name, "", "", NULL);
-}
-
-static void enrol(struct machine *m, const struct sequence *s, const json_t *event, bool again)
-{
-    g_autofree char *key = key_of(m, s, event);
-    struct run *old = running(m->person, s->name, key);
-
-    if (old && s->while_running == RUNNING_IGNORE)
-        refuse(m, s, "running");
-    else if (old && s->while_running == RUNNING_QUEUE)
-        stand_in_line(m, s, key, event);
-    else if (!(old && s->while_running == RUNNING_RESTART) && !again && !may_reenter(m, s, key, kept_time(event, "t")))
-        refuse(m, s, "reentry");
-    else if (goal_is_reached(m, s, key, event))
-        refuse(m, s, "goal_before");
-    else {
-        if (old && s->while_running == RUNNING_RESTART)
-            leave_run(m, old, "restarted", false);
-        begin_run(m, s, key, event);
-    }
-}
-
-/* The first of a sequence's triggers that an event meets. */
-static void check_triggers(struct machine *m, const struct sequence *s, const json_t *event)
-{
-    const char *why = NULL;
-
-    for (guint i = 0; i < s->triggers->len; i++) {
-        const struct trigger *t = s->triggers->pdata[i];
-        struct sight sight = sight_of(m, NULL, event);
-        sight.trigger = sight.event;
-        if (!t->event || strcmp(t->event, kept_text(event, "n")) != 0)
-            continue;
-        if (!condition_holds(t->where, &sight, NULL)) {
-            why = "where";
-            continue;
-        }
-        if (m->in->now - kept_time(event, "t") <= t->late)
-            enrol(m, s, event, false);
-        else
-            refuse(m, s, "late");
-        return;
-    }
-    if (why)
-        refuse(m, s, why);
-}
-
-/* Who stood in line begins when the run before has ended. */
-static void admit_next(struct machine *m)
-{
-    for (guint i = 0; i < m->person->queue->len; i++) {
-        struct standing *st = m->person->queue->pdata[i];
-        const struct sequence *s = m->in->find(m->in->arg, st->sequence, NULL);
-        if (!s || running(m->person, st->sequence, st->key))
-            continue;
-        st = g_ptr_array_steal_index(m->person->queue, i);
-        if (may_reenter(m, s, st->key, kept_time(st->event, "t")))
-            begin_run(m, s, st->key, st->event);
-        else
-            refuse(m, s, "reentry");
-        standing_free(st);
-        i = (guint)-1; /* it may have ended at once */
-    }
-}
-
 /* ---------------------------------------------------------------- facts */
 
 static bool is_due(const struct machine *m, const struct run *r, const struct sequence *s)
@@ -337,7 +168,7 @@ static void pass_time(struct machine *m, struct run *r, const struct sequence *s
 {
     check_exit(m, r, s, NULL);
     if (!run_is_over(r))
-        run_replan(m, r, s);
+        run_replan(m, r, s, false);
     if (run_is_over(r) || !is_due(m, r, s))
         return;
     if (life_end(r, s) <= m->in->now)
@@ -416,7 +247,7 @@ void machine_event(const struct situation *in, struct person_runs *p, const json
         check_goal(&m, r, s, event);
         if (!run_is_over(r))
             check_exit(&m, r, s, event);
-        if (!run_is_over(r))
+        if (!run_is_over(r) && !run_gives_up(&m, r, s, event))
             run_matches(&m, r, s, event);
         if (run_is_over(r))
             admit_next(&m);
@@ -453,6 +284,17 @@ void machine_look(const struct situation *in, struct person_runs *p, GPtrArray *
     struct machine m = { in, p, effects };
 
     pass_time_of_all(&m);
+    check_dates(&m);
+    end_fact(&m);
+}
+
+void machine_profile(const struct situation *in, struct person_runs *p, const json_t *was, const char *id, bool import,
+                     GPtrArray *effects)
+{
+    struct machine m = { in, p, effects };
+
+    pass_time_of_all(&m);
+    check_profile(&m, was, id, import);
     end_fact(&m);
 }
 
@@ -485,15 +327,16 @@ int64_t machine_due(const struct situation *in, const struct person_runs *p)
     int64_t due = -1;
 
     for (guint i = 0; i < p->runs->len; i++) {
-        const struct run *r = p->runs->pdata[i];
-        const struct sequence *s = definition_of(&m, r);
+        struct run *r = p->runs->pdata[i];
+        const struct sequence *s = in->find(in->arg, r->sequence, r->version);
         if (!s)
             continue; /* nobody can go on with it */
         int64_t at = r->due < 0 || life_end(r, s) < r->due ? life_end(r, s) : r->due;
         if (at >= 0 && (due < 0 || at < due))
             due = at;
     }
-    return due;
+    int64_t door = door_due(&m);
+    return due < 0 || (door >= 0 && door < due) ? door : due;
 }
 
 int bucket_of(const char *name, const char *recipient)

@@ -29,9 +29,11 @@
     X(WAITED, "waited")                                                                                                \
     X(MATCHED, "matched") /* as */                                                                                     \
     X(TIMEOUT, "timeout")                                                                                              \
-    X(BRANCH, "branch") /* index of the arm, -1 */                                                                     \
-    X(PART, "part")     /* its name */                                                                                 \
-    X(ROUND, "round")   /* from 1 */                                                                                   \
+    X(BRANCH, "branch")       /* index of the arm, -1 */                                                               \
+    X(PART, "part")           /* its name */                                                                           \
+    X(GATHERED, "gathered")   /* an item: how many there are */                                                        \
+    X(COLLECTED, "collected") /* the window has closed: how many */                                                    \
+    X(ROUND, "round")         /* from 1 */                                                                             \
     X(SKIPPED, "skipped")                                                                                              \
     X(EMIT, "emit")       /* {"event", "data"} */                                                                      \
     X(COUNTED, "counted") /* its goal, after its end */                                                                \
@@ -68,6 +70,8 @@ struct situation {
     void (*make_id)(void *arg, const char *seed, char id[static MACHINE_ID_SIZE]);
     /* Whether the person may still be written to in what a sequence sends; NULL: always. */
     bool (*may_hear)(void *arg, const struct sequence *);
+    /* Whether nobody may enter at present; NULL: never so. */
+    bool (*is_closed)(void *arg, const struct sequence *);
     void *arg;
 };
 
@@ -78,6 +82,10 @@ void machine_message(const struct situation *, struct person_runs *, const char 
                      const char *reason, GPtrArray *effects);
 /* machine_look: time has passed, or something that conditions look at has changed. */
 void machine_look(const struct situation *, struct person_runs *, GPtrArray *effects);
+/* machine_profile: a profile was written; was: as it was before, NULL for none; id: of the write, of which events are
+ * made; import: it came with many others. */
+void machine_profile(const struct situation *, struct person_runs *, const json_t *was, const char *id, bool import,
+                     GPtrArray *effects);
 /* machine_enroll: the event is an enrolment in this sequence alone, whatever its trigger; again: re-entry is not asked.
  */
 void machine_enroll(const struct situation *, struct person_runs *, const struct sequence *, const json_t *event,

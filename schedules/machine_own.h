@@ -1,5 +1,6 @@
 /*
- * What machine.c (facts, enrolment, the end of a run) and machine_steps.c (steps) share.
+ * What machine.c (facts, the end of a run), machine_enrol.c (who gets in) and
+ * machine_steps.c (steps) share.
  */
 #ifndef SCHEDULES_MACHINE_OWN_H
 #define SCHEDULES_MACHINE_OWN_H
@@ -19,6 +20,26 @@ struct sight sight_of(const struct machine *, const struct run *, const json_t *
 void leave_run(struct machine *, struct run *, const char *reason, bool keep_message);
 bool run_is_over(const struct run *);
 
+/* add_effect: what is about no run.  definition_of: of a run, NULL when it is not known. */
+struct effect *add_effect(struct machine *, enum effect_kind, const char *sequence, const char *run, const char *step,
+                          json_t *detail);
+const struct sequence *definition_of(struct machine *, struct run *);
+const struct zone *zone_of(const struct machine *, const struct sequence *);
+/* concerns: an event of this name that happened, as far as a run is concerned, at or after `from`. */
+bool concerns(const struct run *, const json_t *event, const char *name, int64_t from);
+
+/* machine_enrol.c: who gets in.  enrol: an event would begin a run.  admit_next: whoever stands in line and may begin
+ * now does.  door_due: when the door wants to be looked at again, -1 for never. */
+void enrol(struct machine *, const struct sequence *, const json_t *event, bool again);
+void admit_next(struct machine *);
+int64_t door_due(struct machine *);
+void check_triggers(struct machine *, const struct sequence *, const json_t *event);
+void check_profile(struct machine *, const json_t *was, const char *id, bool import);
+void check_dates(struct machine *);
+
+/* run_gathers: one more item for the collect in which it stands.  run_gives_up: an event that takes items out. */
+void run_gathers(struct machine *, struct run *, const struct sequence *, const json_t *event);
+bool run_gives_up(struct machine *, struct run *, const struct sequence *, const json_t *event);
 /* run_go: enters a step, and all behind it, until one waits.  NULL: the end. */
 void run_go(struct machine *, struct run *, const struct sequence *, const struct step *);
 /* run_matches: an event at hand is what the run waits for: it goes on, and true is returned. */
@@ -31,7 +52,7 @@ void run_moves(struct machine *, struct run *, const struct sequence *, const st
                const char *reason);
 /* run_timer: what it waited for did not come, or is over. */
 void run_timer(struct machine *, struct run *, const struct sequence *);
-/* run_replan: the person's clock, or a date, may be another one now. */
-void run_replan(struct machine *, struct run *, const struct sequence *);
+/* run_replan: the person's clock, or a date, may be another one now; all: the definition, too. */
+void run_replan(struct machine *, struct run *, const struct sequence *, bool all);
 
 #endif

@@ -123,6 +123,7 @@ static struct went enter_send(struct machine *m, struct run *r, const struct seq
     m->in->make_id(m->in->arg, seed, e->message);
     record(r, s, step->id, "message", json_string(e->message));
     forget(r, step->id, (const char *const[]){ "status", "reason", "at", NULL });
+    r->sent = true;
     g_free(r->message);
     g_free(r->sender);
     r->message = g_strdup(e->message);
@@ -143,17 +144,17 @@ static struct went past(struct machine *m, struct run *r, const struct sequence 
     return go_on(w->past == PAST_STEP ? sequence_step(s, w->past_step) : step_after(step));
 }
 
-static int64_t due_of(const struct machine *m, const struct run *r, const struct moment *w)
+static int64_t due_of(const struct machine *m, const struct run *r, const struct sequence *s, const struct moment *w)
 {
     struct sight sight = sight_of(m, r, NULL);
     json_auto_t *value = w->path ? sight_find(&sight, w->path) : NULL;
 
-    return moment_due(w, r->entered, m->in->zone, m->in->almanac, value);
+    return moment_due(w, r->entered, zone_of(m, s), m->in->almanac, value);
 }
 
 static struct went enter_wait(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
 {
-    int64_t due = due_of(m, r, step->moment);
+    int64_t due = due_of(m, r, s, step->moment);
 
     if (due <= m->in->now)
         return past(m, r, s, step);
@@ -244,7 +245,7 @@ static struct went enter_wait_for(struct machine *m, struct run *r, const struct
     const struct awaited *a, *message;
     int64_t at = 0;
 
-    r->deadline = due_of(m, r, step->moment);
+    r->deadline = due_of(m, r, s, step->moment);
     a = find_kept(m, r, step, &event);
     message = find_message(r, step, &at);
     if (message && (!a || at < kept_time(event, "t") ||
@@ -302,6 +303,103 @@ static struct went enter_repeat(struct machine *m, struct run *r, const struct s
     return go_on(body->first);
 }
 
+/* ---------------------------------------------------------------- digests */
+
+static int64_t window_end(const struct machine *m, const struct run *r, const struct sequence *s,
+                          const struct step *step)
+{
+    if (step->moment)
+        return due_of(m, r, s, step->moment);
+    return MIN(kept_time(r->gathered, "last") + step->collect->quiet,
+               kept_time(r->gathered, "opened") + step->collect->most_time);
+}
+
+/* The opener hears at once, beside the digest. */
+static void tell_first(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
+{
+    g_autofree char *seed = g_strdup_printf("%s|%s|%d|first", r->id, step->id, r->visit);
+    struct step one = { .message = step->collect->first, .data = step->collect->first_data, .ttl = s->ttl };
+    struct effect *e;
+
+    if (!step->collect->first || r->held_out)
+        return;
+    e = tell(m, EFFECT_SEND, r, step->id, compose(m, r, s, &one));
+    m->in->make_id(m->in->arg, seed, e->message);
+}
+
+static void add_item(struct machine *m, struct run *r, const struct sequence *s, const struct step *step, json_t *data)
+{
+    json_t *items = json_object_get(r->gathered, "items");
+
+    json_array_append(items, data);
+    json_object_set_new(r->gathered, "last", json_integer(m->in->now));
+    r->due = (int)json_array_size(items) >= step->collect->most ? m->in->now : window_end(m, r, s, step);
+}
+
+static struct went enter_collect(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
+{
+    r->gathered =
+        json_pack("{s:[], s:I, s:I}", "items", "opened", (json_int_t)m->in->now, "last", (json_int_t)m->in->now);
+    r->due = window_end(m, r, s, step);
+    tell(m, EFFECT_WAIT, r, step->id, json_integer(r->due));
+    if (r->opened)
+        return stay();
+    r->opened = true;
+    json_auto_t *none = json_object();
+    add_item(m, r, s, step, r->trigger ? r->trigger : none);
+    tell_first(m, r, s, step);
+    return stay();
+}
+
+static struct went close_window(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
+{
+    json_auto_t *items = json_incref(json_object_get(r->gathered, "items"));
+    size_t total = json_array_size(items);
+
+    json_decref(r->gathered);
+    r->gathered = NULL;
+    tell(m, EFFECT_COLLECTED, r, step->id, json_integer((json_int_t)total));
+    if (total == 0) {
+        leave_run(m, r, "empty", false);
+        return stay();
+    }
+    while ((int)json_array_size(items) > step->collect->keep)
+        json_array_remove(items, 0);
+    record(r, s, step->id, "items", json_incref(items));
+    record(r, s, step->id, "total", json_integer((json_int_t)total));
+    return go_on(step_after(step));
+}
+
+void run_gathers(struct machine *m, struct run *r, const struct sequence *s, const json_t *event)
+{
+    const struct step *step = s ? sequence_step(s, r->step) : NULL;
+
+    if (!step || step->kind != STEP_COLLECT)
+        return;
+    add_item(m, r, s, step, json_object_get(event, "d"));
+    tell(m, EFFECT_GATHERED, r, step->id,
+         json_integer((json_int_t)json_array_size(json_object_get(r->gathered, "items"))));
+}
+
+/* S30: what an event takes out is what has the same value at the path. */
+bool run_gives_up(struct machine *m, struct run *r, const struct sequence *s, const json_t *event)
+{
+    const struct step *step = sequence_step(s, r->step);
+    json_t *items = json_object_get(r->gathered, "items");
+    struct sight gone = sight_of(m, r, event), one = gone;
+
+    if (!step || step->kind != STEP_COLLECT || g_strcmp0(step->collect->remove, kept_text(event, "n")) != 0)
+        return false;
+    json_auto_t *wanted = sight_find(&gone, step->collect->match);
+    for (size_t i = json_array_size(items); wanted && i-- > 0;) {
+        one.event = json_array_get(items, i);
+        json_auto_t *found = sight_find(&one, step->collect->match);
+        if (found && json_equal(found, wanted))
+            json_array_remove(items, i);
+    }
+    return true;
+}
+
 static struct went enter_emit(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
 {
     g_autofree char *seed = g_strdup_printf("%s|%s|%d", r->id, step->id, r->visit);
@@ -325,8 +423,8 @@ static struct went enter_end(struct machine *m, struct run *r, const struct sequ
 }
 
 typedef struct went enter_fn(struct machine *, struct run *, const struct sequence *, const struct step *);
-static enter_fn *const enter[STEP_KINDS] = { enter_send,  enter_wait,   enter_wait_for, enter_branch,
-                                             enter_split, enter_repeat, enter_emit,     enter_end };
+static enter_fn *const enter[STEP_KINDS] = { enter_send,   enter_wait,    enter_wait_for, enter_branch, enter_split,
+                                             enter_repeat, enter_collect, enter_emit,     enter_end };
 
 /* ---------------------------------------------------------------- going */
 
@@ -470,13 +568,15 @@ void run_moves(struct machine *m, struct run *r, const struct sequence *s, const
         go_from(m, r, s, matched(m, r, s, step, a, NULL));
 }
 
-static struct went over(struct machine *m, struct run *r, const struct step *step)
+static struct went over(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
 {
     if (step->kind == STEP_WAIT_FOR) {
         forget(r, step->id, (const char *const[]){ "event", "matched", NULL });
         tell(m, EFFECT_TIMEOUT, r, step->id, NULL);
         return into(step, named_arm(step, "timeout"));
     }
+    if (step->kind == STEP_COLLECT)
+        return close_window(m, r, s, step);
     tell(m, EFFECT_WAITED, r, step->id, NULL);
     return go_on(step_after(step));
 }
@@ -491,18 +591,18 @@ void run_timer(struct machine *m, struct run *r, const struct sequence *s)
         r->yielded = false;
         run_go(m, r, s, step);
     } else {
-        go_from(m, r, s, over(m, r, step));
+        go_from(m, r, s, over(m, r, s, step));
     }
 }
 
-void run_replan(struct machine *m, struct run *r, const struct sequence *s)
+void run_replan(struct machine *m, struct run *r, const struct sequence *s, bool all)
 {
     const struct step *step = sequence_step(s, r->step);
     int64_t due;
 
-    if (!step || !step->moment || r->due < 0 || r->yielded || !moment_is_local(step->moment))
+    if (!step || !step->moment || r->due < 0 || r->yielded || !(all || moment_is_local(step->moment)))
         return;
-    due = due_of(m, r, step->moment);
+    due = due_of(m, r, s, step->moment);
     if (step->kind == STEP_WAIT_FOR) {
         r->deadline = due;
         due += step->grace;

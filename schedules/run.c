@@ -45,6 +45,7 @@ void run_free(struct run *r)
     json_decref(r->steps);
     json_decref(r->rounds);
     json_decref(r->watched);
+    json_decref(r->gathered);
     g_free(r);
 }
 
@@ -87,6 +88,11 @@ static json_t *pack(const struct run *r)
     put_part(to, "x", r->steps);
     put_part(to, "r", r->rounds);
     put_part(to, "w", r->watched);
+    put_part(to, "c", r->gathered);
+    if (r->opened)
+        json_object_set_new(to, "co", json_true());
+    if (r->sent)
+        json_object_set_new(to, "se", json_true());
     json_object_set_new(to, "n", json_integer(r->visit));
     if (r->hops)
         json_object_set_new(to, "hp", json_integer(r->hops));
@@ -143,6 +149,9 @@ static struct run *unpack(const json_t *from)
     get_part(from, "x", &r->steps);
     get_part(from, "r", &r->rounds);
     get_part(from, "w", &r->watched);
+    get_part(from, "c", &r->gathered);
+    r->opened = json_is_true(json_object_get(from, "co"));
+    r->sent = json_is_true(json_object_get(from, "se"));
     r->hops = (int)kept_time(from, "hp");
     r->yielded = json_is_true(json_object_get(from, "y"));
     r->visit = (int)kept_time(from, "n");
@@ -194,6 +203,8 @@ static struct person_runs *person_new(void)
     p->ended = g_ptr_array_new_with_free_func((GDestroyNotify)run_free);
     p->queue = g_ptr_array_new_with_free_func((GDestroyNotify)standing_free);
     p->seen = json_object();
+    p->entries = json_object();
+    p->watches = json_object();
     return p;
 }
 
@@ -214,6 +225,8 @@ struct person_runs *person_read(const char *text)
     json_array_foreach (json_object_get(from, "w"), i, one)
         g_ptr_array_add(p->queue, standing_new(kept_text(one, "q"), kept_text(one, "k"), json_object_get(one, "e")));
     get_part(from, "d", &p->seen);
+    get_part(from, "n", &p->entries);
+    get_part(from, "g", &p->watches);
     return p;
 }
 
@@ -257,6 +270,8 @@ char *person_write(const struct person_runs *p)
     if (json_array_size(queue))
         json_object_set(to, "w", queue);
     put_part(to, "d", p->seen);
+    put_part(to, "n", p->entries);
+    put_part(to, "g", p->watches);
     json_decref(queue);
     return json_object_size(to) ? json_dumps(to, JSON_COMPACT) : strdup("");
 }
@@ -269,5 +284,7 @@ void person_free(struct person_runs *p)
     g_ptr_array_unref(p->queue);
     g_ptr_array_unref(p->ended);
     json_decref(p->seen);
+    json_decref(p->entries);
+    json_decref(p->watches);
     g_free(p);
 }

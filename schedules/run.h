@@ -35,6 +35,9 @@ struct run {
     json_t *rounds;       /* by id of a repeat: rounds begun */
     json_t *watched;      /* by path: values of the person at enrolment whose change ends the run */
     int hops;             /* of the event that began it: how many sequences handed it on */
+    json_t *gathered;     /* {"items": […], "opened", "last"}: of the collect in which it stands; NULL */
+    bool opened;          /* the trigger itself has been an item */
+    bool sent;            /* it has sent something */
     bool yielded;         /* it stands before its step, and goes on with it in the next turn */
     bool goal, goal_open; /* reached; may count from now on */
     bool held_out;
@@ -50,7 +53,9 @@ struct person_runs {
     GPtrArray *runs;  /* struct run, oldest first */
     GPtrArray *queue; /* struct standing, oldest first */
     GPtrArray *ended; /* struct run: over, but its goal may still be counted, until its `due` */
-    json_t *seen;     /* sequence → key → when its last run started; what "never" and "after" ask */
+    json_t *entries;  /* sequence → when its last runs began, for the limit of entries */
+    json_t *watches; /* sequence → {"v": date, "d": when it is due, -1; "o": the day it is about}: triggers by date */
+    json_t *seen;    /* sequence → key → when its last run started; what "never" and "after" ask */
 };
 
 /* person_read: of a text; "" is nobody's.  NULL when it is none of ours.  person_write: the text, "" when nothing needs

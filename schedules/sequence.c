@@ -7,15 +7,14 @@
 
 #define LIFE_MS        (400 * DAY_MS)
 #define TTL_MS         (7 * DAY_MS)
-#define REMEMBER_MS    (365 * DAY_MS)
-#define LATE_MS        DAY_MS
 #define EVENT_NAME_MAX 64
 
-static const char *const known[] = { "sequence",      "title",    "description", "trigger", "key",     "reentry",
-                                     "while_running", "goal",     "exit",        "opt_out", "holdout", "category",
-                                     "source",        "priority", "ttl",         "life",    "steps",   NULL };
+static const char *const known[] = { "sequence",      "title",    "description", "trigger",  "key",  "reentry",
+                                     "while_running", "entry",    "group",       "goal",     "exit", "opt_out",
+                                     "holdout",       "category", "source",      "priority", "ttl",  "life",
+                                     "zone",          "version",  "steps",       NULL };
 /* what the format has and this version does not know yet: no silence about it */
-static const char *const to_come[] = { "entry", "group", "zone", "late", "version", "waves", NULL };
+static const char *const to_come[] = { "late", "waves", NULL };
 
 /* ---------------------------------------------------------------- what it looks at */
 
@@ -55,7 +54,7 @@ struct condition *read_where(struct reader *r, const char *at, const json_t *fro
     return c;
 }
 
-static char *read_event(struct reader *r, const char *at, const json_t *from)
+char *read_event(struct reader *r, const char *at, const json_t *from)
 {
     const char *name = text_of(r->c, at, from, "event");
 
@@ -81,102 +80,6 @@ int read_share(struct reader *r, const char *at, const char *key, const json_t *
     if (!(percent >= 0 && percent <= 100) || (!json_is_string(value) && !json_is_number(value)))
         complain(r->c, at, key, "must be a share like 5%%");
     return (int)(percent * 100 + 0.5);
-}
-
-/* ---------------------------------------------------------------- the door */
-
-static void trigger_free(void *trigger)
-{
-    struct trigger *t = trigger;
-
-    g_free(t->event);
-    condition_free(t->where);
-    g_free(t);
-}
-
-static void read_trigger(struct reader *r, const char *at, const json_t *from)
-{
-    static const char *const words[] = { "event", "where", "late", "of", "enroll", NULL };
-    static const char *const later[] = { "enters", "changes", "date",    "before", "after", "at",
-                                         "every",  "missed",  "imports", "leap",   NULL };
-    struct trigger *t = g_new0(struct trigger, 1);
-    const char *key;
-    json_t *value;
-
-    g_ptr_array_add(r->s->triggers, t);
-    if (!json_is_object(from)) {
-        complain(r->c, at, NULL, "must be like {event: customer.signed_up}");
-        return;
-    }
-    json_object_foreach ((json_t *)from, key, value)
-        if (g_strv_contains(later, key)) {
-            complain(r->c, at, key, "is not known yet: a trigger is an event, or enroll: true");
-            return;
-        }
-    complain_unknown(r->c, at, from, words);
-    t->event = read_event(r, at, from);
-    t->where = read_where(r, at, from, "where");
-    t->late = duration_of(r->c, at, from, "late", LATE_MS);
-    if (!t->event && !truth_of(r->c, at, from, "enroll", false))
-        complain(r->c, at, NULL, "needs event: the name of an event, or enroll: true");
-}
-
-static void read_triggers(struct reader *r, const json_t *root)
-{
-    const json_t *from = json_object_get(root, "trigger");
-    json_t *one;
-    size_t i;
-
-    if (!from || (json_is_array(from) && !json_array_size(from)))
-        complain(r->c, "", "trigger", "is required: what begins a run, like {event: customer.signed_up}");
-    else if (!json_is_array(from))
-        read_trigger(r, "trigger", from);
-    json_array_foreach ((json_t *)from, i, one) {
-        g_autofree char *at = path_item("trigger", NULL, i);
-        read_trigger(r, at, one);
-    }
-}
-
-static void take_key(struct reader *r, const char *at, const char *key, const char *path)
-{
-    if (!g_str_has_prefix(path, "event."))
-        complain(r->c, at, key, "must be a path in the trigger's event, like event.order");
-    g_free(r->s->key);
-    r->s->key = g_strdup(path);
-}
-
-/* "5y", which is no duration elsewhere, or one of those. */
-static int64_t read_remember(struct reader *r, const json_t *from)
-{
-    const char *text = text_of(r->c, "reentry", from, "remember");
-    char *end = NULL;
-    long years = text ? strtol(text, &end, 10) : 0;
-
-    if (text && end != text && strcmp(end, "y") == 0 && years > 0 && years <= 100)
-        return years * 365 * DAY_MS;
-    return duration_of(r->c, "reentry", from, "remember", REMEMBER_MS);
-}
-
-static void read_reentry(struct reader *r, const json_t *root)
-{
-    static const char *const words[] = { "never", "always", NULL }, *const members[] = { "after", "per", "remember",
-                                                                                         NULL };
-    const json_t *from = json_object_get(root, "reentry");
-
-    if (!json_is_object(from)) {
-        r->s->reentry = (enum reentry)choice_of(r->c, "", root, "reentry", words, REENTRY_NEVER);
-        return;
-    }
-    complain_unknown(r->c, "reentry", from, members);
-    const char *per = text_of(r->c, "reentry", from, "per");
-    if (json_object_get(from, "after")) {
-        r->s->reentry = REENTRY_AFTER;
-        r->s->reentry_after = duration_of(r->c, "reentry", from, "after", 0);
-    } else if (per)
-        take_key(r, "reentry", "per", per);
-    else
-        complain(r->c, "", "reentry", "must be never, always, {after: 90d} or {per: event.order}");
-    r->s->remember = read_remember(r, from);
 }
 
 static void read_holdout(struct reader *r, const json_t *root)
@@ -311,6 +214,30 @@ static void complain_to_come(struct reader *r, const json_t *root, json_t *rest)
         }
 }
 
+static void read_zone(struct reader *r, const json_t *root)
+{
+    const char *zone = text_of(r->c, "", root, "zone");
+
+    if (zone && strcmp(zone, "recipient") != 0 && !(r->s->zone = zone_open(zone)))
+        complain(r->c, "", "zone", "must be recipient, or an IANA time zone like \"Europe/Vienna\"");
+}
+
+static void read_follow(struct reader *r, const json_t *root)
+{
+    static const char *const words[] = { "follow", NULL };
+    const json_t *from = json_object_get(root, "version");
+    const char *pinned = json_string_value(from);
+
+    if (!from || (pinned && strcmp(pinned, "pinned") == 0))
+        return;
+    if (!json_is_object(from)) {
+        complain(r->c, "", "version", "must be {follow: true}");
+        return;
+    }
+    complain_unknown(r->c, "version", from, words);
+    r->s->follows = truth_of(r->c, "version", from, "follow", false);
+}
+
 static void read_head(struct reader *r, const json_t *root)
 {
     static const char *const running[] = { "ignore", "restart", "parallel", "queue", NULL },
@@ -330,6 +257,8 @@ static void read_head(struct reader *r, const json_t *root)
     s->stays_opted_out = choice_of(r->c, "", root, "opt_out", opt_out, 0) == 1;
     if (key)
         take_key(r, "", "key", key);
+    read_zone(r, root);
+    read_follow(r, root);
 }
 
 static struct sequence *sequence_new(const char *name, const json_t *root)
@@ -355,8 +284,7 @@ struct sequence *sequence_read(struct complaints *c, const char *name, const jso
     complain_to_come(&r, root, rest);
     complain_unknown(c, "", rest, known);
     read_head(&r, root);
-    read_triggers(&r, root);
-    read_reentry(&r, root);
+    read_door(&r, root);
     read_holdout(&r, root);
     read_goal(&r, root);
     read_leaves(&r, root);
@@ -381,7 +309,7 @@ void sequence_free(struct sequence *s)
     g_free(s->key);
     g_free(s->holdout);
     goal_free(s->goal);
-    g_ptr_array_unref(s->triggers);
+    door_free(s);
     g_ptr_array_unref(s->leaves);
     g_ptr_array_unref(s->steps);
     g_hash_table_unref(s->events);

@@ -14,6 +14,7 @@
 
 #include "schedules/condition.h"
 #include "schedules/moment.h"
+#include "schedules/span.h"
 
 enum step_kind {
     STEP_SEND,
@@ -22,6 +23,7 @@ enum step_kind {
     STEP_BRANCH,
     STEP_SPLIT,
     STEP_REPEAT,
+    STEP_COLLECT,
     STEP_EMIT,
     STEP_END,
     STEP_KINDS
@@ -63,12 +65,43 @@ struct step {
     char *name;                 /* split: of the draw; emit: of the event; end: the reason */
     int max;                    /* repeat */
     struct condition *until;    /* repeat */
+    struct collect *collect;    /* collect; its window, where it is one: moment */
 };
 
+/* A digest gathers triggers of its run's key until its window closes. */
+struct collect {
+    int64_t quiet, most_time;   /* ms, where there is no moment: so long after the last one, and at most */
+    int most, keep;             /* closes early; so many of the newest are handed on */
+    char *remove, *match;       /* an event that takes out what has the same value at this path */
+    json_t *first, *first_data; /* a message that the opener hears of at once; NULL for none */
+};
+
+enum trigger_kind { TRIGGER_EVENT, TRIGGER_ENTERS, TRIGGER_CHANGES, TRIGGER_DATE, TRIGGER_DOOR };
 struct trigger {
-    char *event; /* NULL: enrolment alone */
-    struct condition *where;
-    int64_t late;
+    enum trigger_kind kind;
+    char *event;
+    struct condition *where; /* of the event; what the profile enters */
+    int64_t late;            /* of an event */
+    char *path;              /* of the profile: what changes */
+    json_t *from, *to;       /* NULL for any */
+    struct moment *moment;   /* of a date */
+    bool yearly, leap_in_march;
+    int64_t missed; /* ms: what lies so long back is made up for */
+    bool imports;   /* imports count, too */
+};
+
+struct entry {
+    struct condition *unless;
+    int max; /* 0: no limit */
+    struct span per;
+    bool queues; /* over the limit: waits at the door, else is turned away */
+};
+
+enum on_conflict { CONFLICT_QUEUE, CONFLICT_SKIP, CONFLICT_REPLACE };
+struct group {
+    char *name;
+    enum on_conflict on_conflict;
+    int priority;
 };
 
 struct goal {
@@ -95,7 +128,11 @@ struct sequence {
     char version[VERSION_SIZE];
     json_t *definition;  /* as read */
     GPtrArray *triggers; /* struct trigger */
-    char *key;           /* path in the trigger's event, NULL for none */
+    struct entry *entry; /* NULL for none */
+    struct group *group;
+    const struct zone *zone; /* NULL: the person's */
+    bool follows;            /* runs of earlier versions go on with this one */
+    char *key;               /* path in the trigger's event, NULL for none */
     enum reentry reentry;
     int64_t reentry_after;
     int64_t remember; /* of {per}: so long a key is known; 0: for ever */

@@ -1,5 +1,6 @@
 /*
- * What sequence.c (the definition) and sequence_steps.c (its steps) share.
+ * What sequence.c (the definition), sequence_door.c (who gets in) and
+ * sequence_steps.c (its steps) share.
  */
 #ifndef SCHEDULES_SEQUENCE_OWN_H
 #define SCHEDULES_SEQUENCE_OWN_H
@@ -10,6 +11,13 @@ struct reader {
     struct complaints *c;
     struct sequence *s;
 };
+
+/* sequence_door.c: what lets people in.  read_event: the member "event"; take_key: a path that tells runs apart. */
+void read_door(struct reader *, const json_t *root);
+void door_free(struct sequence *);
+void trigger_free(void *trigger);
+char *read_event(struct reader *, const char *at, const json_t *from);
+void take_key(struct reader *, const char *at, const char *key, const char *path);
 
 /* read_steps: a list of steps; the first of them, NULL for none. */
 struct step *read_steps(struct reader *, const char *at, const json_t *, struct step *up, int depth);

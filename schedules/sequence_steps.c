@@ -8,7 +8,8 @@
 #define DEPTH_MAX  8
 #define ROUNDS_MAX 50
 
-const char *const step_kind_names[] = { "send", "wait", "wait_for", "branch", "split", "repeat", "emit", "end", NULL };
+const char *const step_kind_names[] = { "send",   "wait",    "wait_for", "branch", "split",
+                                        "repeat", "collect", "emit",     "end",    NULL };
 
 /* ---------------------------------------------------------------- life */
 
@@ -46,8 +47,20 @@ static struct step *step_new(struct reader *r, const char *at, struct step *up)
     return s;
 }
 
+static void collect_free(struct collect *c)
+{
+    if (!c)
+        return;
+    g_free(c->remove);
+    g_free(c->match);
+    json_decref(c->first);
+    json_decref(c->first_data);
+    g_free(c);
+}
+
 void step_free(struct step *s)
 {
+    collect_free(s->collect);
     g_free(s->id);
     g_free(s->at);
     g_free(s->name);
@@ -298,6 +311,60 @@ static void read_repeat(struct reader *r, struct step *s, const char *at, const 
         complain(r->c, at, "steps", "must be steps to repeat");
 }
 
+static void read_remove(struct reader *r, const char *at, const json_t *from, struct collect *c)
+{
+    static const char *const words[] = { "event", "match", NULL };
+    g_autofree char *place = path_to(at, "remove");
+
+    if (!from)
+        return;
+    complain_unknown(r->c, place, from, words);
+    c->remove = read_event(r, place, from);
+    c->match = g_strdup(text_of(r->c, place, from, "match"));
+    if (!c->remove || !c->match || !g_str_has_prefix(c->match, "event."))
+        complain(r->c, place, NULL, "must be like {event: activity.deleted, match: event.activity}");
+}
+
+static void read_first(struct reader *r, const char *at, const json_t *from, struct collect *c)
+{
+    static const char *const words[] = { "template", "channels", "category", "data", NULL };
+    g_autofree char *place = path_to(at, "first"), *data = path_to(place, "data");
+
+    if (!from)
+        return;
+    complain_unknown(r->c, place, from, words);
+    if (!text_of(r->c, place, from, "template"))
+        complain(r->c, place, "template", "is required");
+    c->first = json_copy((json_t *)from);
+    c->first_data = json_incref(json_object_get(from, "data"));
+    json_object_del(c->first, "data");
+    read_data(r, data, c->first_data);
+}
+
+static void read_collect(struct reader *r, struct step *s, const char *at, const json_t *from, const json_t *step,
+                         int depth)
+{
+    static const char *const words[] = { "until", "quiet", "most_time", "most", "keep", "remove", "first", NULL };
+    struct collect *c = s->collect = g_new0(struct collect, 1);
+    g_autofree char *until = path_to(at, "until");
+
+    complain_unknown(r->c, at, from, words);
+    if (json_object_get(from, "until"))
+        s->moment = moment_read(r->c, until, json_object_get(from, "until"), false);
+    c->quiet = duration_of(r->c, at, from, "quiet", 0);
+    c->most_time = duration_of(r->c, at, from, "most_time", 0);
+    if (!s->moment == !c->quiet)
+        complain(r->c, at, NULL, "needs until: when it closes, or quiet and most_time");
+    else if (c->quiet && !c->most_time)
+        complain(r->c, at, "most_time", "is required beside quiet, or it might never close");
+    c->most = count_of(r->c, at, from, "most", 1, 200, 200);
+    c->keep = count_of(r->c, at, from, "keep", 1, 200, 20);
+    read_remove(r, at, json_object_get(from, "remove"), c);
+    read_first(r, at, json_object_get(from, "first"), c);
+    g_hash_table_add(r->s->asked, g_strdup(s->id));
+    r->s->asks_trigger = true; /* it is the first item */
+}
+
 static void read_emit(struct reader *r, struct step *s, const char *at, const json_t *from, const json_t *step,
                       int depth)
 {
@@ -322,8 +389,8 @@ static void read_end(struct reader *r, struct step *s, const char *at, const jso
         complain(r->c, at, NULL, "must be the reason, like completed");
 }
 
-static read_fn *const readers[STEP_KINDS] = { read_send,  read_wait,   read_wait_for, read_branch,
-                                              read_split, read_repeat, read_emit,     read_end };
+static read_fn *const readers[STEP_KINDS] = { read_send,   read_wait,    read_wait_for, read_branch, read_split,
+                                              read_repeat, read_collect, read_emit,     read_end };
 
 /* ---------------------------------------------------------------- a step, a list of them */
 
@@ -365,18 +432,15 @@ static void read_kind(struct reader *r, struct step *s, const json_t *from, int 
 
 static struct step *read_step(struct reader *r, const char *at, const json_t *from, struct step *up, int depth)
 {
-    static const char *const words[] = { "id",     "phase", "when",   "then", "send", "wait", "wait_for",
-                                         "branch", "split", "repeat", "emit", "end",  NULL };
+    static const char *const words[] = { "id",     "phase", "when",   "then",    "send", "wait", "wait_for",
+                                         "branch", "split", "repeat", "collect", "emit", "end",  NULL };
     struct step *s = step_new(r, at, up);
 
     if (!json_is_object(from)) {
         complain(r->c, at, NULL, "must be a step, like {id: hello, send: {template: welcome}}");
         return s;
     }
-    if (json_object_get(from, "collect"))
-        complain(r->c, at, "collect", "is not known to this version yet");
-    else
-        complain_unknown(r->c, at, from, words);
+    complain_unknown(r->c, at, from, words);
     read_id(r, s, from);
     text_of(r->c, at, from, "phase");
     s->when = read_where(r, at, from, "when");
@@ -505,7 +569,8 @@ static struct longest step_longest(const struct step *s)
     int64_t wait = s->moment ? moment_longest(s->moment) : 0;
 
     l.messages += s->kind == STEP_SEND;
-    l.ms += MAX(wait, 0) + s->grace;
+    l.ms += MAX(wait, 0) + s->grace + (s->collect ? s->collect->most_time : 0);
+    l.messages += s->collect && s->collect->first;
     l.open |= wait < 0;
     if (s->kind == STEP_REPEAT) {
         l.ms *= s->max;

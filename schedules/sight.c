@@ -94,7 +94,8 @@ const char *sight_path_fault(const char *path)
                              *const clock[] = { "date", "time", "weekday", NULL },
                              *const person[] = { "id",   "email",   "phone",    "locale",      "timezone",   "account",
                                                  "role", "persona", "channels", "preferences", "attributes", NULL },
-                             *const step[] = { "status", "reason", "message", "matched", "event", "part", NULL };
+                             *const step[] = { "status", "reason", "message", "matched", "event",
+                                               "part",   "items",  "total",   NULL };
     g_auto(GStrv) words = g_strsplit(path, ".", -1);
     const char *first = words[0] ? words[0] : "", *second = words[0] ? words[1] : NULL;
 

@@ -116,12 +116,17 @@ static void log_finding(void *arg, bool error, const char *place, const char *wh
         log_warn("sequence.warning", "{s:s, s:s}", "place", place, "what", what);
 }
 
+static void on_kept(void *arg, bool ok)
+{
+}
+
 /* Sequences name templates and categories, so they are read again behind those. */
 static void on_reloaded(void *arg)
 {
     struct serving *s = arg;
 
     sequences_reload(s->sequences, log_finding, NULL);
+    sequences_keep(s->sequences, on_kept, NULL);
     log_info("reload.done", "{s:s, s:i}", "what", "sequences", "count", (int)sequences_current(s->sequences)->len);
 }
 
@@ -146,6 +151,7 @@ static bool start(struct serving *s, char **why)
     c->service->takes_over = true;
     if (!service_connect(c->service, opt_rate, 30, why))
         return false;
+    sequences_keep(s->sequences, on_kept, NULL);
     c->service->store->on_ready = on_ready;
     c->service->store->ready_arg = s;
     if (api && !(s->http = http_start(c->service, HTTP_API, not_ready, s, why)))

@@ -8,6 +8,7 @@
 
 #include "schedules/duration.h"
 #include "schedules/quiet.h"
+#include "schedules/span.h"
 #include "schedules/zone.h"
 
 static const char *check_range(double value, const char *range, char *why)
@@ -49,27 +50,6 @@ const char *setting_rate_parse(double *per_second, const char *text)
     if (end == text || !(count > 0) || !isfinite(count) || seconds == 0)
         return "is no rate; write it like \"200/s\", \"50/m\" or \"1000/h\"";
     *per_second = count / seconds;
-    return NULL;
-}
-
-const char *setting_window_parse(struct setting_window *w, const char *text)
-{
-    int count;
-    char unit[16], rest[2];
-    int64_t ms;
-
-    if (sscanf(text, "%d calendar %15s%1s", &count, unit, rest) == 2 && count == 1) {
-        static const char *const units[] = { "day", "week", "month" };
-        for (int i = 0; i < 3; i++)
-            if (strcmp(unit, units[i]) == 0) {
-                *w = (struct setting_window){ units[i][0], count, 0 };
-                return NULL;
-            }
-    }
-    if (duration_parse(&ms, text) != NULL || ms < 1)
-        return "is no window; write a duration like \"7d\" (rolling), or \"1 calendar day\", \"1 calendar week\", \"1 "
-               "calendar month\"";
-    *w = (struct setting_window){ 0, 0, ms };
     return NULL;
 }
 
@@ -237,7 +217,7 @@ static bool signing_secret_good(const char *text)
 
 const char *setting_check(const struct setting *s, const char *text, char *why)
 {
-    struct setting_window window;
+    struct span window;
     double rate;
     int64_t ms;
     int minutes;
@@ -259,7 +239,7 @@ const char *setting_check(const struct setting *s, const char *text, char *why)
                    ? NULL
                    : "is no locale; write it like \"de\" or \"pt-BR\"";
     case SET_CLOCK: return quiet_clock(&minutes, text);
-    case SET_WINDOW: return setting_window_parse(&window, text);
+    case SET_WINDOW: return span_parse(&window, text);
     case SET_LISTEN: return check_listen(text);
     case SET_MAILBOX:
         complaint = setting_mailbox_parse(&name, &address, text);

@@ -20,13 +20,6 @@ char **setting_url_split(const char *url);
 
 /* The parsers: NULL when content, else a complaint.  setting_rate_parse: "200/s", "50/m", "1000/h". */
 const char *setting_rate_parse(double *per_second, const char *text);
-/* setting_window: of SET_WINDOW; calendar unit 'd', 'w', 'm' with count, or 0 with ms. */
-struct setting_window {
-    char calendar;
-    int count;
-    int64_t ms;
-};
-const char *setting_window_parse(struct setting_window *, const char *text);
 /* setting_days_parse: bit 0 is Monday. */
 const char *setting_days_parse(unsigned *days, const json_t *value);
 /* setting_mailbox_parse: *name is NULL when there is none; both to be freed. */

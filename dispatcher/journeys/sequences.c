@@ -270,14 +270,34 @@ static void on_kept(void *arg, const char *answer)
     keeping_done(k);
 }
 
+/* Only the service says that nobody asks any more: a command may have been started elsewhere. */
+static void ask_profiles(const struct sequences *sq)
+{
+    bool ask = false;
+
+    for (guint i = 0; i < sq->current->len; i++) {
+        const struct sequence *q = sq->current->pdata[i];
+        for (guint k = 0; k < q->triggers->len; k++) {
+            enum trigger_kind kind = ((const struct trigger *)q->triggers->pdata[k])->kind;
+            ask |= kind == TRIGGER_ENTERS || kind == TRIGGER_CHANGES || kind == TRIGGER_DATE;
+        }
+    }
+    if (ask || sq->service->takes_over)
+        store_ask_profiles(sq->service->store, ask);
+}
+
 void sequences_keep(struct sequences *sq, sequences_kept_fn *fn, void *arg)
 {
     struct keeping *k;
 
     if (sq->kept || sq->current->len == 0) {
+        if (!sq->kept && sq->service->takes_over)
+            ask_profiles(sq);
+        sq->kept = true;
         fn(arg, true);
         return;
     }
+    ask_profiles(sq);
     k = g_new0(struct keeping, 1);
     *k = (struct keeping){ sq, fn, arg, 1, false };
     for (guint i = 0; i < sq->current->len; i++) {

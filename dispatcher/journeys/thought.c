@@ -209,6 +209,15 @@ static void hear_message(struct thought *t, const json_t *fact)
                     t->effects);
 }
 
+/* {"k":"p","w":profile as it was,"m":imported,"i":id} */
+static void hear_profile(struct thought *t, const json_t *fact)
+{
+    json_auto_t *was = *kept_text(fact, "w") ? json_loads(kept_text(fact, "w"), 0, NULL) : NULL;
+
+    machine_profile(&t->situation, t->person, was, kept_text(fact, "i"), json_is_true(json_object_get(fact, "m")),
+                    t->effects);
+}
+
 void thought_hear(struct thought *t, const struct view *v)
 {
     json_t *fact;
@@ -217,6 +226,8 @@ void thought_hear(struct thought *t, const struct view *v)
     json_array_foreach (v->unheard, i, fact) {
         if (strcmp(kept_text(fact, "k"), "m") == 0)
             hear_message(t, fact);
+        else if (strcmp(kept_text(fact, "k"), "p") == 0)
+            hear_profile(t, fact);
         else if (json_object_get(fact, "e"))
             thought_event(t, json_object_get(fact, "e"));
     }
@@ -282,6 +293,10 @@ static json_t *said_of(const struct effect *e)
         json_object_set(item, "why", e->detail);
         json_object_set_new(item, "cancelled", json_array());
         json_object_set_new(item, "in_flight", json_array());
+        return item;
+    case EFFECT_GATHERED:
+        json_object_set_new(item, "step", json_string(e->step));
+        json_object_set(item, "items", e->detail);
         return item;
     case EFFECT_QUEUED:
     case EFFECT_GOAL:

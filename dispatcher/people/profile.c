@@ -150,13 +150,13 @@ static void on_stored(void *arg, const char *profile)
     free(c->now);
     c->was = g_strdup(profile);
     c->now = recipient_merge(profile, c->patch,
-                             c->mode == PROFILE_REPLACE ? MERGE_WHOLE
-                             : c->mode == PROFILE_MERGE ? MERGE_PART
-                                                        : MERGE_PERSON);
+                             c->mode == PROFILE_REPLACE                              ? MERGE_WHOLE
+                             : c->mode == PROFILE_MERGE || c->mode == PROFILE_IMPORT ? MERGE_PART
+                                                                                     : MERGE_PERSON);
     if (*c->now)
         profile_claim_addresses(c->service, c->recipient, c->was, c->now);
     if (*c->now)
-        store_profile_put(c->service->store, c->recipient, c->was, c->now, on_put, c);
+        store_profile_put(c->service->store, c->recipient, c->was, c->now, c->mode == PROFILE_IMPORT, on_put, c);
     else
         done(c, PROFILE_UNCHANGED, c->was);
 }

@@ -10,6 +10,7 @@
 
 enum profile_mode {
     PROFILE_MERGE,          /* by the company, in part */
+    PROFILE_IMPORT,         /* the same, with many others */
     PROFILE_REPLACE,        /* by the company, as a whole */
     PROFILE_MERGE_EXISTING, /* field by field, of somebody who is known */
     PROFILE_PERSON,         /* by the person */

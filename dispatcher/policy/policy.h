@@ -14,6 +14,7 @@
 #include "dispatcher/config/settings.h"
 #include "dispatcher/config/values.h"
 #include "schedules/quiet.h"
+#include "schedules/span.h"
 #include "schedules/window.h"
 
 enum consent_rule { CONSENT_NONE, CONSENT_OPT_OUT, CONSENT_OPT_IN, CONSENT_DOUBLE_OPT_IN };
@@ -52,7 +53,7 @@ struct cap {
     struct cap_selector free; /* what it leaves out, likewise */
     int keep[LANES];          /* places that lower priorities than this cannot take */
     int max;
-    struct setting_window per;
+    struct span per;
     enum over over;
 };
 

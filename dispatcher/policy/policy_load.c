@@ -149,7 +149,7 @@ static char *add_cap(struct policy *p, const struct config *config, int index, c
     c->keep[LANE_HIGH] = (int)setting_int(from, "caps[].keep.high");
     c->keep[LANE_NORMAL] = (int)setting_int(from, "caps[].keep.normal");
     c->max = (int)setting_int(from, "caps[].max");
-    setting_window_parse(&c->per, setting_text(from, "caps[].per"));
+    span_parse(&c->per, setting_text(from, "caps[].per"));
     c->over = (enum over)word_index(overs, setting_text(from, "caps[].over"));
     return check_cap(p, config, index);
 }
@@ -163,7 +163,7 @@ static void add_own_cap(struct policy *p)
     own->held = (struct cap_selector){ .kinds = 1u << KIND_SERVICE | 1u << KIND_MARKETING,
                                        .channels = CHANNELS_ALL,
                                        .lanes = LANES_ALL };
-    own->per = (struct setting_window){ .ms = CAP_OWN_MS };
+    own->per = (struct span){ .ms = CAP_OWN_MS };
     own->over = OVER_DROP;
 }
 

@@ -174,6 +174,14 @@ void store_step(struct store *s, const struct step_of *of, stepped_fn *fn, void 
     store_script(s, store_partition(s, of->recipient), "step", a, on_stepped, job);
 }
 
+void store_ask_profiles(struct store *s, bool ask)
+{
+    for (int p = 0; p < s->partitions; p++) {
+        g_autofree char *key = g_strdup_printf("%s:{%d}:qp", s->prefix, p);
+        store_command(s, NULL, NULL, ask ? 3 : 2, (const char *[]){ ask ? "SET" : "DEL", key, "1" });
+    }
+}
+
 /* ---------------------------------------------------------------- how many */
 
 static void on_running(void *arg, const redisReply *reply)

@@ -52,6 +52,9 @@ enum stepped { STEPPED, STEP_RACE, STEP_KNOWN, STEP_GONE };
 typedef void stepped_fn(void *arg, enum stepped, const redisReply *cancelled, const redisReply *flying);
 void store_step(struct store *, const struct step_of *, stepped_fn *, void *arg);
 
+/* store_ask_profiles: whether what happens to profiles is told to the runs, also of people who have none yet. */
+void store_ask_profiles(struct store *, bool ask);
+
 /* store_running: {sequence: runs under way}. */
 void store_running(struct store *, json_fn *, void *arg);
 

@@ -44,8 +44,8 @@ static void on_profile_put(void *arg, const redisReply *reply)
     g_free(job);
 }
 
-void store_profile_put(struct store *s, const char *recipient, const char *was, const char *now, accept_fn *fn,
-                       void *arg)
+void store_profile_put(struct store *s, const char *recipient, const char *was, const char *now, bool import,
+                       accept_fn *fn, void *arg)
 {
     struct profile_job *job = g_new0(struct profile_job, 1);
     struct args *a = args_begin("put", recipient);
@@ -53,6 +53,7 @@ void store_profile_put(struct store *s, const char *recipient, const char *was, 
     *job = (struct profile_job){ .put = fn, .arg = arg };
     args_text(a, was);
     args_text(a, now);
+    args_int(a, import);
     store_script(s, store_partition(s, recipient), "person", a, on_profile_put, job);
 }
 

@@ -10,8 +10,9 @@
 /* The profile as text, "" for none, NULL when Redis is gone. */
 typedef void profile_fn(void *arg, const char *profile);
 void store_profile(struct store *, const char *recipient, profile_fn *, void *arg);
-/* Answers "ok", "race" or NULL; now "" deletes. */
-void store_profile_put(struct store *, const char *recipient, const char *was, const char *now, accept_fn *, void *arg);
+/* Answers "ok", "race" or NULL; now "" deletes; import: it comes with many others. */
+void store_profile_put(struct store *, const char *recipient, const char *was, const char *now, bool import,
+                       accept_fn *, void *arg);
 void store_erase(struct store *, const char *recipient, json_fn *, void *arg);
 
 struct consent_entry {

@@ -1,5 +1,5 @@
 -- person: the profile and what hangs on it.
--- ARGV[3] "put" rid old new  -> 1, or 0 when old is no longer what is stored
+-- ARGV[3] "put" rid old new import -> 1, or 0 when old is no longer what is stored
 -- ARGV[3] "get" rid          -> profile, consent entries of the ledger
 -- ARGV[3] "mids" rid limit   -> pending mids, finished mids (newest first)
 -- ARGV[3] "erase" rid ret ret_events -> erased messages, in flight
@@ -13,7 +13,10 @@ local u = P..'u:'..rid
 if op == 'put' then
   local was, will = ARGV[5], ARGV[6]
   if (call('GET', u) or '') ~= was then return 0 end
-  if will == '' then call('DEL', u) else put_profile(rid, was, will) end
+  if will == '' then
+    call('DEL', u)
+    turn_if_any(rid)
+  else put_profile(rid, was, will, ARGV[7] == '1') end
   return saved(1)
 elseif op == 'get' then
   return { call('GET', u) or '', call('LRANGE', P..'cl:'..rid, 0, -1) }

@@ -143,7 +143,7 @@ static void calendar_windows_begin_at_the_persons_midnight(void **state)
 
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct cap cap = { 0 };
-        assert_null(setting_window_parse(&cap.per, rows[i].per));
+        assert_null(span_parse(&cap.per, rows[i].per));
         instant_parse(&now, rows[i].now);
         cap_window(&cap, zone_open(rows[i].zone), now, &since, &next);
         instant_parse(&want, rows[i].since);

@@ -108,10 +108,18 @@ local function recall_sends(rid)
   call('PEXPIRE', P..'h:'..rid, 691200000)
 end
 
--- Stores a profile; what is pending follows a new order of channels.
-local function put_profile(rid, was, will)
+-- Sequences may begin or end with it; where none asks for profiles, only those who are in one.
+local function tell_profile(rid, was, import)
+  if call('EXISTS', P..'qp') == 0 then return turn_if_any(rid) end
+  local key = P..'qi:'..rid
+  call('RPUSH', key, cjson.encode({ k = 'p', w = was, m = import, i = int(real)..'-'..call('LLEN', key) }))
+  turn(rid)
+end
+
+-- Stores a profile; what is pending follows a new order of channels.  import: it came with many others.
+local function put_profile(rid, was, will, import)
   call('SET', P..'u:'..rid, will)
-  turn_if_any(rid)
+  tell_profile(rid, was, import == true)
   was, will = was ~= '' and cjson.decode(was) or {}, will ~= '' and cjson.decode(will) or {}
   if own_choice(was) ~= own_choice(will) then
     if not own_limit(was) and own_limit(will) then recall_sends(rid) end
