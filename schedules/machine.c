@@ -82,6 +82,16 @@ const struct zone *zone_of(const struct machine *m, const struct sequence *s)
     return s->zone ? s->zone : m->in->zone;
 }
 
+const json_t *standing_of(const struct machine *m, const struct sequence *s)
+{
+    return m->in->standing ? m->in->standing(m->in->arg, s) : NULL;
+}
+
+bool is_paused(const struct machine *m, const struct sequence *s)
+{
+    return strcmp(kept_text(standing_of(m, s), "paused"), "all") == 0;
+}
+
 /* ---------------------------------------------------------------- the end of a run */
 
 bool run_is_over(const struct run *r)
@@ -160,13 +170,15 @@ static void check_exit(struct machine *m, struct run *r, const struct sequence *
 
 static bool is_due(const struct machine *m, const struct run *r, const struct sequence *s)
 {
-    return life_end(r, s) <= m->in->now || (r->due >= 0 && r->due <= m->in->now);
+    return life_end(r, s) <= m->in->now || (r->due >= 0 && r->due <= m->in->now && !is_paused(m, s));
 }
 
 /* exit, life, what it waits for */
 static void pass_time(struct machine *m, struct run *r, const struct sequence *s)
 {
     check_exit(m, r, s, NULL);
+    if (!run_is_over(r))
+        run_resumed(m, r, s);
     if (!run_is_over(r))
         run_replan(m, r, s, false);
     if (run_is_over(r) || !is_due(m, r, s))
@@ -331,7 +343,7 @@ int64_t machine_due(const struct situation *in, const struct person_runs *p)
         const struct sequence *s = in->find(in->arg, r->sequence, r->version);
         if (!s)
             continue; /* nobody can go on with it */
-        int64_t at = r->due < 0 || life_end(r, s) < r->due ? life_end(r, s) : r->due;
+        int64_t at = r->due < 0 || is_paused(&m, s) ? life_end(r, s) : MIN(life_end(r, s), r->due);
         if (at >= 0 && (due < 0 || at < due))
             due = at;
     }

@@ -70,8 +70,9 @@ struct situation {
     void (*make_id)(void *arg, const char *seed, char id[static MACHINE_ID_SIZE]);
     /* Whether the person may still be written to in what a sequence sends; NULL: always. */
     bool (*may_hear)(void *arg, const struct sequence *);
-    /* Whether nobody may enter at present; NULL: never so. */
-    bool (*is_closed)(void *arg, const struct sequence *);
+    /* How a sequence stands; NULL, or the function is, for as usual: {"paused": "all" | "entry", "since": ms, "pauses":
+     * [[from, to, how], …]}. */
+    const json_t *(*standing)(void *arg, const struct sequence *);
     void *arg;
 };
 

@@ -162,6 +162,7 @@ static void begin_run(struct machine *m, const struct sequence *s, const char *k
     r->key = g_strdup(key);
     r->started = kept_time(event, "t");
     r->enrolled = m->in->now;
+    r->resumed = m->in->now;
     r->hops = (int)kept_time(event, "h");
     r->trigger_id = g_strdup(kept_text(event, "i"));
     if (s->asks_trigger)
@@ -244,7 +245,7 @@ void enrol(struct machine *m, const struct sequence *s, const json_t *event, boo
         run_gathers(m, old, m->in->find(m->in->arg, old->sequence, old->version), event);
         return;
     }
-    if (m->in->is_closed && m->in->is_closed(m->in->arg, s))
+    if (json_object_get(standing_of(m, s), "paused"))
         refuse(m, s, "paused");
     else if (old && s->while_running == RUNNING_IGNORE)
         refuse(m, s, "running");

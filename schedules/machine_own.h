@@ -25,6 +25,9 @@ struct effect *add_effect(struct machine *, enum effect_kind, const char *sequen
                           json_t *detail);
 const struct sequence *definition_of(struct machine *, struct run *);
 const struct zone *zone_of(const struct machine *, const struct sequence *);
+/* standing_of: NULL for as usual.  is_paused: nothing is sent, and no wait ends by time. */
+const json_t *standing_of(const struct machine *, const struct sequence *);
+bool is_paused(const struct machine *, const struct sequence *);
 /* concerns: an event of this name that happened, as far as a run is concerned, at or after `from`. */
 bool concerns(const struct run *, const json_t *event, const char *name, int64_t from);
 
@@ -52,6 +55,8 @@ void run_moves(struct machine *, struct run *, const struct sequence *, const st
                const char *reason);
 /* run_timer: what it waited for did not come, or is over. */
 void run_timer(struct machine *, struct run *, const struct sequence *);
+/* run_resumed: pauses that have ended since move what it waits for, as the operator said. */
+void run_resumed(struct machine *, struct run *, const struct sequence *);
 /* run_replan: the person's clock, or a date, may be another one now; all: the definition, too. */
 void run_replan(struct machine *, struct run *, const struct sequence *, bool all);
 

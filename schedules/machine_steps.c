@@ -479,7 +479,7 @@ void run_go(struct machine *m, struct run *r, const struct sequence *s, const st
 
     for (int n = 0; went.outcome == GO_ON && went.next; n++) {
         const struct step *now = went.next;
-        if (n == GO_MOST) {
+        if (n == GO_MOST || (now->kind == STEP_SEND && is_paused(m, s))) {
             yield(m, r, now);
             return;
         }
@@ -592,6 +592,44 @@ void run_timer(struct machine *m, struct run *r, const struct sequence *s)
         run_go(m, r, s, step);
     } else {
         go_from(m, r, s, over(m, r, s, step));
+    }
+}
+
+/* S49: keep: the instants stay; shift: elapsed ones get the pause added, calendar ones are computed anew; restart:
+ * waits begin anew. */
+static void move_by_pause(struct machine *m, struct run *r, const struct sequence *s, const struct step *step,
+                          const json_t *pause)
+{
+    int64_t from = json_integer_value(json_array_get(pause, 0)), to = json_integer_value(json_array_get(pause, 1));
+    const char *how = json_string_value(json_array_get(pause, 2));
+    int64_t grace = r->due - r->deadline, more = to - MAX(from, r->entered);
+
+    if (!how || strcmp(how, "keep") == 0 || r->entered >= to || !step->moment || step->moment->kind == MOMENT_UNTIL)
+        return;
+    if (strcmp(how, "shift") == 0 && step->moment->kind == MOMENT_ELAPSED)
+        r->due += more;
+    else {
+        r->entered = to;
+        r->due = due_of(m, r, s, step->moment) + (r->deadline >= 0 ? grace : 0);
+    }
+    if (r->deadline >= 0)
+        r->deadline = r->due - grace;
+}
+
+void run_resumed(struct machine *m, struct run *r, const struct sequence *s)
+{
+    const json_t *pauses = json_object_get(standing_of(m, s), "pauses");
+    const struct step *step = sequence_step(s, r->step);
+    json_t *pause;
+    size_t i;
+
+    json_array_foreach ((json_t *)pauses, i, pause) {
+        int64_t to = json_integer_value(json_array_get(pause, 1));
+        if (to <= r->resumed || !step)
+            continue;
+        if (r->due >= 0 && !r->yielded)
+            move_by_pause(m, r, s, step, pause);
+        r->resumed = to;
     }
 }
 

@@ -94,6 +94,8 @@ static json_t *pack(const struct run *r)
     if (r->sent)
         json_object_set_new(to, "se", json_true());
     json_object_set_new(to, "n", json_integer(r->visit));
+    if (r->resumed)
+        json_object_set_new(to, "rs", json_integer(r->resumed));
     if (r->hops)
         json_object_set_new(to, "hp", json_integer(r->hops));
     if (r->yielded)
@@ -152,6 +154,7 @@ static struct run *unpack(const json_t *from)
     get_part(from, "c", &r->gathered);
     r->opened = json_is_true(json_object_get(from, "co"));
     r->sent = json_is_true(json_object_get(from, "se"));
+    r->resumed = kept_time(from, "rs");
     r->hops = (int)kept_time(from, "hp");
     r->yielded = json_is_true(json_object_get(from, "y"));
     r->visit = (int)kept_time(from, "n");

@@ -34,6 +34,7 @@ struct run {
     json_t *steps;        /* by id: what became of them, as far as the definition asks: {"status":…, "matched":…} */
     json_t *rounds;       /* by id of a repeat: rounds begun */
     json_t *watched;      /* by path: values of the person at enrolment whose change ends the run */
+    int64_t resumed;      /* the end of the last pause that it knows of */
     int hops;             /* of the event that began it: how many sequences handed it on */
     json_t *gathered;     /* {"items": […], "opened", "last"}: of the collect in which it stands; NULL */
     bool opened;          /* the trigger itself has been an item */

@@ -6,12 +6,14 @@
 #include "dispatcher/cli/stream.h"
 #include "dispatcher/journeys/events.h"
 #include "dispatcher/journeys/sequences.h"
+#include "dispatcher/journeys/standing.h"
 #include "schedules/duration.h"
 
 #define CONNECT_TIMEOUT 8.0
 
 static gboolean opt_quiet, opt_again, opt_strict;
-static char *opt_recipient, *opt_data, *opt_id;
+static gboolean opt_entry;
+static char *opt_recipient, *opt_data, *opt_id, *opt_messages, *opt_waits;
 const GOptionEntry event_options[] = {
     { "quiet", 'q', 0, G_OPTION_ARG_NONE, &opt_quiet, "one line at the end instead of an answer to each", NULL },
     { 0 },
@@ -21,6 +23,10 @@ const GOptionEntry sequence_options[] = {
     { "data", 0, 0, G_OPTION_ARG_STRING, &opt_data, "enroll: what the trigger's data would be", "JSON" },
     { "id", 0, 0, G_OPTION_ARG_STRING, &opt_id, "enroll: the same id again does nothing", "ID" },
     { "again", 0, 0, G_OPTION_ARG_NONE, &opt_again, "enroll: also whoever has been in it", NULL },
+    { "entry", 0, 0, G_OPTION_ARG_NONE, &opt_entry, "pause: only the entry; runs go on", NULL },
+    { "messages", 0, 0, G_OPTION_ARG_STRING, &opt_messages, "pause: hold, keep or cancel what is enqueued", "HOW" },
+    { "waits", 0, 0, G_OPTION_ARG_STRING, &opt_waits,
+      "resume: keep the instants, shift them by the pause, or restart the waits", "HOW" },
     { "strict", 0, 0, G_OPTION_ARG_NONE, &opt_strict, "check: warnings count as errors", NULL },
     { 0 },
 };
@@ -188,6 +194,44 @@ static int sequence_exit(struct cli *c, const char *name)
     return print_answer(c, &a);
 }
 
+/* ---------------------------------------------------------------- how a sequence stands */
+
+typedef bool standing_fn(struct service *, const char *, const json_t *, json_t *, json_fn *, void *);
+
+static int change_standing(struct cli *c, const char *name, standing_fn *change, json_t *how)
+{
+    struct cli_answer a = { 0 };
+    json_auto_t *errors = json_array(), *taken = how;
+
+    if (!change(c->service, name, taken, errors, on_cli_answer, &a)) {
+        const json_t *first = json_array_get(errors, 0);
+        return cli_fail("%s %s", json_string_value(json_object_get(first, "pointer")) + 1,
+                        json_string_value(json_object_get(first, "detail")));
+    }
+    cli_wait(c, &a);
+    json_auto_t *figures = a.result;
+    if (!a.ok)
+        return cli_answer_failed();
+    cli_print(figures);
+    return 0;
+}
+
+static int sequence_pause(struct cli *c, const char *name)
+{
+    return change_standing(c, name, standing_pause,
+                           json_pack("{s:b, s:s*}", "entry", (int)opt_entry, "messages", opt_messages));
+}
+
+static int sequence_resume(struct cli *c, const char *name)
+{
+    return change_standing(c, name, standing_resume, json_pack("{s:s*}", "waits", opt_waits));
+}
+
+static int sequence_stop(struct cli *c, const char *name)
+{
+    return change_standing(c, name, standing_stop, json_object());
+}
+
 /* ---------------------------------------------------------------- all of them */
 
 static json_t *running_of(struct cli *c, bool *ok)
@@ -200,7 +244,7 @@ static json_t *running_of(struct cli *c, bool *ok)
     return a.result;
 }
 
-static int sequence_list(struct cli *c)
+static int sequence_list(struct cli *c, const char *name)
 {
     bool ok;
     json_auto_t *running = running_of(c, &ok), *list = ok ? sequences_json(c->service->sequences, running) : NULL;
@@ -263,7 +307,9 @@ static int sequence_show(struct cli *c, const char *name)
 
 /* ---------------------------------------------------------------- the command */
 
-static int with_store(struct cli *c, const char *what, const char *name)
+typedef int with_store_fn(struct cli *, const char *name);
+
+static int with_store(struct cli *c, with_store_fn *run, const char *name)
 {
     struct findings f = { NULL, (char *[]){ (char *)(name ? name : ""), NULL }, NULL, 0, 0 };
     char *why = NULL;
@@ -275,29 +321,32 @@ static int with_store(struct cli *c, const char *what, const char *name)
         return status;
     }
     struct sequences *sq = sequences_open(c->service, on_finding, &f);
-    status = strcmp(what, "list") == 0     ? sequence_list(c)
-             : strcmp(what, "show") == 0   ? sequence_show(c, name)
-             : strcmp(what, "enroll") == 0 ? sequence_enroll(c, name)
-                                           : sequence_exit(c, name);
+    status = run(c, name);
     service_disconnect(c->service);
     sequences_free(sq);
     return status;
 }
 
+static const struct word {
+    const char *word;
+    with_store_fn *run;
+    bool person; /* needs --recipient */
+} words[] = {
+    { "show", sequence_show, false },   { "enroll", sequence_enroll, true },  { "exit", sequence_exit, true },
+    { "pause", sequence_pause, false }, { "resume", sequence_resume, false }, { "stop", sequence_stop, false },
+};
+
 int cmd_sequence(struct cli *c)
 {
-    static const char *const person[] = { "enroll", "exit", NULL };
     const char *what = c->argc ? c->argv[0] : "", *name = c->argc == 2 ? c->argv[1] : NULL;
 
     if (strcmp(what, "check") == 0)
         return sequence_check(c);
     if (strcmp(what, "list") == 0 && c->argc == 1)
-        return with_store(c, what, NULL);
-    if (strcmp(what, "show") == 0 && name)
-        return with_store(c, what, name);
-    if (!g_strv_contains(person, what) || !name)
-        return cli_usage(c, "needs check, list, show NAME, or enroll or exit with a NAME and --recipient");
-    if (!opt_recipient)
-        return cli_usage(c, "%s needs --recipient", what);
-    return with_store(c, what, name);
+        return with_store(c, sequence_list, NULL);
+    for (size_t i = 0; name && i < G_N_ELEMENTS(words); i++)
+        if (strcmp(words[i].word, what) == 0)
+            return words[i].person && !opt_recipient ? cli_usage(c, "%s needs --recipient", what)
+                                                     : with_store(c, words[i].run, name);
+    return cli_usage(c, "needs check, list, or one of show, enroll, exit, pause, resume and stop with a NAME");
 }

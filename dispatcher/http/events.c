@@ -2,6 +2,8 @@
 #include "dispatcher/http/lines.h"
 #include "dispatcher/journeys/events.h"
 #include "dispatcher/journeys/sequences.h"
+#include "dispatcher/journeys/standing.h"
+#include "dispatcher/base/problem.h"
 
 static void on_event(void *arg, const struct intake_answer *a)
 {
@@ -64,4 +66,45 @@ static void on_running(void *arg, bool ok, json_t *running)
 void get_sequences(struct request *r)
 {
     store_running(r->service->store, on_running, r);
+}
+
+/* ---------------------------------------------------------------- how a sequence stands */
+
+static void on_standing(void *arg, bool ok, json_t *figures)
+{
+    struct request *r = arg;
+
+    if (answer_unless_gone(r, ok))
+        answer_json(r, 200, figures);
+}
+
+typedef bool standing_fn(struct service *, const char *, const json_t *, json_t *, json_fn *, void *);
+
+static void change_standing(struct request *r, standing_fn *change)
+{
+    json_auto_t *how = r->body->len ? request_json(r) : json_object(), *errors = json_array();
+
+    if (!how)
+        return;
+    if (!sequences_find(r->service->sequences, r->param[0], NULL))
+        answer_problem(r, 404, "there is no sequence of this name");
+    else if (!change(r->service, r->param[0], how, errors, on_standing, r)) {
+        json_auto_t *problem = problem_make(422, "nothing was changed", json_incref(errors));
+        answer_json(r, 422, problem);
+    }
+}
+
+void post_pause(struct request *r)
+{
+    change_standing(r, standing_pause);
+}
+
+void post_resume(struct request *r)
+{
+    change_standing(r, standing_resume);
+}
+
+void post_stop(struct request *r)
+{
+    change_standing(r, standing_stop);
 }

@@ -13,7 +13,7 @@
 struct view {
     bool taken;
     char *version, *runs, *profile;
-    json_t *kept, *unheard, *consents; /* consents: field → entry */
+    json_t *kept, *unheard, *consents, *standings; /* consents: field → entry; standings: sequence → text */
 };
 void view_take(struct view *, const struct seen_person *);
 void view_clear(struct view *);
@@ -26,6 +26,7 @@ struct thought {
     const char *recipient, *profile_text;
     json_t *profile;
     const json_t *consents;
+    json_t *standings; /* sequence → {…} */
     struct almanac almanac;
     struct person_runs *person;
     struct situation situation;

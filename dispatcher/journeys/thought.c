@@ -22,6 +22,15 @@ static json_t *list_of(const redisReply *reply)
     return list;
 }
 
+static json_t *fields_of(const redisReply *reply)
+{
+    json_t *fields = json_object();
+
+    for (size_t i = 0; reply && i + 1 < reply->elements; i += 2)
+        json_object_set_new(fields, reply_text(reply, i), json_string(reply_text(reply, i + 1)));
+    return fields;
+}
+
 void view_take(struct view *v, const struct seen_person *seen)
 {
     *v = (struct view){ .taken = true,
@@ -30,9 +39,8 @@ void view_take(struct view *v, const struct seen_person *seen)
                         .profile = g_strdup(seen->profile),
                         .kept = list_of(seen->kept),
                         .unheard = list_of(seen->unheard),
-                        .consents = json_object() };
-    for (size_t i = 0; seen->consents && i + 1 < seen->consents->elements; i += 2)
-        json_object_set_new(v->consents, reply_text(seen->consents, i), json_string(reply_text(seen->consents, i + 1)));
+                        .consents = fields_of(seen->consents),
+                        .standings = fields_of(seen->standings) };
 }
 
 void view_clear(struct view *v)
@@ -43,6 +51,7 @@ void view_clear(struct view *v)
     json_decref(v->kept);
     json_decref(v->unheard);
     json_decref(v->consents);
+    json_decref(v->standings);
     *v = (struct view){ 0 };
 }
 
@@ -142,7 +151,26 @@ static bool may_hear(void *arg, const struct sequence *q)
     return !sends;
 }
 
+static const json_t *standing(void *arg, const struct sequence *q)
+{
+    const struct thought *t = arg;
+    return json_object_get(t->standings, q->name);
+}
+
 /* ---------------------------------------------------------------- facts */
+
+static json_t *standings_of(const struct view *v)
+{
+    json_t *all = json_object(), *text;
+    const char *name;
+
+    json_object_foreach (v->standings, name, text) {
+        json_t *one = json_loads(json_string_value(text), 0, NULL);
+        if (one)
+            json_object_set_new(all, name, one);
+    }
+    return all;
+}
 
 bool thought_begin(struct thought *t, struct service *s, const char *recipient, const struct view *v)
 {
@@ -151,6 +179,7 @@ bool thought_begin(struct thought *t, struct service *s, const char *recipient, 
     t->profile_text = v->profile;
     t->profile = *v->profile ? json_loads(v->profile, 0, NULL) : NULL;
     t->consents = v->consents;
+    t->standings = standings_of(v);
     t->person = person_read(v->runs);
     t->effects = g_ptr_array_new_with_free_func((GDestroyNotify)effect_free);
     t->did = json_array();
@@ -165,6 +194,7 @@ bool thought_begin(struct thought *t, struct service *s, const char *recipient, 
                                        .find = find,
                                        .make_id = make_id,
                                        .may_hear = may_hear,
+                                       .standing = standing,
                                        .arg = t };
     if (!t->person)
         log_error("sequence.unreadable", "{s:s}", "why",
@@ -472,6 +502,7 @@ struct step_of thought_step(struct thought *t, const struct view *v)
 {
     t->step.version = v->version;
     t->step.runs = t->runs;
+    t->step.standings = kept_text(v->standings, "*");
     t->step.due = machine_due(&t->situation, t->person);
     return t->step;
 }
@@ -518,6 +549,7 @@ void thought_clear(struct thought *t)
         g_ptr_array_unref(t->sends);
     person_free(t->person);
     json_decref(t->profile);
+    json_decref(t->standings);
     json_decref(t->situation.kept);
     json_decref(t->did);
     free(t->runs);

@@ -18,6 +18,7 @@
 --   q:<rid>      runs of sequences, version|text (schedules/run.h)
 --   qi:<rid>     what they have not heard yet, a list of JSON: {"k":"m"} the end of a message, {"k":"e"} an event of another run
 --   qe:<rid> qx:<rid>  events that are kept, and the ids of those that came  qt:<rid> qz:<rid>  trace of runs, and those that ended
+--   qs           standing of sequences that are paused …, and its number (*)
 --   qp           there when sequences ask for what happens to profiles
 --   qn           runs under way, by sequence
 --   qd ql        whose runs have something to do when (service time), and who is being seen to until when (real)

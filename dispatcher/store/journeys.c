@@ -28,7 +28,8 @@ static struct seen_person read_person(const redisReply *one, char **version)
                                  .kept = reply_at(one, 3),
                                  .unheard = reply_at(one, 4),
                                  .consents = reply_at(one, 5),
-                                 .ended = reply_at(one, 6) };
+                                 .standings = reply_at(one, 6),
+                                 .ended = reply_at(one, 7) };
 }
 
 static void on_looked(void *arg, const redisReply *reply)
@@ -162,6 +163,7 @@ void store_step(struct store *s, const struct step_of *of, stepped_fn *fn, void 
     args_text(a, of->version);
     args_text(a, of->runs);
     args_int(a, of->due);
+    args_text(a, of->standings);
     args_int(a, (int64_t)of->taken);
     args_text(a, of->event_id);
     add_list(a, of->n_events, of->events);
@@ -172,6 +174,109 @@ void store_step(struct store *s, const struct step_of *of, stepped_fn *fn, void 
     add_list(a, of->n_handed, of->handed);
     add_list(a, of->n_counts, of->counts);
     store_script(s, store_partition(s, of->recipient), "step", a, on_stepped, job);
+}
+
+/* ---------------------------------------------------------------- how sequences stand */
+
+static void on_standing(void *arg, const redisReply *reply)
+{
+    struct gather *g = arg;
+
+    g->lost |= !reply;
+    gather_done(g);
+}
+
+void store_standing(struct store *s, const char *sequence, const char *standing, json_fn *fn, void *arg)
+{
+    struct gather *g = gather_new(json_pack("{s:i}", "partitions", s->partitions), fn, arg);
+
+    for (int p = 0; p < s->partitions; p++) {
+        struct args *a = args_new();
+        args_text(a, sequence);
+        args_text(a, standing);
+        g->open++;
+        store_script(s, p, "standing", a, on_standing, g);
+    }
+    gather_done(g);
+}
+
+static json_t *read_standings(const redisReply *reply, struct asking *job)
+{
+    json_t *all = json_object();
+
+    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
+        json_t *one = json_loads(reply_text(reply, i + 1), 0, NULL);
+        if (one)
+            json_object_set_new(all, reply_text(reply, i), one);
+    }
+    return all;
+}
+
+void store_standings(struct store *s, json_fn *fn, void *arg)
+{
+    g_autofree char *key = g_strdup_printf("%s:{0}:qs", s->prefix);
+
+    store_command(s, on_asked, asking_new(read_standings, fn, arg), 2, (const char *[]){ "HGETALL", key });
+}
+
+struct running {
+    struct store *store;
+    struct gather *gather;
+    char *sequence, *op;
+    int partition;
+};
+
+static void add_figure(json_t *to, const char *key, int64_t more)
+{
+    json_object_set_new(to, key, json_integer(json_integer_value(json_object_get(to, key)) + more));
+}
+
+static void next_runners(struct running *job, const char *cursor);
+
+static void on_runners(void *arg, const redisReply *reply)
+{
+    struct running *job = arg;
+    struct gather *g = job->gather;
+    const redisReply *head = reply_at(reply, 0);
+
+    for (size_t i = 1; reply && i < reply->elements; i++)
+        json_array_append_new(json_object_get(g->result, "people"), json_string(reply_text(reply, i)));
+    add_figure(g->result, "messages", reply_int(head, 1));
+    add_figure(g->result, "in_flight", reply_int(head, 2));
+    if (head && strcmp(reply_text(head, 0), "0") != 0) {
+        next_runners(job, reply_text(head, 0));
+        return;
+    }
+    g->lost |= !head;
+    g_free(job->sequence);
+    g_free(job->op);
+    g_free(job);
+    gather_done(g);
+}
+
+static void next_runners(struct running *job, const char *cursor)
+{
+    struct args *a = args_new();
+
+    args_int(a, job->store->retain_messages_ms);
+    args_int(a, job->store->retain_events_ms);
+    args_text(a, cursor);
+    args_text(a, job->sequence);
+    args_text(a, job->op);
+    store_script(job->store, job->partition, "runners", a, on_runners, job);
+}
+
+void store_runners(struct store *s, const char *sequence, const char *op, json_fn *fn, void *arg)
+{
+    struct gather *g = gather_new(json_pack("{s:i, s:i, s:[]}", "messages", 0, "in_flight", 0, "people"), fn, arg);
+
+    for (int p = 0; p < s->partitions; p++) {
+        struct running *job = g_new0(struct running, 1);
+        *job = (struct running){ s, g, g_strdup(sequence), g_strdup(op), p };
+        g->open++;
+        next_runners(job, "0");
+    }
+    gather_done(g);
 }
 
 void store_ask_profiles(struct store *s, bool ask)

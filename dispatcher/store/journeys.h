@@ -19,6 +19,7 @@ struct seen_person {
     const char *profile;                    /* JSON, "" for none */
     const redisReply *kept, *unheard;       /* lists of JSON */
     const redisReply *consents;             /* field, entry, … */
+    const redisReply *standings;            /* sequence, JSON, …, and "*", their number */
     const redisReply *ended;                /* list of JSON, NULL unless asked for */
 };
 
@@ -42,8 +43,9 @@ void store_turn(struct store *, int partition, int64_t lease_ms, int most, turns
 struct step_of {
     const char *recipient, *version, *runs;
     int64_t due;
-    size_t taken;         /* how many unheard things were dealt with */
-    const char *event_id; /* of an event that must be new, "" for none */
+    const char *standings; /* their number as it was seen, "" for none */
+    size_t taken;          /* how many unheard things were dealt with */
+    const char *event_id;  /* of an event that must be new, "" for none */
     struct args *events, *messages, *cancels, *trace, *ended, *handed, *counts;
     int n_events, n_messages, n_cancels, n_trace, n_ended, n_handed, n_counts;
 };
@@ -51,6 +53,16 @@ enum stepped { STEPPED, STEP_RACE, STEP_KNOWN, STEP_GONE };
 /* cancelled, flying: lists of message ids, NULL unless STEPPED. */
 typedef void stepped_fn(void *arg, enum stepped, const redisReply *cancelled, const redisReply *flying);
 void store_step(struct store *, const struct step_of *, stepped_fn *, void *arg);
+
+/* store_standing: how a sequence stands, JSON ("" for as usual), in all partitions; ok when each has it, and then no
+ * step goes by what was before. */
+void store_standing(struct store *, const char *sequence, const char *standing, json_fn *, void *arg);
+/* store_standings: {sequence: standing} of partition 0. */
+void store_standings(struct store *, json_fn *, void *arg);
+
+/* store_runners: everybody with runs of a sequence, in portions; what is to be done to the messages for which they wait
+ * is an op of runners.lua.  fn gets {"messages","in_flight","people":[id, …]} with all of them. */
+void store_runners(struct store *, const char *sequence, const char *op, json_fn *, void *arg);
 
 /* store_ask_profiles: whether what happens to profiles is told to the runs, also of people who have none yet. */
 void store_ask_profiles(struct store *, bool ask);

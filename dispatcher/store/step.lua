@@ -1,7 +1,7 @@
 -- step: moves the runs of people, whole or not at all: runs, messages, what is cancelled, events, trace.
 -- ARGV[3] retention ms (real)  [4] of events  [5] wake channel
--- then for each person: recipient, version seen ("" for none), runs as they become ("" for none to keep), due (-1: never), how many
---   unheard things were taken, id of an event that must be new ("" for none), then lists, each after its length: events to keep; messages (16
+-- then for each person: recipient, version seen ("" for none), runs as they become ("" for none to keep), due (-1: never), number of the
+--   standings seen, how many unheard things were taken, id of an event that must be new ("" for none), then lists, each after its length: events to keep; messages (16
 --   fields each, as of accept.lua); messages to cancel, each with a detail for the trace; trace lines; runs that ended; what runs hand on;
 --   sequences, each with how many more of its runs there are
 -- Returns for each {"ok", cancelled ids, ids in flight}, {"race"} (somebody else has moved them: nothing is done) or {"known"} (the event is).
@@ -55,12 +55,12 @@ local function plan_turn(rid, due)
   if call('ZRANGE', P..'qd', 0, 0)[1] == rid then call('PUBLISH', string.match(P, '^(.*){')..'turn', P..int(due)) end
 end
 
-local function step(rid, seen, runs, due, taken, id)
+local function step(rid, seen, runs, due, standings, taken, id)
   local events, messages, cancels, trace_lines = take_list(1), take_list(16), take_list(2), take_list(1)
   local ended, handed, counts = take_list(1), take_list(1), take_list(2)
   local version = string.match(call('GET', P..'q:'..rid) or '', '^(%d*)')
   if id ~= '' and call('ZSCORE', P..'qx:'..rid, id) then return { 'known' } end
-  if version ~= seen then return { 'race' } end
+  if version ~= seen or (call('HGET', P..'qs', '*') or '') ~= standings then return { 'race' } end
   for k = 1, #messages, 16 do accept(unpack(messages, k, k + 15)) end
   write_due()
   local cancelled, flying = cancel(cancels)
@@ -79,7 +79,7 @@ local function step(rid, seen, runs, due, taken, id)
 end
 
 local answers = {}
-while at <= #ARGV do answers[#answers + 1] = step(unpack(take(6))) end
+while at <= #ARGV do answers[#answers + 1] = step(unpack(take(7))) end
 save()
 tell_due(ARGV[5])
 return answers

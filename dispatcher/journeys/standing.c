@@ -1,0 +1,251 @@
+#include "dispatcher/journeys/standing.h"
+
+#include <glib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/base/clock.h"
+#include "dispatcher/base/problem.h"
+#include "dispatcher/journeys/actor.h"
+
+#define PAUSES_MOST 20 /* that are remembered for runs that have not been seen to since */
+
+/*
+ *   pause:   standings read ──▶ written everywhere ──▶ messages held or cancelled
+ *   resume:  standings read ──▶ written everywhere ──▶ messages released ──▶ everybody's turn
+ *   stop:    people found ──▶ each one's runs end
+ */
+struct standing_change {
+    struct service *service;
+    char *sequence;
+    bool pauses, entry;
+    const char *messages, *waits; /* words of the tables below */
+    json_t *figures;
+    int open;
+    bool lost;
+    json_fn *fn;
+    void *arg;
+};
+
+static void done(struct standing_change *c, bool ok)
+{
+    c->fn(c->arg, ok, c->figures);
+    json_decref(c->figures);
+    g_free(c->sequence);
+    g_free(c);
+}
+
+static struct standing_change *change_new(struct service *s, const char *sequence, json_t *figures, json_fn *fn,
+                                          void *arg)
+{
+    struct standing_change *c = g_new0(struct standing_change, 1);
+
+    *c = (struct standing_change){
+        .service = s, .sequence = g_strdup(sequence), .figures = figures, .fn = fn, .arg = arg
+    };
+    return c;
+}
+
+/* ---------------------------------------------------------------- what was asked */
+
+static const char *word_in(const json_t *how, const char *key, const char *const *words, json_t *errors)
+{
+    const json_t *value = json_object_get(how, key);
+    g_autofree char *pointer = g_strconcat("/", key, NULL);
+
+    if (!value || json_is_null(value))
+        return words[0];
+    for (int i = 0; words[i]; i++)
+        if (json_is_string(value) && strcmp(words[i], json_string_value(value)) == 0)
+            return words[i];
+    g_autofree char *list = g_strjoinv(", ", (char **)words);
+    problem_add(errors, pointer, "must be one of %s", list);
+    return words[0];
+}
+
+static void check_unknown(const json_t *how, const char *const *known, json_t *errors)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach ((json_t *)how, key, value) {
+        g_autofree char *pointer = g_strconcat("/", key, NULL);
+        if (!g_strv_contains(known, key))
+            problem_add(errors, pointer, "is unknown here");
+    }
+}
+
+/* ---------------------------------------------------------------- pause and resume */
+
+static void on_turned(void *arg, bool ok, json_t *result)
+{
+    done(arg, ok);
+}
+
+static void on_messages(void *arg, bool ok, json_t *result)
+{
+    struct standing_change *c = arg;
+    const char *key = !c->pauses ? "released" : strcmp(c->messages, "cancel") == 0 ? "cancelled" : "held";
+
+    if (ok) {
+        json_object_set_new(c->figures, "runs",
+                            json_integer((json_int_t)json_array_size(json_object_get(result, "people"))));
+        json_object_set(c->figures, key, json_object_get(result, "messages"));
+        json_object_set(c->figures, "in_flight", json_object_get(result, "in_flight"));
+    }
+    if (ok && !c->pauses)
+        store_runners(c->service->store, c->sequence, "turn", on_turned, c);
+    else
+        done(c, ok);
+}
+
+static void on_standing(void *arg, bool ok, json_t *result)
+{
+    struct standing_change *c = arg;
+    const char *op = !c->pauses ? "release" : c->entry || strcmp(c->messages, "keep") == 0 ? "" : c->messages;
+
+    if (ok)
+        store_runners(c->service->store, c->sequence, op, on_messages, c);
+    else
+        done(c, false);
+}
+
+static json_t *pause_of(const json_t *was, const char *waits)
+{
+    return json_pack("[O, I, s]", json_object_get(was, "since"), (json_int_t)clock_now(), waits);
+}
+
+/* The standing as it becomes: a pause that ends is remembered, so that each run can move by it. */
+static json_t *becomes(const struct standing_change *c, const json_t *was)
+{
+    json_t *is = json_object(), *pauses = json_object_get(was, "pauses");
+    bool was_paused = g_strcmp0(json_string_value(json_object_get(was, "paused")), "all") == 0;
+
+    pauses = pauses ? json_copy(pauses) : json_array();
+    if (c->pauses) {
+        json_object_set_new(is, "paused", json_string(c->entry ? "entry" : "all"));
+        json_object_set_new(is, "since",
+                            was_paused ? json_incref(json_object_get(was, "since")) : json_integer(clock_now()));
+    } else if (was_paused) {
+        json_array_append_new(pauses, pause_of(was, c->waits));
+    }
+    while (json_array_size(pauses) > PAUSES_MOST)
+        json_array_remove(pauses, 0);
+    if (json_array_size(pauses))
+        json_object_set(is, "pauses", pauses);
+    json_decref(pauses);
+    return is;
+}
+
+static void on_standings(void *arg, bool ok, json_t *standings)
+{
+    struct standing_change *c = arg;
+    json_auto_t *is = ok ? becomes(c, json_object_get(standings, c->sequence)) : NULL;
+    char *text = is && json_object_size(is) ? json_dumps(is, JSON_COMPACT) : strdup("");
+
+    if (ok)
+        store_standing(c->service->store, c->sequence, text, on_standing, c);
+    else
+        done(c, false);
+    free(text);
+}
+
+bool standing_pause(struct service *s, const char *sequence, const json_t *how, json_t *errors, json_fn *fn, void *arg)
+{
+    static const char *const known[] = { "entry", "messages", NULL }, *const words[] = { "hold", "keep", "cancel",
+                                                                                         NULL };
+    const char *messages = word_in(how, "messages", words, errors);
+    struct standing_change *c;
+
+    check_unknown(how, known, errors);
+    if (json_object_get(how, "entry") && !json_is_boolean(json_object_get(how, "entry")))
+        problem_add(errors, "/entry", "must be true or false");
+    if (json_array_size(errors))
+        return false;
+    c = change_new(s, sequence, json_pack("{s:s, s:b}", "sequence", sequence, "paused", 1), fn, arg);
+    c->pauses = true;
+    c->entry = json_is_true(json_object_get(how, "entry"));
+    c->messages = messages;
+    store_standings(s->store, on_standings, c);
+    return true;
+}
+
+bool standing_resume(struct service *s, const char *sequence, const json_t *how, json_t *errors, json_fn *fn, void *arg)
+{
+    static const char *const known[] = { "waits", NULL }, *const words[] = { "keep", "shift", "restart", NULL };
+    const char *waits = word_in(how, "waits", words, errors);
+    struct standing_change *c;
+
+    check_unknown(how, known, errors);
+    if (json_array_size(errors))
+        return false;
+    c = change_new(s, sequence, json_pack("{s:s, s:b}", "sequence", sequence, "paused", 0), fn, arg);
+    c->waits = waits;
+    store_standings(s->store, on_standings, c);
+    return true;
+}
+
+/* ---------------------------------------------------------------- stop */
+
+static void add_figure(json_t *to, const char *key, json_int_t more)
+{
+    json_object_set_new(to, key, json_integer(json_integer_value(json_object_get(to, key)) + more));
+}
+
+static void stop_one_done(struct standing_change *c)
+{
+    if (--c->open == 0)
+        done(c, !c->lost);
+}
+
+static void on_left(void *arg, enum act_result result, const json_t *did)
+{
+    struct standing_change *c = arg;
+    json_t *item;
+    size_t i;
+
+    c->lost |= result != ACT_DONE;
+    json_array_foreach ((json_t *)did, i, item) {
+        if (g_strcmp0(json_string_value(json_object_get(item, "why")), "stopped") != 0)
+            continue;
+        add_figure(c->figures, "runs", 1);
+        add_figure(c->figures, "cancelled", (json_int_t)json_array_size(json_object_get(item, "cancelled")));
+        add_figure(c->figures, "in_flight", (json_int_t)json_array_size(json_object_get(item, "in_flight")));
+    }
+    stop_one_done(c);
+}
+
+static void on_people(void *arg, bool ok, json_t *result)
+{
+    struct standing_change *c = arg;
+    json_t *person;
+    size_t i;
+
+    c->lost = !ok;
+    c->open = 1;
+    json_array_foreach (json_object_get(result, "people"), i, person) {
+        c->open++;
+        actor_act(c->service,
+                  &(struct act){ .kind = ACT_LEAVE,
+                                 .recipient = json_string_value(person),
+                                 .sequence = c->sequence,
+                                 .reason = "stopped" },
+                  NULL, on_left, c);
+    }
+    stop_one_done(c);
+}
+
+bool standing_stop(struct service *s, const char *sequence, const json_t *how, json_t *errors, json_fn *fn, void *arg)
+{
+    static const char *const known[] = { NULL };
+    struct standing_change *c;
+
+    check_unknown(how, known, errors);
+    if (json_array_size(errors))
+        return false;
+    c = change_new(s, sequence,
+                   json_pack("{s:s, s:i, s:i, s:i}", "sequence", sequence, "runs", 0, "cancelled", 0, "in_flight", 0),
+                   fn, arg);
+    store_runners(s->store, sequence, "", on_people, c);
+    return true;
+}

@@ -1,0 +1,77 @@
+-- runners: people with runs of a sequence, a portion; and what is to be done to the messages that those runs wait for.
+-- ARGV[3] retention ms (real)  [4] of events  [5] cursor, "0" at first  [6] sequence  [7] "" or
+--   hold     what waits, or is not committed, waits until release
+--   release  it goes now
+--   cancel   it is cancelled, and its run hears so
+--   turn     their turn is now
+-- Returns {next cursor ("0": that was all), messages that were held, released or cancelled, in flight}, then the people.
+-- flags: allow-oom
+-- needs: ending
+local ret, ret_events, cursor, sequence, op = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
+local FAR_MS, PORTION = 34560000000, 200
+local touched, flying = 0, 0
+
+local function hold(mid, L, m, d)
+  if not stoppable(d[STATUS]) then return d[STATUS] == IS_COMMITTING and 'flies' end
+  local waited = call('ZREM', P..'due:'..L..m[LANE], mid) == 1
+  if not waited and call('ZREM', P..'lease', mid..L) == 1 and d[MAYBE] == '' then let_go(mid, L, m) end
+  if by_gate(d[REASON]) then call('ZREM', P..'held', mid..L) end
+  d[REASON], d[ADMISSIONS] = 'sequence_paused', '0'
+  schedule(mid, L, now + FAR_MS)
+  trace(mid, L, 'preference', 'deferred', '{"reason":"sequence_paused","sequence":"'..sequence..'"}')
+  return 'done'
+end
+local function release(mid, L, m, d)
+  if d[REASON] ~= 'sequence_paused' or not stoppable(d[STATUS]) then return end
+  d[REASON] = ''
+  schedule(mid, L, math.max(now, tonumber(m[SEND_AT])))
+  d[PLANNED] = int(now)
+  wake()
+  return 'done'
+end
+local function each_delivery(mid, fn)
+  local m = message(mid)
+  local done, flies = 0, 0
+  for L in string.gmatch(m and m[ORDER] or '', '.') do
+    local d = delivery(m, L)
+    local what = d and fn(mid, L, m, d)
+    if what == 'done' then done = 1 elseif what == 'flies' then flies = 1 end
+  end
+  return done, flies
+end
+local function touch(mid)
+  local done, flies
+  if op == 'cancel' then
+    done, flies = stop(mid, CHANNELS, IS_CANCELLED, 'cancelled', ret, ret_events, '{"reason":"cancelled","by":"sequence","why":"paused"}')
+  else done, flies = each_delivery(mid, op == 'hold' and hold or release) end
+  touched, flying = touched + math.min(done, 1), flying + math.min(flies, 1)
+end
+
+local function is_in(rid)
+  local text, found = string.match(call('GET', P..'q:'..rid) or '', '^%d*|(.*)$'), false
+  local kept = text and cjson.decode(text) or {}
+  for _, run in ipairs(kept.r or {}) do
+    if run.q == sequence then
+      found = true
+      if run.m and op ~= '' and op ~= 'turn' then touch(run.m) end
+    end
+  end
+  for _, standing in ipairs(kept.w or {}) do found = found or standing.q == sequence end
+  return found
+end
+
+local out, seen = { {} }, {}
+local function look_at(rid)
+  if seen[rid] then return end
+  seen[rid] = true
+  if not is_in(rid) then return end
+  out[#out + 1] = rid
+  if op == 'turn' then turn(rid) end
+end
+if cursor == '0' then
+  for _, rid in ipairs(call('ZRANGE', P..'ql', 0, -1)) do look_at(rid) end
+end
+local page = call('ZSCAN', P..'qd', cursor, 'COUNT', PORTION)
+for i = 1, #page[2], 2 do look_at(page[2][i]) end
+out[1] = { page[1], int(touched), int(flying) }
+return saved(out)
