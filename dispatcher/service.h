@@ -20,6 +20,7 @@ struct service {
     struct library *library;
     struct library *built_in; /* the pages that never fail */
     struct store *store;
+    bool rehearses;              /* nothing leaves the process, and time jumps: simulator/ */
     bool takes_over;             /* what an earlier version wrote */
     struct batches *accepts;     /* messages that are being accepted */
     GHashTable *turns;           /* of people: people/turn.c */

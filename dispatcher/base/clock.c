@@ -8,6 +8,7 @@ static int64_t real_minus_monotonic;
 static int following;
 static double rate = 1;
 static int64_t base_real, base_service;
+static bool stands_still;
 
 static int64_t read_clock(clockid_t id)
 {
@@ -39,9 +40,18 @@ void clock_follow(int64_t real_ms, int64_t round_trip_us)
 
 void clock_scale(double new_rate, int64_t new_base_real, int64_t new_base_service)
 {
+    if (stands_still)
+        return;
     rate = new_rate;
     base_real = new_base_real;
     base_service = new_base_service;
+}
+
+void clock_jump(int64_t service_ms)
+{
+    stands_still = true;
+    rate = 1;
+    base_service = service_ms;
 }
 
 double clock_rate(void)
@@ -57,11 +67,14 @@ int64_t clock_real(void)
 int64_t clock_now(void)
 {
     int64_t real = clock_real();
+
+    if (stands_still)
+        return base_service;
     return rate == 1 && base_real == base_service ? real : base_service + (int64_t)((double)(real - base_real) * rate);
 }
 
 double clock_wait(int64_t at_ms)
 {
     int64_t left = at_ms - clock_now();
-    return left <= 0 ? 0 : (double)left / rate / 1000;
+    return left <= 0 ? 0 : stands_still ? 86400 : (double)left / rate / 1000;
 }

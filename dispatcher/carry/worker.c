@@ -352,6 +352,19 @@ static void on_report(struct ev_loop *loop, ev_timer *timer, int revents)
 
 /* ---------------------------------------------------------------- life */
 
+/* In a rehearsal nobody waits for others to come along. */
+static const struct batch_kind *kinds_for(const struct service *s)
+{
+    static struct batch_kind at_once[BATCH_KINDS];
+
+    if (!s->rehearses)
+        return batch_kinds;
+    memcpy(at_once, batch_kinds, sizeof at_once);
+    for (int i = 0; i < BATCH_KINDS; i++)
+        at_once[i].delay_s = at_once[i].delay_s > 0 ? BATCH_TURN : at_once[i].delay_s;
+    return at_once;
+}
+
 static void start_timer(struct worker *w, ev_timer *timer, void (*fn)(struct ev_loop *, ev_timer *, int), double repeat)
 {
     ev_init(timer, fn);
@@ -384,7 +397,7 @@ struct worker *worker_start(struct service *s, ingest_door_fn *events, char **wh
                                                     .catch_up = setting_rate(s->config->root, "worker.catch_up"),
                                                     .batch = (int)setting_int(s->config->root, "worker.batch") },
                              &claim_owner, w);
-    w->batches = batches_new(s->store, s->loop, batch_kinds, BATCH_KINDS, s);
+    w->batches = batches_new(s->store, s->loop, kinds_for(s), BATCH_KINDS, s);
     w->outbox = drivers_open(s);
     w->ingest = ingest_start(s, events);
     start_timer(w, &w->lease, on_lease, (double)w->lease_ms / 3000);
@@ -396,6 +409,17 @@ struct worker *worker_start(struct service *s, ingest_door_fn *events, char **wh
     ev_prepare_start(s->loop, &w->turn);
     worker_store_ready(w, s->store->ready);
     return w;
+}
+
+void worker_time_jumped(struct worker *w)
+{
+    claimer_anew(w->claimer);
+    worker_place_free(w);
+}
+
+int worker_busy(const struct worker *w)
+{
+    return (int)w->live.length;
 }
 
 void worker_store_ready(struct worker *w, bool ready)

@@ -16,6 +16,9 @@ struct worker *worker_start(struct service *, ingest_door_fn *events, char **why
  * drain timeout is over. */
 void worker_drain(struct worker *, void (*on_drained)(void *arg), void *arg);
 void worker_close(struct worker *);
+/* worker_time_jumped: time has jumped: everything is looked at anew.  worker_busy: deliveries in hand. */
+void worker_time_jumped(struct worker *);
+int worker_busy(const struct worker *);
 /* worker_woken: "wake" was published: something earlier than known is due in a partition. */
 void worker_woken(struct worker *, const char *message);
 /* worker_store_ready: the store came or went. */

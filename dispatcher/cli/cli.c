@@ -19,7 +19,7 @@ static const struct command commands[] = {
     { "serve", "", "run the service: HTTP, intake and worker", cmd_serve, serve_options, false },
     { "enqueue", "[FILE|-]", "read messages as NDJSON, answer one JSON line each", cmd_enqueue, enqueue_options, true },
     { "event", "[FILE|-]", "read events as NDJSON, answer one JSON line each", cmd_event, event_options, true },
-    { "sequence", "check [NAME…] | list | show|pause|resume|stop NAME | enroll|exit NAME --recipient R",
+    { "sequence", "check [NAME…] | simulate NAME | list | show|pause|resume|stop NAME | enroll|exit NAME --recipient R",
       "journeys of messages", cmd_sequence, sequence_options, false },
     { "show", "ID", "one message with its deliveries and trace, as JSON", cmd_show, NULL, true },
     { "why", "ID", "the decisions about a message, gate by gate, for a person", cmd_why, NULL, true },
@@ -136,6 +136,8 @@ static bool parse_options(struct cli *c, int *argc, char ***argv)
 
     g_option_context_set_summary(context, c->command->summary);
     g_option_context_add_main_entries(context, common, NULL);
+    if (c->command->run == cmd_sequence)
+        g_option_context_add_main_entries(context, simulate_options, NULL);
     if (c->command->options)
         g_option_context_add_main_entries(context, c->command->options, NULL);
     bool good = g_option_context_parse(context, argc, argv, &error);

@@ -58,6 +58,9 @@ int cmd_serve(struct cli *), cmd_enqueue(struct cli *), cmd_show(struct cli *), 
 int cmd_recipient(struct cli *), cmd_consent(struct cli *), cmd_suppress(struct cli *), cmd_template(struct cli *),
     cmd_queue(struct cli *);
 int cmd_dead(struct cli *), cmd_check(struct cli *);
+/* cmd_simulate.c: part of the command sequence; asked: NAME[,NAME], NULL for none. */
+int sequence_simulate(struct cli *, const char *asked);
+extern const GOptionEntry simulate_options[];
 int cmd_report(struct cli *), cmd_event(struct cli *), cmd_sequence(struct cli *);
 extern const GOptionEntry event_options[], sequence_options[];
 extern const GOptionEntry enqueue_options[], report_options[];

@@ -91,7 +91,7 @@ int cmd_recipient(struct cli *c)
     struct cli_answer a = { 0 };
 
     if (strcmp(what, "import") == 0 && c->argc <= 2)
-        return import_run(c, c->argc == 2 ? c->argv[1] : "-");
+        return import_run(c, c->argc == 2 ? c->argv[1] : "-", false);
     if (!id || !ident_good(id))
         return cli_usage(c, "needs import [FILE], or show, export or erase with a recipient's id");
     if (strcmp(what, "show") == 0)

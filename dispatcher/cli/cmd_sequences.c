@@ -342,11 +342,14 @@ int cmd_sequence(struct cli *c)
 
     if (strcmp(what, "check") == 0)
         return sequence_check(c);
+    if (strcmp(what, "simulate") == 0 && c->argc <= 2)
+        return sequence_simulate(c, name);
     if (strcmp(what, "list") == 0 && c->argc == 1)
         return with_store(c, sequence_list, NULL);
     for (size_t i = 0; name && i < G_N_ELEMENTS(words); i++)
         if (strcmp(words[i].word, what) == 0)
             return words[i].person && !opt_recipient ? cli_usage(c, "%s needs --recipient", what)
                                                      : with_store(c, words[i].run, name);
-    return cli_usage(c, "needs check, list, or one of show, enroll, exit, pause, resume and stop with a NAME");
+    return cli_usage(c,
+                     "needs check, list, simulate, or one of show, enroll, exit, pause, resume and stop with a NAME");
 }

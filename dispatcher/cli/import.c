@@ -16,6 +16,7 @@
 #include "dispatcher/people/recipient.h"
 
 static char *opt_separator, *opt_encoding;
+static bool import_silent;
 const GOptionEntry recipient_options[] = {
     { "separator", 0, 0, G_OPTION_ARG_STRING, &opt_separator, "of a CSV import; found by itself when absent", "CHAR" },
     { "encoding", 0, 0, G_OPTION_ARG_STRING, &opt_encoding,
@@ -335,7 +336,7 @@ static int import_csv(struct cli *c, const char *text, size_t len)
         return cli_usage(c, "the separator is one character");
     if (csv_init(&csv.parser, CSV_APPEND_NULL) != 0)
         return cli_fail("out of memory");
-    csv.stream = stream_open(c, &(struct stream_options){ .numbered = true }, (int64_t)len);
+    csv.stream = stream_open(c, &(struct stream_options){ .numbered = true, .silent = import_silent }, (int64_t)len);
     csv.fields = g_ptr_array_new_with_free_func(g_free);
     csv_set_delim(&csv.parser, (unsigned char)(!opt_separator                      ? find_separator(text, len)
                                                : strcmp(opt_separator, "\\t") == 0 ? '\t'
@@ -399,7 +400,8 @@ static char *as_bytes(char *text, gsize *len)
 
 static int import_lines(struct cli *c, const char *text, size_t len)
 {
-    struct stream *s = stream_open(c, &(struct stream_options){ .numbered = true }, (int64_t)len);
+    struct stream *s =
+        stream_open(c, &(struct stream_options){ .numbered = true, .silent = import_silent }, (int64_t)len);
     int64_t number = 0;
 
     for (size_t at = 0, end; at < len; at = end + 1) {
@@ -424,8 +426,9 @@ static bool encoding_known(const char *name)
     return known;
 }
 
-int import_run(struct cli *c, const char *file)
+int import_run(struct cli *c, const char *file, bool silent)
 {
+    import_silent = silent;
     if (opt_encoding && !encoding_known(opt_encoding))
         return cli_usage(c, "\"%s\" is no encoding that is known here", opt_encoding);
     gsize len = 0;

@@ -8,7 +8,7 @@
 
 #include "dispatcher/cli/cli.h"
 
-/* import_run: file "-" is standard input; the exit status. */
-int import_run(struct cli *, const char *file);
+/* import_run: file "-" is standard input; the exit status.  silent: what goes well is not told. */
+int import_run(struct cli *, const char *file, bool silent);
 
 #endif

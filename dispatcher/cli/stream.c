@@ -33,7 +33,7 @@ static void print_answered(struct stream *s)
     while ((line = g_queue_peek_head(&s->lines)) && line->answered) {
         if (s->options.numbered)
             json_object_set_new(line->answer, "line", json_integer(line->number));
-        char *text = s->options.quiet ? NULL : json_dumps(line->answer, JSON_COMPACT);
+        char *text = s->options.quiet || s->options.silent ? NULL : json_dumps(line->answer, JSON_COMPACT);
         if (text)
             puts(text);
         free(text);

@@ -12,6 +12,7 @@ struct stream_line; /* one row that waits for its answer */
 
 struct stream_options {
     bool quiet;    /* a summary instead of the answers */
+    bool silent;   /* not even that */
     bool numbered; /* each answer says the line on which its row begins */
 };
 

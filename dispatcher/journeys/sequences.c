@@ -154,6 +154,13 @@ void sequences_reload(struct sequences *sq, sequence_finding_fn *fn, void *arg)
     sq->kept = false;
 }
 
+void sequences_only(struct sequences *sq, const char *const *names)
+{
+    for (guint i = sq->current->len; i-- > 0;)
+        if (!g_strv_contains(names, ((const struct sequence *)sq->current->pdata[i])->name))
+            g_ptr_array_remove_index(sq->current, i);
+}
+
 static void free_definition(void *q)
 {
     sequence_free(q);

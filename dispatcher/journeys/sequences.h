@@ -24,6 +24,9 @@ struct sequences *sequences_open(struct service *, sequence_finding_fn *, void *
 void sequences_reload(struct sequences *, sequence_finding_fn *, void *arg);
 void sequences_free(struct sequences *);
 
+/* sequences_only: of what is current, those that are named stay. */
+void sequences_only(struct sequences *, const char *const *names);
+
 /* sequences_current: struct sequence, by name: what may begin.  sequences_find: by version, of any; version NULL: the
  * current one of a name.  NULL when there is none. */
 const GPtrArray *sequences_current(const struct sequences *);

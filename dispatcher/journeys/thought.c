@@ -346,16 +346,22 @@ static json_t *last_said(const struct thought *t, const char *run)
     return NULL;
 }
 
+static json_t *traced(const struct effect *e)
+{
+    char at[32];
+
+    if (e->kind == EFFECT_SEND)
+        return json_pack("{s:s, s:O?}", "message", e->message, "template", json_object_get(e->detail, "template"));
+    if (e->kind == EFFECT_WAIT)
+        return json_string(instant_format(at, json_integer_value(e->detail)));
+    return e->detail ? json_incref(e->detail) : json_null();
+}
+
 static void write_trace(struct thought *t, const struct effect *e)
 {
-    json_t *detail = e->kind == EFFECT_SEND ? json_pack("{s:s, s:O?}", "message", e->message, "template",
-                                                        json_object_get(e->detail, "template"))
-                     : e->detail            ? json_incref(e->detail)
-                                            : json_null();
-
     add_json(&t->step.trace, &t->step.n_trace,
              json_pack("[I, s, s, s, s, o]", (json_int_t)t->situation.now, e->run, e->sequence, e->step,
-                       effect_names[e->kind], detail));
+                       effect_names[e->kind], traced(e)));
 }
 
 /* ---------------------------------------------------------------- effects: what they do */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "channels/mail/pool.h"
+#include "channels/rehearsal.h"
 #include "channels/web/sms.h"
 #include "dispatcher/base/vocab.h"
 #include "dispatcher/config/settings.h"
@@ -114,7 +115,11 @@ struct outbox *drivers_open(struct service *service)
     size_t at;
 
     for (size_t i = 0; i < G_N_ELEMENTS(ways); i++)
-        if (!ways[i].list)
+        if (ways[i].list && service->rehearses)
+            outbox_add(
+                o, ways[i].channel, rehearsal_open(service->loop, channel_rows[ways[i].channel].name),
+                &(struct outlet_terms){ .name = "rehearsal", .places = STORE_PLACES, .longest_rest = LONGEST_REST_S });
+        else if (!ways[i].list)
             outbox_add(o, ways[i].channel, NULL, &(struct outlet_terms){ .name = "inbox", .places = STORE_PLACES });
         else
             json_array_foreach ((json_t *)setting_json(service->config->root, ways[i].list), at, entry)

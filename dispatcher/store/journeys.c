@@ -362,3 +362,63 @@ void store_definition(struct store *s, const char *version, accept_fn *fn, void 
     g_autofree char *key = definition_key(s, version);
     store_command(s, on_definition, defining_new(fn, arg), 2, (const char *[]){ "GET", key });
 }
+
+/* ---------------------------------------------------------------- rehearsals */
+
+struct asking_next {
+    next_fn *fn;
+    void *arg;
+};
+
+static void on_next(void *arg, const redisReply *reply)
+{
+    struct asking_next *job = arg;
+
+    job->fn(job->arg, reply != NULL, reply_int(reply, 0), (int)reply_int(reply, 1));
+    g_free(job);
+}
+
+void store_next(struct store *s, int partition, next_fn *fn, void *arg)
+{
+    struct asking_next *job = g_new0(struct asking_next, 1);
+
+    *job = (struct asking_next){ fn, arg };
+    store_script(s, partition, "next", args_new(), on_next, job);
+}
+
+static json_t *read_list(const redisReply *reply, struct asking *job)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < reply->elements; i++) {
+        json_t *one = json_loads(reply_text(reply, i), 0, NULL);
+        if (one)
+            json_array_append_new(list, one);
+    }
+    return list;
+}
+
+void store_trace(struct store *s, const char *recipient, json_fn *fn, void *arg)
+{
+    g_autofree char *key = g_strdup_printf("%s:{%d}:qt:%s", s->prefix, store_partition(s, recipient), recipient);
+
+    store_command(s, on_asked, asking_new(read_list, fn, arg), 4, (const char *[]){ "LRANGE", key, "0", "-1" });
+}
+
+static json_t *read_names(const redisReply *reply, struct asking *job)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < reply->elements; i++)
+        json_array_append_new(list, json_string(reply_text(reply, i) + strlen(job->name)));
+    return list;
+}
+
+void store_everybody(struct store *s, int partition, json_fn *fn, void *arg)
+{
+    struct asking *job = asking_new(read_names, fn, arg);
+    g_autofree char *pattern = g_strdup_printf("%s:{%d}:u:*", s->prefix, partition);
+
+    g_snprintf(job->name, sizeof job->name, "%s:{%d}:u:", s->prefix, partition);
+    store_command(s, on_asked, job, 2, (const char *[]){ "KEYS", pattern });
+}

@@ -54,6 +54,15 @@ enum stepped { STEPPED, STEP_RACE, STEP_KNOWN, STEP_GONE };
 typedef void stepped_fn(void *arg, enum stepped, const redisReply *cancelled, const redisReply *flying);
 void store_step(struct store *, const struct step_of *, stepped_fn *, void *arg);
 
+/* store_next: the next instant at which anything is due in a partition, -1 for never, and how many deliveries and
+ * people are in somebody's hand; for rehearsals.  store_trace: the decisions about a person's runs, [[ms, run,
+ * sequence, step, what, detail], …]. */
+typedef void next_fn(void *arg, bool ok, int64_t next, int in_hand);
+void store_next(struct store *, int partition, next_fn *, void *arg);
+void store_trace(struct store *, const char *recipient, json_fn *, void *arg);
+/* store_everybody: [recipient, …] of a partition, in no order; for rehearsals, whose store is small. */
+void store_everybody(struct store *, int partition, json_fn *, void *arg);
+
 /* store_standing: how a sequence stands, JSON ("" for as usual), in all partitions; ok when each has it, and then no
  * step goes by what was before. */
 void store_standing(struct store *, const char *sequence, const char *standing, json_fn *, void *arg);

@@ -1,0 +1,258 @@
+#include "dispatcher/simulator/stage.h"
+
+#include <ev.h>
+#include <glib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/base/clock.h"
+#include "dispatcher/carry/worker.h"
+#include "dispatcher/journeys/events.h"
+#include "dispatcher/journeys/turns.h"
+
+#define CONNECT_TIMEOUT 20.0
+
+struct stage {
+    struct service *service;
+    struct worker *worker;
+    struct turns *turns;
+    struct sequences *sequences;
+    char *dir;
+    GArray *events; /* struct coming, sorted when it begins */
+    guint next_event;
+    int answers; /* of events, that are open */
+    int64_t jumps;
+    json_t *refused;
+};
+
+struct coming {
+    int64_t at;
+    guint order;
+    char *text, *sequence; /* sequence: an enrolment; NULL: an event */
+};
+
+struct looked { /* one look at the store */
+    bool done, ok;
+    int64_t next;
+    int in_hand;
+};
+
+/* ---------------------------------------------------------------- events */
+
+void stage_event(struct stage *s, int64_t at, const char *text)
+{
+    stage_enroll(s, at, NULL, text);
+}
+
+void stage_enroll(struct stage *s, int64_t at, const char *sequence, const char *text)
+{
+    struct coming c = { at, s->events->len, g_strdup(text), g_strdup(sequence) };
+    g_array_append_val(s->events, c);
+}
+
+static gint by_time(gconstpointer a, gconstpointer b)
+{
+    const struct coming *x = a, *y = b;
+    return x->at != y->at ? (x->at < y->at ? -1 : 1) : x->order < y->order ? -1 : 1;
+}
+
+struct told {
+    struct stage *stage;
+    const char *text;
+};
+
+static void on_answer(void *arg, const struct intake_answer *a)
+{
+    struct told *t = arg;
+    const json_t *first = json_array_get(json_object_get(a->body, "errors"), 0);
+
+    t->stage->answers--;
+    if (a->status != 202)
+        json_array_append_new(t->stage->refused,
+                              json_pack("{s:s, s:s?, s:s?}", "event", t->text, "at",
+                                        json_string_value(json_object_get(first, "pointer")), "why",
+                                        json_string_value(json_object_get(first ? first : a->body, "detail"))));
+    g_free(t);
+}
+
+static void tell_event(struct stage *s, const struct coming *c)
+{
+    const struct intake_origin origin = { .door = "simulator", .source = "" };
+    struct told *t = g_new0(struct told, 1);
+
+    *t = (struct told){ s, c->text };
+    s->answers++;
+    if (c->sequence)
+        event_enroll(s->service, c->sequence, c->text, strlen(c->text), false, &origin, on_answer, t);
+    else
+        event_text(s->service, c->text, strlen(c->text), &origin, on_answer, t);
+}
+
+static void tell_events(struct stage *s)
+{
+    for (; s->next_event < s->events->len; s->next_event++) {
+        const struct coming *c = &g_array_index(s->events, struct coming, s->next_event);
+        if (c->at > clock_now())
+            return;
+        tell_event(s, c);
+    }
+}
+
+/* ---------------------------------------------------------------- until nothing is due */
+
+static void on_looked(void *arg, bool ok, int64_t next, int in_hand)
+{
+    *(struct looked *)arg = (struct looked){ true, ok, next, in_hand };
+}
+
+/* What has been asked before is answered before: the connection keeps the order. */
+static struct looked look(struct stage *s)
+{
+    struct looked l = { 0 };
+
+    store_next(s->service->store, 0, on_looked, &l);
+    while (!l.done)
+        ev_run(s->service->loop, EVRUN_ONCE);
+    return l;
+}
+
+static bool is_busy(const struct stage *s, const struct looked *l)
+{
+    return s->answers > 0 || worker_busy(s->worker) > 0 || turns_busy(s->turns) > 0 || l->in_hand > 0;
+}
+
+/* Works off what is due; what comes next, -1 for nothing, or -2 when the store is gone. */
+static int64_t settle(struct stage *s)
+{
+    for (;;) {
+        worker_time_jumped(s->worker);
+        turns_anew(s->turns);
+        ev_run(s->service->loop, EVRUN_NOWAIT);
+        struct looked l = look(s);
+        while (l.ok && is_busy(s, &l)) {
+            ev_run(s->service->loop, EVRUN_NOWAIT);
+            l = look(s);
+        }
+        if (!l.ok)
+            return -2;
+        if (l.next < 0 || l.next > clock_now())
+            return l.next;
+    }
+}
+
+/* ---------------------------------------------------------------- playing */
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < 0 ? b : b < 0 ? a : MIN(a, b);
+}
+
+bool stage_play(struct stage *s, int64_t to, char **why)
+{
+    int64_t next = clock_now();
+
+    g_array_sort(s->events, by_time);
+    while (next >= 0 && next <= to) {
+        clock_jump(MAX(next, clock_now()));
+        s->jumps++;
+        tell_events(s);
+        next = settle(s);
+        if (next == -2) {
+            *why = g_strdup("the store of the rehearsal has gone");
+            return false;
+        }
+        if (s->next_event < s->events->len)
+            next = sooner(next, g_array_index(s->events, struct coming, s->next_event).at);
+    }
+    clock_jump(MAX(to, clock_now()));
+    return true;
+}
+
+int64_t stage_jumps(const struct stage *s)
+{
+    return s->jumps;
+}
+
+const json_t *stage_refused(const struct stage *s)
+{
+    return s->refused;
+}
+
+/* ---------------------------------------------------------------- opening and closing */
+
+/* The service's own settings, but for where its store is. */
+static void move_in(struct service *service, const char *dir)
+{
+    json_t *root = service->config->root, *redis = json_object();
+
+    json_object_set_new(root, "data_dir", json_string(dir));
+    json_object_set_new(redis, "prefix", json_string("rehearsal"));
+    json_object_set_new(redis, "partitions", json_string("1"));
+    json_object_set_new(root, "redis", redis);
+}
+
+static void on_kept(void *arg, bool ok)
+{
+}
+
+static bool begin(struct stage *s, char **why)
+{
+    if (!service_connect(s->service, 0, CONNECT_TIMEOUT, why))
+        return false;
+    sequences_keep(s->sequences, on_kept, NULL);
+    s->worker = worker_start(s->service, event_text, why);
+    if (s->worker)
+        s->turns = turns_start(s->service);
+    return s->worker != NULL;
+}
+
+struct stage *stage_open(struct service *service, int64_t from, sequence_finding_fn *fn, void *arg, char **why)
+{
+    struct stage *s = g_new0(struct stage, 1);
+    GError *error = NULL;
+
+    s->service = service;
+    s->events = g_array_new(FALSE, FALSE, sizeof(struct coming));
+    s->refused = json_array();
+    s->dir = g_dir_make_tmp("tidings-rehearsal-XXXXXX", &error);
+    s->sequences = sequences_open(service, fn, arg);
+    if (!s->dir) {
+        *why = g_strdup(error->message);
+        g_error_free(error);
+        stage_close(s);
+        return NULL;
+    }
+    service->rehearses = service->takes_over = true;
+    move_in(service, s->dir);
+    clock_jump(from);
+    if (begin(s, why))
+        return s;
+    stage_close(s);
+    return NULL;
+}
+
+static void remove_folder(const char *dir)
+{
+    const char *const words[] = { "rm", "-rf", "--", dir, NULL };
+    g_spawn_sync(NULL, (char **)words, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
+}
+
+void stage_close(struct stage *s)
+{
+    if (s->service->store)
+        service_disconnect(s->service);
+    turns_close(s->turns);
+    if (s->worker)
+        worker_close(s->worker);
+    sequences_free(s->sequences);
+    for (guint i = 0; i < s->events->len; i++) {
+        g_free(g_array_index(s->events, struct coming, i).text);
+        g_free(g_array_index(s->events, struct coming, i).sequence);
+    }
+    g_array_unref(s->events);
+    json_decref(s->refused);
+    if (s->dir)
+        remove_folder(s->dir);
+    g_free(s->dir);
+    g_free(s);
+}
