@@ -25,6 +25,7 @@
     X(HOLDOUT, "holdout") /* it would have been sent */                                                                \
     X(ENDED, "ended")     /* status of its message */                                                                  \
     X(WAIT, "wait")       /* until when */                                                                             \
+    X(LATE, "late")       /* what it comes too late for: go, skip or exit */                                           \
     X(PAST, "past")       /* go, exit, or the step */                                                                  \
     X(WAITED, "waited")                                                                                                \
     X(MATCHED, "matched") /* as */                                                                                     \

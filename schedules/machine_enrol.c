@@ -238,13 +238,14 @@ void enrol(struct machine *m, const struct sequence *s, const json_t *event, boo
 {
     g_autofree char *key = key_of(m, s, event);
     struct run *old = running(m->person, s, key);
-    bool restarts = old && s->while_running == RUNNING_RESTART, waits;
+    bool restarts, waits;
     const char *why;
 
-    if (old && old->gathered) {
-        run_gathers(m, old, m->in->find(m->in->arg, old->sequence, old->version), event);
+    if (old && old->gathered && run_gathers(m, old, definition_of(m, old), event))
         return;
-    }
+    if (old && !is_in_the_way(old, s))
+        old = NULL; /* its window has just closed */
+    restarts = old && s->while_running == RUNNING_RESTART;
     if (json_object_get(standing_of(m, s), "paused"))
         refuse(m, s, "paused");
     else if (old && s->while_running == RUNNING_IGNORE)
@@ -423,7 +424,7 @@ static void note_watch(struct machine *m, const struct sequence *s, const json_t
 }
 
 /* The value has become known, or its day lies elsewhere now. */
-static void watch_date(struct machine *m, const struct sequence *s, const struct trigger *t)
+static void watch_date(struct machine *m, const struct sequence *s, const struct trigger *t, bool import)
 {
     struct sight sight = sight_of(m, NULL, NULL);
     json_auto_t *value = sight_find(&sight, t->path);
@@ -431,7 +432,7 @@ static void watch_date(struct machine *m, const struct sequence *s, const struct
     bool same = watched && value && json_equal(value, json_object_get(watched, "v"));
     char day[16] = "";
 
-    if (!value) {
+    if (!value || (import && !t->imports && !same)) {
         json_object_del(m->person->watches, s->name);
         return;
     }
@@ -445,7 +446,7 @@ static void watch_date(struct machine *m, const struct sequence *s, const struct
     note_watch(m, s, value, day, due);
 }
 
-static void fire_date(struct machine *m, const struct sequence *s, const struct trigger *t)
+static void fire_date(struct machine *m, const struct sequence *s, const struct trigger *t, bool import)
 {
     const json_t *watched = json_object_get(m->person->watches, s->name);
     json_auto_t *value = json_incref(json_object_get(watched, "v"));
@@ -463,25 +464,27 @@ static void fire_date(struct machine *m, const struct sequence *s, const struct 
     enrol(m, s, event, false);
 }
 
-static void each_date(struct machine *m, void (*fn)(struct machine *, const struct sequence *, const struct trigger *))
+typedef void date_fn(struct machine *, const struct sequence *, const struct trigger *, bool import);
+
+static void each_date(struct machine *m, date_fn *fn, bool import)
 {
     for (guint i = 0; i < m->in->current->len; i++) {
         const struct sequence *s = m->in->current->pdata[i];
         for (guint k = 0; k < s->triggers->len; k++)
             if (((const struct trigger *)s->triggers->pdata[k])->kind == TRIGGER_DATE)
-                fn(m, s, s->triggers->pdata[k]);
+                fn(m, s, s->triggers->pdata[k], import);
     }
 }
 
 void check_dates(struct machine *m)
 {
-    each_date(m, fire_date);
+    each_date(m, fire_date, false);
 }
 
 void check_profile(struct machine *m, const json_t *was, const char *id, bool import)
 {
     for (guint i = 0; i < m->in->current->len; i++)
         check_profile_of(m, m->in->current->pdata[i], was, id, import);
-    each_date(m, watch_date);
+    each_date(m, watch_date, import);
     check_dates(m);
 }

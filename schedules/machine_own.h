@@ -40,8 +40,9 @@ void check_triggers(struct machine *, const struct sequence *, const json_t *eve
 void check_profile(struct machine *, const json_t *was, const char *id, bool import);
 void check_dates(struct machine *);
 
-/* run_gathers: one more item for the collect in which it stands.  run_gives_up: an event that takes items out. */
-void run_gathers(struct machine *, struct run *, const struct sequence *, const json_t *event);
+/* run_gathers: one more item for the collect in which it stands; false when its window is over.  run_gives_up: an event
+ * that takes items out. */
+bool run_gathers(struct machine *, struct run *, const struct sequence *, const json_t *event);
 bool run_gives_up(struct machine *, struct run *, const struct sequence *, const json_t *event);
 /* run_go: enters a step, and all behind it, until one waits.  NULL: the end. */
 void run_go(struct machine *, struct run *, const struct sequence *, const struct step *);

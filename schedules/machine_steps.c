@@ -370,15 +370,21 @@ static struct went close_window(struct machine *m, struct run *r, const struct s
     return go_on(step_after(step));
 }
 
-void run_gathers(struct machine *m, struct run *r, const struct sequence *s, const json_t *event)
+bool run_gathers(struct machine *m, struct run *r, const struct sequence *s, const json_t *event)
 {
     const struct step *step = s ? sequence_step(s, r->step) : NULL;
+    bool open = r->due > m->in->now || (s && is_paused(m, s));
 
     if (!step || step->kind != STEP_COLLECT)
-        return;
-    add_item(m, r, s, step, json_object_get(event, "d"));
-    tell(m, EFFECT_GATHERED, r, step->id,
-         json_integer((json_int_t)json_array_size(json_object_get(r->gathered, "items"))));
+        return false;
+    if (open) {
+        add_item(m, r, s, step, json_object_get(event, "d"));
+        tell(m, EFFECT_GATHERED, r, step->id,
+             json_integer((json_int_t)json_array_size(json_object_get(r->gathered, "items"))));
+    }
+    if (r->due <= m->in->now && !is_paused(m, s))
+        run_timer(m, r, s);
+    return open;
 }
 
 /* S30: what an event takes out is what has the same value at the path. */
@@ -581,9 +587,28 @@ static struct went over(struct machine *m, struct run *r, const struct sequence 
     return go_on(step_after(step));
 }
 
+/* S51: after an outage or a pause a step may come too late; skip: sends are stepped over until the next that is none.
+ */
+static struct went comes_late(struct machine *m, struct run *r, const struct sequence *s, int64_t due, struct went went)
+{
+    static const char *const words[] = { "go", "skip", "exit" };
+
+    if (s->late_max < 0 || m->in->now - due <= s->late_max || run_is_over(r) || went.outcome == STAY)
+        return went;
+    tell(m, EFFECT_LATE, r, r->step, json_string(words[s->late_then]));
+    if (s->late_then == LATE_EXIT) {
+        leave_run(m, r, "late", false);
+        return stay();
+    }
+    while (s->late_then == LATE_SKIP && went.next && went.next->kind == STEP_SEND)
+        went = go_on(step_after(went.next));
+    return went;
+}
+
 void run_timer(struct machine *m, struct run *r, const struct sequence *s)
 {
     const struct step *step = sequence_step(s, r->step);
+    int64_t due = r->due;
 
     if (!step) {
         leave_run(m, r, "step_gone", false);
@@ -591,7 +616,8 @@ void run_timer(struct machine *m, struct run *r, const struct sequence *s)
         r->yielded = false;
         run_go(m, r, s, step);
     } else {
-        go_from(m, r, s, over(m, r, s, step));
+        struct went went = over(m, r, s, step);
+        go_from(m, r, s, comes_late(m, r, s, due, went));
     }
 }
 

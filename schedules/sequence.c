@@ -12,9 +12,9 @@
 static const char *const known[] = { "sequence",      "title",    "description", "trigger",  "key",  "reentry",
                                      "while_running", "entry",    "group",       "goal",     "exit", "opt_out",
                                      "holdout",       "category", "source",      "priority", "ttl",  "life",
-                                     "zone",          "version",  "steps",       NULL };
+                                     "late",          "zone",     "version",     "steps",    NULL };
 /* what the format has and this version does not know yet: no silence about it */
-static const char *const to_come[] = { "late", "waves", NULL };
+static const char *const to_come[] = { "waves", NULL };
 
 /* ---------------------------------------------------------------- what it looks at */
 
@@ -222,6 +222,21 @@ static void read_zone(struct reader *r, const json_t *root)
         complain(r->c, "", "zone", "must be recipient, or an IANA time zone like \"Europe/Vienna\"");
 }
 
+static void read_late(struct reader *r, const json_t *root)
+{
+    static const char *const words[] = { "max", "then", NULL }, *const then[] = { "go", "skip", "exit", NULL };
+    const json_t *from = json_object_get(root, "late");
+
+    r->s->late_max = -1;
+    if (!from)
+        return;
+    complain_unknown(r->c, "late", from, words);
+    r->s->late_max = duration_of(r->c, "late", from, "max", 0);
+    r->s->late_then = choice_of(r->c, "late", from, "then", then, LATE_GO);
+    if (!json_object_get(from, "max"))
+        complain(r->c, "late", "max", "is required: how late is too late");
+}
+
 static void read_follow(struct reader *r, const json_t *root)
 {
     static const char *const words[] = { "follow", NULL };
@@ -258,6 +273,7 @@ static void read_head(struct reader *r, const json_t *root)
     if (key)
         take_key(r, "", "key", key);
     read_zone(r, root);
+    read_late(r, root);
     read_follow(r, root);
 }
 

@@ -131,8 +131,10 @@ struct sequence {
     struct entry *entry; /* NULL for none */
     struct group *group;
     const struct zone *zone; /* NULL: the person's */
-    bool follows;            /* runs of earlier versions go on with this one */
-    char *key;               /* path in the trigger's event, NULL for none */
+    int64_t late_max;        /* a step that comes later than that after its time; -1: never too late */
+    enum { LATE_GO, LATE_SKIP, LATE_EXIT } late_then;
+    bool follows; /* runs of earlier versions go on with this one */
+    char *key;    /* path in the trigger's event, NULL for none */
     enum reentry reentry;
     int64_t reentry_after;
     int64_t remember; /* of {per}: so long a key is known; 0: for ever */

@@ -194,6 +194,16 @@ static int sequence_exit(struct cli *c, const char *name)
     return print_answer(c, &a);
 }
 
+static json_t *running_of(struct cli *c, bool *ok)
+{
+    struct cli_answer a = { 0 };
+
+    store_running(c->service->store, on_cli_answer, &a);
+    cli_wait(c, &a);
+    *ok = a.ok;
+    return a.result;
+}
+
 /* ---------------------------------------------------------------- how a sequence stands */
 
 typedef bool standing_fn(struct service *, const char *, const json_t *, json_t *, json_fn *, void *);
@@ -202,6 +212,13 @@ static int change_standing(struct cli *c, const char *name, standing_fn *change,
 {
     struct cli_answer a = { 0 };
     json_auto_t *errors = json_array(), *taken = how;
+    bool ok;
+    json_auto_t *running = running_of(c, &ok);
+
+    if (!ok)
+        return cli_answer_failed();
+    if (!sequences_find(c->service->sequences, name, NULL) && !json_object_get(running, name))
+        return cli_fail("there is no sequence %s", name);
 
     if (!change(c->service, name, taken, errors, on_cli_answer, &a)) {
         const json_t *first = json_array_get(errors, 0);
@@ -233,16 +250,6 @@ static int sequence_stop(struct cli *c, const char *name)
 }
 
 /* ---------------------------------------------------------------- all of them */
-
-static json_t *running_of(struct cli *c, bool *ok)
-{
-    struct cli_answer a = { 0 };
-
-    store_running(c->service->store, on_cli_answer, &a);
-    cli_wait(c, &a);
-    *ok = a.ok;
-    return a.result;
-}
 
 static int sequence_list(struct cli *c, const char *name)
 {

@@ -116,8 +116,20 @@ static void log_finding(void *arg, bool error, const char *place, const char *wh
         log_warn("sequence.warning", "{s:s, s:s}", "place", place, "what", what);
 }
 
+static void on_roused(void *arg, bool ok, json_t *result)
+{
+}
+
+/* Runs that follow take the newest version at their next fact, which is now. */
 static void on_kept(void *arg, bool ok)
 {
+    struct serving *s = arg;
+
+    for (guint i = 0; ok && i < sequences_current(s->sequences)->len; i++) {
+        const struct sequence *q = sequences_current(s->sequences)->pdata[i];
+        if (q->follows)
+            store_runners(s->cli->service->store, q->name, "turn", on_roused, NULL);
+    }
 }
 
 /* Sequences name templates and categories, so they are read again behind those. */
@@ -126,7 +138,7 @@ static void on_reloaded(void *arg)
     struct serving *s = arg;
 
     sequences_reload(s->sequences, log_finding, NULL);
-    sequences_keep(s->sequences, on_kept, NULL);
+    sequences_keep(s->sequences, on_kept, s);
     log_info("reload.done", "{s:s, s:i}", "what", "sequences", "count", (int)sequences_current(s->sequences)->len);
 }
 
@@ -151,7 +163,7 @@ static bool start(struct serving *s, char **why)
     c->service->takes_over = true;
     if (!service_connect(c->service, opt_rate, 30, why))
         return false;
-    sequences_keep(s->sequences, on_kept, NULL);
+    sequences_keep(s->sequences, on_kept, s);
     c->service->store->on_ready = on_ready;
     c->service->store->ready_arg = s;
     if (api && !(s->http = http_start(c->service, HTTP_API, not_ready, s, why)))

@@ -11,16 +11,23 @@
 #include "dispatcher/base/vocab.h"
 #include "dispatcher/cli/stream.h"
 #include "dispatcher/intake/message.h"
+#include "dispatcher/journeys/events.h"
+#include "dispatcher/journeys/sequences.h"
 #include "dispatcher/people/consent.h"
 #include "dispatcher/people/profile.h"
 #include "dispatcher/people/recipient.h"
 
-static char *opt_separator, *opt_encoding;
+static char *opt_separator, *opt_encoding, *opt_enroll;
+static int64_t taken, enrolled;
 static bool import_silent;
 const GOptionEntry recipient_options[] = {
     { "separator", 0, 0, G_OPTION_ARG_STRING, &opt_separator, "of a CSV import; found by itself when absent", "CHAR" },
     { "encoding", 0, 0, G_OPTION_ARG_STRING, &opt_encoding,
       "of a CSV import, like windows-1252; absent: UTF-8, UTF-16 with its mark, else windows-1252", "NAME" },
+    { "enroll", 0, 0, G_OPTION_ARG_STRING, &opt_enroll,
+      "import: enroll each in this sequence; without it imports wake "
+      "only sequences that say so",
+      "NAME" },
     { 0 },
 };
 
@@ -57,6 +64,31 @@ static void on_consent(void *arg, bool ok, json_t *receipt)
     importing_done(i);
 }
 
+static void on_enrolled(void *arg, const struct intake_answer *a)
+{
+    struct importing *i = arg;
+    const json_t *did = json_array_get(json_object_get(a->body, "did"), 0);
+    bool is_in = g_strcmp0(json_string_value(json_object_get(did, "what")), "enrolled") == 0;
+
+    i->ok &= a->status == 202;
+    enrolled += is_in;
+    json_object_set_new(i->answer, "enrolled", json_boolean(is_in));
+    if (json_object_get(did, "why"))
+        json_object_set(i->answer, "why", json_object_get(did, "why"));
+    importing_done(i);
+}
+
+static void enroll(struct importing *i)
+{
+    json_auto_t *body = json_pack("{s:s}", "recipient", i->id);
+    char *text = json_dumps(body, JSON_COMPACT);
+
+    i->open++;
+    event_enroll(i->cli->service, opt_enroll, text, strlen(text), false,
+                 &(struct intake_origin){ .door = "import", .source = "" }, on_enrolled, i);
+    free(text);
+}
+
 static void on_profile(void *arg, enum profile_result result, const char *profile)
 {
     static const char *const words[] = {
@@ -68,7 +100,10 @@ static void on_profile(void *arg, enum profile_result result, const char *profil
     size_t n;
 
     i->ok = result != PROFILE_GONE && result != PROFILE_CONFLICT;
+    taken += i->ok;
     i->answer = json_pack("{s:s, s:s}", "id", i->id, "result", i->ok ? words[result] : "");
+    if (i->ok && opt_enroll)
+        enroll(i);
     json_array_foreach (i->consents, n, entry) {
         i->open++;
         if (!i->ok || !consent_change(i->cli->service, i->id, entry, "import", errors, on_consent, i))
@@ -426,22 +461,37 @@ static bool encoding_known(const char *name)
     return known;
 }
 
+static void ignore_finding(void *arg, bool error, const char *place, const char *what)
+{
+}
+
 int import_run(struct cli *c, const char *file, bool silent)
 {
     import_silent = silent;
     if (opt_encoding && !encoding_known(opt_encoding))
         return cli_usage(c, "\"%s\" is no encoding that is known here", opt_encoding);
+    struct sequences *sequences = opt_enroll ? sequences_open(c->service, ignore_finding, NULL) : NULL;
     gsize len = 0;
     char *why = NULL, *text = read_all(file, &len, &why);
 
     if (!text) {
         int status = cli_fail("%s", why);
         g_free(why);
+        sequences_free(sequences);
         return status;
+    }
+    if (opt_enroll && !sequences_find(sequences, opt_enroll, NULL)) {
+        g_free(text);
+        sequences_free(sequences);
+        return cli_fail("there is no sequence %s", opt_enroll);
     }
     text = as_bytes(text, &len);
     const char *first = text + strspn(text, " \t\r\n");
     int status = *first == '{' ? import_lines(c, text, len) : import_csv(c, text, len);
     g_free(text);
+    sequences_free(sequences);
+    if (opt_enroll && !silent)
+        fprintf(stderr, "%" G_GINT64_FORMAT " taken, %" G_GINT64_FORMAT " enrolled in %s\n", taken, enrolled,
+                opt_enroll);
     return status;
 }

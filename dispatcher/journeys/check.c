@@ -108,10 +108,10 @@ static const struct category *check_category(const struct service *s, struct com
     return category;
 }
 
-static void check_send(const struct service *s, const struct sequence *q, const struct step *step, struct complaints *c)
+static void check_message(const struct service *s, const struct sequence *q, const char *at, const json_t *message,
+                          const json_t *data, struct complaints *c)
 {
-    g_autofree char *at = path_to(step->at, "send");
-    const char *name = json_string_value(json_object_get(step->message, "template"));
+    const char *name = json_string_value(json_object_get(message, "template"));
     struct template *t = name && s->library ? library_find(s->library, name) : NULL;
     const struct category *own = policy_category(s->policy, q->category ? q->category : ""), *mail;
 
@@ -123,9 +123,9 @@ static void check_send(const struct service *s, const struct sequence *q, const 
         complain(c, at, "template", "%s is broken: %s", name, template_fault(t));
         return;
     }
-    check_channels(c, at, t, json_object_get(step->message, "channels"));
-    check_data(c, at, t, step->data);
-    const char *said = json_string_value(json_object_get(step->message, "category"));
+    check_channels(c, at, t, json_object_get(message, "channels"));
+    check_data(c, at, t, data);
+    const char *said = json_string_value(json_object_get(message, "category"));
     mail = check_category(s, c, at, said);
     if (!said && !q->category && !template_category(t))
         complain(c, at, "category", "is required: neither the sequence nor the template names one");
@@ -141,7 +141,10 @@ void check_content(const struct service *s, const struct sequence *q, struct com
     check_category(s, c, "", q->category);
     for (guint i = 0; i < q->steps->len; i++) {
         const struct step *step = q->steps->pdata[i];
+        g_autofree char *send = path_to(step->at, "send"), *first = path_to(step->at, "collect.first");
         if (step->kind == STEP_SEND)
-            check_send(s, q, step, c);
+            check_message(s, q, send, step->message, step->data, c);
+        if (step->collect && step->collect->first)
+            check_message(s, q, first, step->collect->first, step->collect->first_data, c);
     }
 }

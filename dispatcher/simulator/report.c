@@ -77,7 +77,8 @@ static json_t *line_new(const struct zone *zone, int64_t at, const char *what)
 }
 
 /* [ms, run, sequence, step, what, detail] of a run. */
-static void add_decision(struct reporting *r, json_t *lines, const struct zone *zone, const json_t *decision)
+static void add_decision(struct reporting *r, json_t *lines, const struct zone *zone, const json_t *decision,
+                         json_t *steps)
 {
     const char *sequence = json_string_value(json_array_get(decision, 2)),
                *step = json_string_value(json_array_get(decision, 3)),
@@ -95,8 +96,10 @@ static void add_decision(struct reporting *r, json_t *lines, const struct zone *
         count(of, strcmp(what, "counted") == 0 ? "goal" : what);
     else if (strcmp(what, "not_enrolled") == 0 || strcmp(what, "left") == 0)
         count(part(of, what), json_is_string(detail) ? json_string_value(detail) : "");
-    else if (*step)
+    else if (*step && !json_object_get(part(steps, sequence), step)) {
+        json_object_set_new(part(steps, sequence), step, json_true());
         count(part(of, "steps"), step);
+    }
 }
 
 static void count_sent(struct reporting *r, const struct zone *zone, const json_t *message, const char *channel,
@@ -225,13 +228,13 @@ static void write_person(struct person *p)
 {
     struct reporting *r = p->reporting;
     const struct zone *zone = service_zone(r->service, p->profile);
-    json_auto_t *lines = json_array(), *days = json_object();
+    json_auto_t *lines = json_array(), *days = json_object(), *steps = json_object();
     static const char *const lists[] = { "past", "pending" };
     json_t *one;
     size_t i;
 
     json_array_foreach (p->trace, i, one)
-        add_decision(r, lines, zone, one);
+        add_decision(r, lines, zone, one, steps);
     for (int list = 0; list < 2; list++)
         json_array_foreach (json_object_get(p->timeline, lists[list]), i, one)
             add_message(r, lines, zone, one, days);

@@ -4,9 +4,9 @@
  *   {"from","to","people","instants","refused":[…],
  *    "messages": {"sent","email","sms","in_app","by_template":{…},"not_sent":{"reason":n},"deferred":{"reason":n},
  *                 "per_person":{"max","mean"},"per_day":{"max"},"weekend","night"},
- *    "sequences": {name: {"enrolled","not_enrolled":{why:n},"left":{reason:n},"goal","steps":{id:n}}},
- *    "calendar": {"2026-12-01": {"email":3}}, "hours": [24 figures],
- *    "timeline": [{"recipient","timezone","entries":[{"at","local","sequence","step","what","detail"}]}]}
+ *    "sequences": {name: {"enrolled","not_enrolled":{why:n},"left":{reason:n},"goal","steps":{id: people who came to
+ * it}}}, "calendar": {"2026-12-01": {"email":3}}, "hours": [24 figures], "timeline":
+ * [{"recipient","timezone","entries":[{"at","local","sequence","step","what","detail"}]}]}
  *
  * Days and hours are those of each person's own clock; night is from 21:00 to 8:00.
  */

@@ -7,7 +7,7 @@
 -- Returns for each {"ok", cancelled ids, ids in flight}, {"race"} (somebody else has moved them: nothing is done) or {"known"} (the event is).
 -- needs: ending people accepting
 ret, ret_events = tonumber(ARGV[3]), tonumber(ARGV[4])
-local KEPT_MOST, LINES_MOST, ENDED_MOST, IDS_LEAST_MS = 200, 500, 50, 604800000
+local KEPT_MOST, LINES_MOST, ENDED_MOST, IDS_LEAST_MS, OUTLIVES_MS = 200, 500, 50, 604800000, 600000
 local at = 6
 local function take(n)
   local list = {}
@@ -71,9 +71,10 @@ local function step(rid, seen, runs, due, standings, taken, id)
   if #handed > 0 then call('RPUSH', P..'qi:'..rid, unpack(handed)) end
   for k = 1, #counts, 2 do call('HINCRBY', P..'qn', counts[k], counts[k + 1]) end
   keep_id(rid, id)
-  -- never a number again that was there before, even when nothing had to be kept in between
+  -- never a number again that was there before, and it outlives whoever may have looked: else what was seen before a run came and
+  -- went would look like now
   local key, new = P..'q:'..rid, int(math.max(real, (tonumber(version) or 0) + 1))
-  if runs == '' then call('DEL', key) else call('SET', key, new..'|'..runs) end
+  if runs == '' then call('SET', key, new..'|', 'PX', OUTLIVES_MS) else call('SET', key, new..'|'..runs) end
   plan_turn(rid, tonumber(due))
   return { 'ok', cancelled, flying }
 end
