@@ -33,14 +33,20 @@ struct effect *add_effect(struct machine *m, enum effect_kind kind, const char *
 {
     struct effect *e = g_new0(struct effect, 1);
 
-    *e = (struct effect){ kind, g_strdup(sequence), g_strdup(run), g_strdup(step), "", detail, NULL };
+    *e = (struct effect){
+        .kind = kind, .sequence = g_strdup(sequence), .run = g_strdup(run), .step = g_strdup(step), .detail = detail
+    };
     g_ptr_array_add(m->effects, e);
     return e;
 }
 
 struct effect *tell(struct machine *m, enum effect_kind kind, const struct run *r, const char *step, json_t *detail)
 {
-    return add_effect(m, kind, r->sequence, r->id, step ? step : "", detail);
+    struct effect *e = add_effect(m, kind, r->sequence, r->id, step ? step : "", detail);
+
+    memcpy(e->version, r->version, sizeof e->version);
+    e->held_out = r->held_out;
+    return e;
 }
 
 /* S45: a newer version that takes over runs does so where it still has their step. */

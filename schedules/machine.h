@@ -54,8 +54,10 @@ struct effect {
     enum effect_kind kind;
     char *sequence, *run, *step; /* run and step "" for none */
     char message[MACHINE_ID_SIZE];
-    json_t *detail; /* as the table says; NULL for none */
-    json_t *was;    /* of LEFT: the run as it was (run_json) */
+    char version[VERSION_SIZE]; /* of the definition, "" where it is about no run */
+    bool held_out;              /* the run hears nothing */
+    json_t *detail;             /* as the table says; NULL for none */
+    json_t *was;                /* of LEFT: the run as it was (run_json) */
 };
 
 struct situation {

@@ -5,6 +5,7 @@
 #include "dispatcher/cli/cli.h"
 #include "dispatcher/cli/stream.h"
 #include "dispatcher/journeys/events.h"
+#include "dispatcher/journeys/funnel.h"
 #include "dispatcher/journeys/sequences.h"
 #include "dispatcher/journeys/standing.h"
 #include "schedules/duration.h"
@@ -13,7 +14,7 @@
 
 static gboolean opt_quiet, opt_again, opt_strict;
 static gboolean opt_entry;
-static char *opt_recipient, *opt_data, *opt_id, *opt_messages, *opt_waits;
+static char *opt_version, *opt_recipient, *opt_data, *opt_id, *opt_messages, *opt_waits;
 const GOptionEntry event_options[] = {
     { "quiet", 'q', 0, G_OPTION_ARG_NONE, &opt_quiet, "one line at the end instead of an answer to each", NULL },
     { 0 },
@@ -23,6 +24,7 @@ const GOptionEntry sequence_options[] = {
     { "data", 0, 0, G_OPTION_ARG_STRING, &opt_data, "enroll: what the trigger's data would be", "JSON" },
     { "id", 0, 0, G_OPTION_ARG_STRING, &opt_id, "enroll: the same id again does nothing", "ID" },
     { "again", 0, 0, G_OPTION_ARG_NONE, &opt_again, "enroll: also whoever has been in it", NULL },
+    { "version", 0, 0, G_OPTION_ARG_STRING, &opt_version, "report: only of this version", "V" },
     { "entry", 0, 0, G_OPTION_ARG_NONE, &opt_entry, "pause: only the entry; runs go on", NULL },
     { "messages", 0, 0, G_OPTION_ARG_STRING, &opt_messages, "pause: hold, keep or cancel what is enqueued", "HOW" },
     { "waits", 0, 0, G_OPTION_ARG_STRING, &opt_waits,
@@ -274,6 +276,55 @@ static int sequence_list(struct cli *c, const char *name)
     return 0;
 }
 
+static void print_counts(const char *title, const json_t *counts)
+{
+    const char *name;
+    json_t *n;
+
+    json_object_foreach ((json_t *)counts, name, n)
+        printf("  %-22s %-28s %10lld\n", title, name, (long long)json_integer_value(n));
+}
+
+static void print_share(const char *title, const json_t *share)
+{
+    if (json_is_object(share))
+        printf("%-14s %lld of %lld, %.1f %% (%.1f to %.1f)\n", title,
+               (long long)json_integer_value(json_object_get(share, "reached")),
+               (long long)json_integer_value(json_object_get(share, "of")),
+               100 * json_number_value(json_object_get(share, "rate")),
+               100 * json_number_value(json_object_get(share, "low")),
+               100 * json_number_value(json_object_get(share, "high")));
+}
+
+static int sequence_report(struct cli *c, const char *name)
+{
+    struct cli_answer a = { 0 };
+    const struct sequence *q = sequences_find(c->service->sequences, name, NULL);
+
+    store_counted(c->service->store, name, on_cli_answer, &a);
+    cli_wait(c, &a);
+    json_auto_t *counted = a.result;
+    if (!a.ok)
+        return cli_answer_failed();
+    if (!q && json_object_size(counted) == 0)
+        return cli_fail("there is no sequence %s", name);
+    json_auto_t *report = funnel_make(name, counted, opt_version);
+    if (c->json) {
+        cli_print(report);
+        return 0;
+    }
+    printf("%s: %lld entered\n", name, (long long)json_integer_value(json_object_get(report, "enrolled")));
+    print_share("goal", json_object_get(report, "goal"));
+    print_share("held out", json_object_get(report, "holdout"));
+    for (guint i = 0; q && i < q->steps->len; i++) {
+        const char *step = ((const struct step *)q->steps->pdata[i])->id;
+        print_counts(step, json_object_get(json_object_get(report, "steps"), step));
+    }
+    print_counts("left", json_object_get(report, "left"));
+    print_counts("not enrolled", json_object_get(report, "not_enrolled"));
+    return 0;
+}
+
 static void print_steps(const struct sequence *q)
 {
     for (guint i = 0; i < q->steps->len; i++) {
@@ -339,8 +390,9 @@ static const struct word {
     with_store_fn *run;
     bool person; /* needs --recipient */
 } words[] = {
-    { "show", sequence_show, false },   { "enroll", sequence_enroll, true },  { "exit", sequence_exit, true },
-    { "pause", sequence_pause, false }, { "resume", sequence_resume, false }, { "stop", sequence_stop, false },
+    { "show", sequence_show, false }, { "report", sequence_report, false }, { "enroll", sequence_enroll, true },
+    { "exit", sequence_exit, true },  { "pause", sequence_pause, false },   { "resume", sequence_resume, false },
+    { "stop", sequence_stop, false },
 };
 
 int cmd_sequence(struct cli *c)
@@ -357,6 +409,6 @@ int cmd_sequence(struct cli *c)
         if (strcmp(words[i].word, what) == 0)
             return words[i].person && !opt_recipient ? cli_usage(c, "%s needs --recipient", what)
                                                      : with_store(c, words[i].run, name);
-    return cli_usage(c,
-                     "needs check, list, simulate, or one of show, enroll, exit, pause, resume and stop with a NAME");
+    return cli_usage(
+        c, "needs check, list, simulate, or one of show, report, enroll, exit, pause, resume and stop with a NAME");
 }

@@ -1,6 +1,7 @@
 #include "dispatcher/http/handlers.h"
 #include "dispatcher/http/lines.h"
 #include "dispatcher/journeys/events.h"
+#include "dispatcher/journeys/funnel.h"
 #include "dispatcher/journeys/sequences.h"
 #include "dispatcher/journeys/standing.h"
 #include "dispatcher/base/problem.h"
@@ -107,4 +108,24 @@ void post_resume(struct request *r)
 void post_stop(struct request *r)
 {
     change_standing(r, standing_stop);
+}
+
+/* ---------------------------------------------------------------- the report */
+
+static void on_counted(void *arg, bool ok, json_t *counted)
+{
+    struct request *r = arg;
+    json_auto_t *report = ok ? funnel_make(r->param[0], counted, request_query(r, "version", NULL)) : NULL;
+
+    if (!answer_unless_gone(r, ok))
+        return;
+    if (json_object_size(counted) == 0 && !sequences_find(r->service->sequences, r->param[0], NULL))
+        answer_problem(r, 404, "there is no sequence of this name");
+    else
+        answer_json(r, 200, report);
+}
+
+void get_sequence_report(struct request *r)
+{
+    store_counted(r->service->store, r->param[0], on_counted, r);
 }

@@ -18,6 +18,8 @@ const struct route routes[] = {
       NULL },
     { "GET", "/v1/sequences", SCOPE_READ, get_sequences, "Sequences, and how many runs each has", NULL },
     { "POST", "/v1/sequences/{name}/enroll", SCOPE_ENQUEUE, post_enroll, "Enroll a person in a sequence", NULL },
+    { "GET", "/v1/sequences/{name}/report", SCOPE_READ, get_sequence_report,
+      "How many came to each step, what became of them, and the goal", "version" },
     { "POST", "/v1/sequences/{name}/pause", SCOPE_MANAGE, post_pause,
       "Nobody enters a sequence, and nothing is sent; events, goals and exits go on", NULL },
     { "POST", "/v1/sequences/{name}/resume", SCOPE_MANAGE, post_resume, "A paused sequence goes on", NULL },

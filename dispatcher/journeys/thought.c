@@ -466,10 +466,20 @@ static void note_end(struct thought *t, const struct effect *e)
     add_json(&t->step.ended, &t->step.n_ended, was);
 }
 
-static void count(struct thought *t, const struct effect *e, int more)
+static void count(struct thought *t, const char *field, int more)
 {
-    args_text(listed(&t->step.counts, &t->step.n_counts), e->sequence);
+    args_text(listed(&t->step.counts, &t->step.n_counts), field);
     args_int(t->step.counts, more);
+}
+
+/* Counters never shrink: "sequence|version|h for who is held out|step|what|word". */
+static void count_effect(struct thought *t, const struct effect *e)
+{
+    g_autofree char *field =
+        g_strdup_printf("%s|%s|%s|%s|%s|%s", e->sequence, e->version, e->held_out ? "h" : "", e->step,
+                        effect_names[e->kind], e->kind == EFFECT_ENROLLED ? "" : effect_text(e));
+
+    count(t, field, 1);
 }
 
 static void take_effect(struct thought *t, const struct effect *e)
@@ -479,13 +489,14 @@ static void take_effect(struct thought *t, const struct effect *e)
     if (said)
         json_array_append_new(t->did, said);
     write_trace(t, e);
+    count_effect(t, e);
     switch (e->kind) {
     case EFFECT_SEND: send(t, e); break;
     case EFFECT_CANCELLED: cancel(t, e); break;
     case EFFECT_EMIT: hand_on(t, e); break;
-    case EFFECT_ENROLLED: count(t, e, 1); break;
+    case EFFECT_ENROLLED: count(t, e->sequence, 1); break;
     case EFFECT_LEFT:
-        count(t, e, -1);
+        count(t, e->sequence, -1);
         note_end(t, e);
         break;
     default: break;

@@ -199,7 +199,7 @@ static json_t *sorted(json_t *lines)
 
     for (size_t i = 0; i < n; i++)
         all[i] = json_array_get(lines, i);
-    qsort(all, n, sizeof *all, by_instant);
+    qsort(all, n, sizeof(json_t *), by_instant);
     for (size_t i = 0; i < n; i++)
         json_array_append(list, all[i]);
     return list;
@@ -321,7 +321,7 @@ static void finish(struct reporting *r)
 
     for (size_t i = 0; i < n; i++)
         all[i] = json_array_get(timeline, i);
-    qsort(all, n, sizeof *all, by_name);
+    qsort(all, n, sizeof(json_t *), by_name);
     for (size_t i = 0; i < n; i++)
         json_array_append(list, all[i]);
     json_object_set(r->report, "timeline", list);

@@ -20,7 +20,7 @@
 --   qe:<rid> qx:<rid>  events that are kept, and the ids of those that came  qt:<rid> qz:<rid>  trace of runs, and those that ended
 --   qs           standing of sequences that are paused …, and its number (*)
 --   qp           there when sequences ask for what happens to profiles
---   qn           runs under way, by sequence
+--   qn           runs under way, by sequence; and what has happened in them (journeys/thought.c)
 --   qd ql        whose runs have something to do when (service time), and who is being seen to until when (real)
 -- In the partition of an account:
 --   ah:<account>  its people's sends that account-wide caps count, see send()

@@ -219,7 +219,7 @@ void store_standings(struct store *s, json_fn *fn, void *arg)
     store_command(s, on_asked, asking_new(read_standings, fn, arg), 2, (const char *[]){ "HGETALL", key });
 }
 
-struct running {
+struct walking {
     struct store *store;
     struct gather *gather;
     char *sequence, *op;
@@ -231,11 +231,11 @@ static void add_figure(json_t *to, const char *key, int64_t more)
     json_object_set_new(to, key, json_integer(json_integer_value(json_object_get(to, key)) + more));
 }
 
-static void next_runners(struct running *job, const char *cursor);
+static void next_runners(struct walking *job, const char *cursor);
 
 static void on_runners(void *arg, const redisReply *reply)
 {
-    struct running *job = arg;
+    struct walking *job = arg;
     struct gather *g = job->gather;
     const redisReply *head = reply_at(reply, 0);
 
@@ -254,7 +254,7 @@ static void on_runners(void *arg, const redisReply *reply)
     gather_done(g);
 }
 
-static void next_runners(struct running *job, const char *cursor)
+static void next_runners(struct walking *job, const char *cursor)
 {
     struct args *a = args_new();
 
@@ -271,8 +271,8 @@ void store_runners(struct store *s, const char *sequence, const char *op, json_f
     struct gather *g = gather_new(json_pack("{s:i, s:i, s:[]}", "messages", 0, "in_flight", 0, "people"), fn, arg);
 
     for (int p = 0; p < s->partitions; p++) {
-        struct running *job = g_new0(struct running, 1);
-        *job = (struct running){ s, g, g_strdup(sequence), g_strdup(op), p };
+        struct walking *job = g_new0(struct walking, 1);
+        *job = (struct walking){ s, g, g_strdup(sequence), g_strdup(op), p };
         g->open++;
         next_runners(job, "0");
     }
@@ -289,29 +289,55 @@ void store_ask_profiles(struct store *s, bool ask)
 
 /* ---------------------------------------------------------------- how many */
 
-static void on_running(void *arg, const redisReply *reply)
+struct counting {
+    struct gather *gather;
+    char *sequence; /* of its counters; NULL: of runs under way */
+};
+
+/* "welcome" is how many run, "welcome|…" what has happened. */
+static bool is_asked(const struct counting *job, const char *field)
 {
-    struct gather *g = arg;
+    size_t n = job->sequence ? strlen(job->sequence) : 0;
+
+    return job->sequence ? strncmp(field, job->sequence, n) == 0 && field[n] == '|' : !strchr(field, '|');
+}
+
+static void on_counted(void *arg, const redisReply *reply)
+{
+    struct counting *job = arg;
+    struct gather *g = job->gather;
 
     g->lost |= !reply;
-    for (size_t i = 0; reply && i + 1 < reply->elements; i += 2) {
-        const char *sequence = reply_text(reply, i);
-        json_int_t n = json_integer_value(json_object_get(g->result, sequence)) + reply_int(reply, i + 1);
-        json_object_set_new(g->result, sequence, json_integer(n));
+    for (size_t i = 0; reply && i + 1 < reply->elements; i += 2)
+        if (is_asked(job, reply_text(reply, i)))
+            add_figure(g->result, reply_text(reply, i), g_ascii_strtoll(reply_text(reply, i + 1), NULL, 10));
+    g_free(job->sequence);
+    g_free(job);
+    gather_done(g);
+}
+
+static void count_all(struct store *s, const char *sequence, json_fn *fn, void *arg)
+{
+    struct gather *g = gather_new(json_object(), fn, arg);
+
+    for (int p = 0; p < s->partitions; p++) {
+        g_autofree char *key = g_strdup_printf("%s:{%d}:qn", s->prefix, p);
+        struct counting *job = g_new0(struct counting, 1);
+        *job = (struct counting){ g, g_strdup(sequence) };
+        g->open++;
+        store_command(s, on_counted, job, 2, (const char *[]){ "HGETALL", key });
     }
     gather_done(g);
 }
 
 void store_running(struct store *s, json_fn *fn, void *arg)
 {
-    struct gather *g = gather_new(json_object(), fn, arg);
+    count_all(s, NULL, fn, arg);
+}
 
-    for (int p = 0; p < s->partitions; p++) {
-        g_autofree char *key = g_strdup_printf("%s:{%d}:qn", s->prefix, p);
-        g->open++;
-        store_command(s, on_running, g, 2, (const char *[]){ "HGETALL", key });
-    }
-    gather_done(g);
+void store_counted(struct store *s, const char *sequence, json_fn *fn, void *arg)
+{
+    count_all(s, sequence, fn, arg);
 }
 
 /* ---------------------------------------------------------------- definitions */

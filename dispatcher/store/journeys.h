@@ -76,8 +76,11 @@ void store_runners(struct store *, const char *sequence, const char *op, json_fn
 /* store_ask_profiles: whether what happens to profiles is told to the runs, also of people who have none yet. */
 void store_ask_profiles(struct store *, bool ask);
 
-/* store_running: {sequence: runs under way}. */
+/* store_running: {sequence: runs under way}.  store_counted: {"sequence|version|held|step|what|word": how often}, of
+ * one sequence.  Sums over partitions that are read one after the other: counters only grow, so each lies between the
+ * truth at the beginning and at the end of the reading. */
 void store_running(struct store *, json_fn *, void *arg);
+void store_counted(struct store *, const char *sequence, json_fn *, void *arg);
 
 /* store_definition_put: a definition by its version, for whoever goes on with a run of it; answers "ok" or NULL.
  * store_definition: its text, "" when there is none. */

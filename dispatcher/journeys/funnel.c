@@ -1,0 +1,84 @@
+#include "dispatcher/journeys/funnel.h"
+
+#include <glib.h>
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+#define Z 1.959963984540054 /* 95 % */
+
+enum { SEQUENCE, VERSION, HELD, STEP, WHAT, WORD, WORDS };
+
+static void add(json_t *to, const char *key, json_int_t n)
+{
+    json_object_set_new(to, key, json_integer(json_integer_value(json_object_get(to, key)) + n));
+}
+
+static json_t *part(json_t *of, const char *key)
+{
+    json_t *one = json_object_get(of, key);
+
+    if (!one)
+        json_object_set_new(of, key, one = json_object());
+    return one;
+}
+
+/* Wilson's interval of a share. */
+static json_t *share(json_int_t reached, json_int_t of)
+{
+    double n = (double)of, p = of ? (double)reached / n : 0, spread = of ? 1 + Z * Z / n : 1;
+    double middle = of ? (p + Z * Z / (2 * n)) / spread : 0,
+           half = of ? Z * sqrt(p * (1 - p) / n + Z * Z / (4 * n * n)) / spread : 1;
+
+    return json_pack("{s:I, s:I, s:f, s:f, s:f}", "of", of, "reached", reached, "rate", p, "low", MAX(middle - half, 0),
+                     "high", MIN(middle + half, 1));
+}
+
+struct sums {
+    json_int_t enrolled[2], goal[2]; /* by held out */
+    json_t *report, *steps;
+};
+
+static void take(struct sums *s, char **words, json_int_t n)
+{
+    bool held = *words[HELD];
+    const char *what = words[WHAT];
+
+    if (strcmp(what, "enrolled") == 0) {
+        s->enrolled[held] += n;
+        add(json_object_get(s->report, "versions"), words[VERSION], n);
+    } else if (strcmp(what, "goal") == 0 || strcmp(what, "counted") == 0) {
+        s->goal[held] += n;
+    } else if (strcmp(what, "not_enrolled") == 0 || strcmp(what, "left") == 0) {
+        add(json_object_get(s->report, what), words[WORD], n);
+    } else if (*words[STEP]) {
+        g_autofree char *name =
+            *words[WORD] && strcmp(what, "wait") != 0 ? g_strdup_printf("%s %s", what, words[WORD]) : g_strdup(what);
+        add(part(s->steps, words[STEP]), name, n);
+    }
+}
+
+json_t *funnel_make(const char *sequence, const json_t *counted, const char *version)
+{
+    json_auto_t *steps = json_object();
+    struct sums s = { .report = json_pack("{s:s, s:{}, s:{}, s:{}}", "sequence", sequence, "not_enrolled", "left",
+                                          "versions"),
+                      .steps = steps };
+    const char *field;
+    json_t *n;
+
+    json_object_foreach ((json_t *)counted, field, n) {
+        g_auto(GStrv) words = g_strsplit(field, "|", WORDS);
+        if (g_strv_length(words) == WORDS && (!version || strcmp(words[VERSION], version) == 0))
+            take(&s, words, json_integer_value(n));
+    }
+    json_object_set_new(s.report, "enrolled", json_integer(s.enrolled[0] + s.enrolled[1]));
+    json_object_set_new(s.report, "goal", share(s.goal[0], s.enrolled[0]));
+    json_object_set_new(s.report, "holdout", s.enrolled[1] ? share(s.goal[1], s.enrolled[1]) : json_null());
+    json_object_set_new(s.report, "lift",
+                        s.enrolled[0] && s.enrolled[1] ? json_real((double)s.goal[0] / (double)s.enrolled[0] -
+                                                                   (double)s.goal[1] / (double)s.enrolled[1])
+                                                       : json_null());
+    json_object_set(s.report, "steps", steps);
+    return s.report;
+}
