@@ -8,6 +8,7 @@
 
 #define COMPARISONS_MAX 64
 #define DEPTH_MAX       8
+#define EVENT_NAME_MAX  64
 
 enum kind { ALWAYS, ALL, ANY, NOT, COMPARE, HAPPENED };
 enum op { EQ, NE, IN, NIN, LT, LTE, GT, GTE, EXISTS, HAS, STARTS, ENDS, CONTAINS, BEFORE, AFTER, WITHIN };
@@ -132,9 +133,20 @@ static void read_operators(struct reading *r, const char *at, const char *path, 
     }
 }
 
+char *event_read(struct complaints *c, const char *at, const json_t *object)
+{
+    static const char *const words[] = { "recipient", "account", NULL };
+    const char *name = text_of(c, at, object, "event");
+    bool of_account = choice_of(c, at, object, "of", words, 0) == 1;
+
+    if (name && (!*name || strlen(name) > EVENT_NAME_MAX || g_str_has_prefix(name, ACCOUNT_EVENT)))
+        complain(c, at, "event", "must have 1 to 64 characters");
+    return name && of_account ? g_strconcat(ACCOUNT_EVENT, name, NULL) : g_strdup(name);
+}
+
 static struct condition *read_happened(struct reading *r, const char *at, const json_t *from, int depth)
 {
-    static const char *const known[] = { "event", "since", "where", "min", "max", NULL };
+    static const char *const known[] = { "event", "of", "since", "where", "min", "max", NULL };
     struct condition *c = condition_new(HAPPENED);
 
     c->max = -1;
@@ -143,7 +155,7 @@ static struct condition *read_happened(struct reading *r, const char *at, const 
         return c;
     }
     complain_unknown(r->c, at, from, known);
-    c->event = g_strdup(text_of(r->c, at, from, "event"));
+    c->event = event_read(r->c, at, from);
     if (!c->event)
         complain(r->c, at, "event", "is required");
     c->since = since_read(r->c, at, from);

@@ -34,6 +34,11 @@ bool condition_holds(const struct condition *, const struct sight *, json_t *inp
 /* condition_each: every path that it looks at, and every event that it asks about (path NULL). */
 void condition_each(const struct condition *, void (*fn)(void *arg, const char *path, const char *event), void *arg);
 
+/* event_read: the name of an event in a definition, {event: NAME, of: account}: what happens to an account has its own
+ * names, ACCOUNT_EVENT before them.  NULL when there is none.  g_free. */
+#define ACCOUNT_EVENT "account/"
+char *event_read(struct complaints *, const char *at, const json_t *object);
+
 /* since_read: run | step | a duration, back from when the step was entered.  since_from: the instant for a run;
  * enrolled runs begin when their trigger happened. */
 enum since_kind { SINCE_RUN, SINCE_STEP, SINCE_BACK };

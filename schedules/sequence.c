@@ -5,9 +5,8 @@
 
 #include "schedules/duration.h"
 
-#define LIFE_MS        (400 * DAY_MS)
-#define TTL_MS         (7 * DAY_MS)
-#define EVENT_NAME_MAX 64
+#define LIFE_MS (400 * DAY_MS)
+#define TTL_MS  (7 * DAY_MS)
 
 static const char *const known[] = { "sequence",      "title",    "description", "trigger",  "key",  "reentry",
                                      "while_running", "entry",    "group",       "goal",     "exit", "opt_out",
@@ -21,6 +20,7 @@ static const char *const to_come[] = { "waves", NULL };
 void looks_for(struct reader *r, const char *event)
 {
     g_hash_table_add(r->s->events, g_strdup(event));
+    r->s->asks_account |= g_str_has_prefix(event, ACCOUNT_EVENT);
 }
 
 void looks_at(struct reader *r, const char *at, const char *key, const char *path)
@@ -56,15 +56,11 @@ struct condition *read_where(struct reader *r, const char *at, const json_t *fro
 
 char *read_event(struct reader *r, const char *at, const json_t *from)
 {
-    const char *name = text_of(r->c, at, from, "event");
+    char *name = event_read(r->c, at, from);
 
-    if (name && (!*name || strlen(name) > EVENT_NAME_MAX))
-        complain(r->c, at, "event", "must have 1 to 64 characters");
-    if (json_object_get(from, "of") && g_strcmp0(json_string_value(json_object_get(from, "of")), "recipient") != 0)
-        complain(r->c, at, "of", "is not known yet: only events of a recipient are");
     if (name)
         looks_for(r, name);
-    return g_strdup(name);
+    return name;
 }
 
 int read_share(struct reader *r, const char *at, const char *key, const json_t *value)

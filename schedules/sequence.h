@@ -149,6 +149,7 @@ struct sequence {
     GPtrArray *steps;   /* all of them, in the order of the file */
     GHashTable *events; /* names of events that it looks at */
     GHashTable *asked;  /* ids of steps whose outcome something looks at */
+    bool asks_account;  /* something looks at events of the account */
     bool asks_trigger;  /* something looks at the trigger's data */
 };
 

@@ -190,7 +190,8 @@ static void read_awaited(struct reader *r, struct step *s, const char *at, const
         "sent", "delivered", "bounced", "clicked", "read", "answered", "opened", "failed", NULL
     };
     struct awaited *a = g_new0(struct awaited, 1);
-    const char *message = text_of(r->c, at, from, "message"), *event = text_of(r->c, at, from, "event");
+    const char *message = text_of(r->c, at, from, "message");
+    g_autofree char *event = read_event(r, at, from);
 
     g_ptr_array_add(s->awaited, a);
     complain_unknown(r->c, at, from, words);
@@ -206,10 +207,7 @@ static void read_awaited(struct reader *r, struct step *s, const char *at, const
         g_hash_table_add(r->s->asked, g_strdup(message));
         if (!a->is)
             complain(r->c, at, "is", "is required: sent, delivered, clicked …");
-    } else if (event)
-        looks_for(r, event);
-    if (json_object_get(from, "of") && g_strcmp0(json_string_value(json_object_get(from, "of")), "recipient") != 0)
-        complain(r->c, at, "of", "is not known yet: only events of a recipient are");
+    }
     if (a->as && strcmp(a->as, "timeout") == 0)
         complain(r->c, at, "as", "must not be timeout");
 }
@@ -372,11 +370,9 @@ static void read_emit(struct reader *r, struct step *s, const char *at, const js
     g_autofree char *place = path_to(at, "data");
 
     complain_unknown(r->c, at, from, words);
-    s->name = g_strdup(text_of(r->c, at, from, "event"));
+    s->name = event_read(r->c, at, from);
     if (!s->name)
         complain(r->c, at, "event", "is required");
-    if (json_object_get(from, "of") && g_strcmp0(json_string_value(json_object_get(from, "of")), "recipient") != 0)
-        complain(r->c, at, "of", "is not known yet: only events of a recipient are");
     s->data = json_incref(json_object_get(from, "data"));
     read_data(r, place, s->data);
 }

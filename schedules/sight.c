@@ -74,6 +74,8 @@ json_t *sight_find(const struct sight *s, const char *path)
         return json_string(s->recipient);
     if ((rest = behind(path, "recipient")))
         return walk(s->profile, rest);
+    if (strcmp(path, "account.id") == 0)
+        return walk(s->profile, "account");
     if ((rest = behind(path, "steps")))
         return s->run ? walk(s->run->steps, rest) : NULL;
     if ((rest = behind(path, "run")))
@@ -119,5 +121,7 @@ const char *sight_path_fault(const char *path)
                    : "must be run.id, run.key, run.started, run.version or run.visit";
     if (strcmp(first, "now") == 0)
         return is_among(second, clock) && !words[2] ? NULL : "must be now.date, now.time or now.weekday";
-    return "must begin with event., trigger.data., recipient., steps., run. or now.";
+    if (strcmp(first, "account") == 0)
+        return second ? NULL : "must name a fact of the account, like account.id";
+    return "must begin with event., trigger.data., recipient., account., steps., run. or now.";
 }

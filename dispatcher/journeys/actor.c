@@ -13,7 +13,7 @@
 #define RACES_MAX 64
 
 /*
- *   turn_take ──▶ definitions kept ──▶ look ──▶ definitions of its runs ──▶ think ──▶ step
+ *   turn_take ──▶ definitions kept ──▶ look ──▶ definitions of its runs ──▶ events of the account ──▶ think ──▶ step
  */
 struct actor {
     struct service *service;
@@ -96,6 +96,30 @@ static void think(struct actor *a)
     write_step(a);
 }
 
+/* ---------------------------------------------------------------- what happened to their account */
+
+static void on_company(void *arg, bool ok, json_t *events)
+{
+    struct actor *a = arg;
+
+    if (!ok) {
+        finish(a, ACT_GONE);
+        return;
+    }
+    view_add_company(&a->view, events);
+    think(a);
+}
+
+static void ask_company(struct actor *a)
+{
+    g_autofree char *account = sequences_ask_accounts(a->service->sequences) ? view_account(&a->view) : NULL;
+
+    if (account)
+        store_company_events(a->service->store, account, on_company, a);
+    else
+        think(a);
+}
+
 /* ---------------------------------------------------------------- definitions of the runs */
 
 static void learn(struct actor *a);
@@ -126,7 +150,7 @@ static void learn(struct actor *a)
     g_autofree char *version = view_unknown_version(&a->view, a->service->sequences);
 
     if (!version) {
-        think(a);
+        ask_company(a);
         return;
     }
     struct learning *l = g_new0(struct learning, 1);

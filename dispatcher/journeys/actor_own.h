@@ -17,6 +17,10 @@ struct view {
 };
 void view_take(struct view *, const struct seen_person *);
 void view_clear(struct view *);
+/* view_account: whose events count, too; NULL for none.  g_free.  view_add_company: adds them to what is kept, those
+ * that the person has been told of already but once. */
+char *view_account(const struct view *);
+void view_add_company(struct view *, const json_t *events);
 /* view_unknown_version: of a run whose definition has not been looked for yet; NULL for none.  g_free. */
 char *view_unknown_version(const struct view *, const struct sequences *);
 

@@ -23,6 +23,11 @@ struct arriving {
     struct service *service;
     enum act_kind kind;
     char recipient[129], id[ID_MAX + 1], *sequence;
+    char *account;        /* instead of a recipient; NULL */
+    json_t *people, *did; /* of the account */
+    size_t next;
+    int open;
+    bool lost;
     json_t *profile; /* the recipient's fields when they came along */
     json_t *event;   /* as kept */
     json_t *errors, *refusal;
@@ -32,6 +37,14 @@ struct arriving {
     intake_fn *fn;
     void *arg;
 };
+
+static struct arriving *arriving_new(struct service *s, enum act_kind kind, intake_fn *fn, void *arg)
+{
+    struct arriving *a = g_new0(struct arriving, 1);
+
+    *a = (struct arriving){ .service = s, .kind = kind, .errors = json_array(), .fn = fn, .arg = arg };
+    return a;
+}
 
 /* ---------------------------------------------------------------- the end */
 
@@ -45,6 +58,9 @@ static void answer(struct arriving *a, int status, bool replayed, const json_t *
     json_decref(a->event);
     json_decref(a->errors);
     json_decref(a->refusal);
+    json_decref(a->people);
+    json_decref(a->did);
+    g_free(a->account);
     g_free(a->sequence);
     g_free(a);
 }
@@ -120,6 +136,13 @@ static const char *text_in(struct arriving *a, const json_t *in, const char *key
     return NULL;
 }
 
+static void check_account(struct arriving *a, const json_t *in)
+{
+    a->account = g_strdup(text_in(a, in, "account", 256));
+    if (json_object_get(in, "recipient"))
+        problem_add(a->errors, "/account", "stands beside a recipient; an event has happened to one of them");
+}
+
 static void check_recipient(struct arriving *a, const json_t *in)
 {
     const json_t *recipient = json_object_get(in, "recipient");
@@ -145,8 +168,8 @@ static const char *check_name(struct arriving *a, const json_t *in)
 
     if (!json_object_get(in, "name") || json_is_null(json_object_get(in, "name")))
         problem_add(a->errors, "/name", "is required: what happened, like \"customer.signed_up\"");
-    else if (name && strchr(name, ' '))
-        problem_add(a->errors, "/name", "must have no blanks");
+    else if (name && (strchr(name, ' ') || g_str_has_prefix(name, ACCOUNT_EVENT)))
+        problem_add(a->errors, "/name", "must have no blanks, and not begin with \"account/\"");
     return name ? name : "";
 }
 
@@ -192,12 +215,13 @@ static void check_unknown(struct arriving *a, const json_t *in, const char *cons
 static void make_id(struct arriving *a, const json_t *in, const json_t *data, const struct intake_origin *o)
 {
     const char *given = text_in(a, in, "id", ID_MAX);
+    const char *whose = a->account ? a->account : a->recipient;
     json_auto_t *words =
-        json_pack("[s, O?, O?, O?]", a->recipient, json_object_get(in, "name"), json_object_get(in, "at"), data);
+        json_pack("[s, O?, O?, O?]", whose, json_object_get(in, "name"), json_object_get(in, "at"), data);
     char *text = json_dumps(words, JSON_COMPACT | JSON_SORT_KEYS), made[MESSAGE_ID_SIZE];
     const char *seed = a->timed ? text : o->seed;
 
-    ident_make(made, store_partition(a->service->store, a->recipient), seed, seed ? strlen(seed) : 0);
+    ident_make(made, store_partition(a->service->store, whose), seed, seed ? strlen(seed) : 0);
     g_strlcpy(a->id, given ? given : made, sizeof a->id);
     free(text);
 }
@@ -224,32 +248,116 @@ static void on_profile(void *arg, enum profile_result result, const char *profil
         act(a, NULL);
 }
 
+/* ---------------------------------------------------------------- everybody of an account */
+
+#define AT_A_TIME 64
+#define DID_MOST  1000 /* that the answer tells */
+
+static void tell_next(struct arriving *a);
+
+static void on_company_kept(void *arg, bool ok, json_t *nothing)
+{
+    struct arriving *a = arg;
+
+    if (!ok) {
+        answer_gone(a);
+        return;
+    }
+    json_auto_t *body = json_pack("{s:s, s:s, s:I, s:O}", "id", a->id, "status", a->kind == ACT_KEEP ? "kept" : "taken",
+                                  "members", (json_int_t)json_array_size(a->people), "did", a->did);
+    answer(a, 202, false, body);
+}
+
+static void on_member(void *arg, enum act_result result, const json_t *did)
+{
+    struct arriving *a = arg;
+
+    a->open--;
+    a->lost |= result == ACT_GONE || result == ACT_BUSY;
+    for (size_t i = 0; i < json_array_size(did) && json_array_size(a->did) < DID_MOST; i++)
+        json_array_append(a->did, json_array_get(did, i));
+    tell_next(a);
+}
+
+static void tell_member(struct arriving *a, const char *recipient)
+{
+    json_t *own = json_copy(a->event);
+    g_autofree char *id = g_strconcat(ACCOUNT_EVENT, a->id, NULL);
+
+    json_object_set_new(own, "i", json_string(id));
+    a->open++;
+    actor_act(a->service, &(struct act){ .kind = a->kind, .recipient = recipient, .event = own }, NULL, on_member, a);
+}
+
+/* It is known only when all have been told: who repeats it goes on where it ended. */
+static void tell_next(struct arriving *a)
+{
+    while (a->open < AT_A_TIME && a->next < json_array_size(a->people) && !a->lost)
+        tell_member(a, json_string_value(json_array_get(a->people, a->next++)));
+    if (a->open > 0)
+        return;
+    if (a->lost)
+        answer_gone(a);
+    else
+        store_company_keep(a->service->store, a->account, a->id, a->event, on_company_kept, a);
+}
+
+static void on_company(void *arg, bool ok, json_t *company)
+{
+    struct arriving *a = arg;
+
+    if (!ok) {
+        answer_gone(a);
+    } else if (json_is_true(json_object_get(company, "known"))) {
+        json_auto_t *body = json_pack("{s:s, s:s, s:[]}", "id", a->id, "status", "known", "did");
+        answer(a, 202, true, body);
+    } else {
+        a->people = json_incref(json_object_get(company, "people"));
+        a->did = json_array();
+        tell_next(a);
+    }
+}
+
+static void look_at_company(struct arriving *a)
+{
+    store_company(a->service->store, a->account, a->id, on_company, a);
+}
+
+void event_of_account(struct service *s, const char *account, json_t *event, intake_fn *fn, void *arg)
+{
+    struct arriving *a = arriving_new(s, ACT_EVENT, fn, arg);
+
+    a->account = g_strdup(account);
+    a->event = event;
+    g_strlcpy(a->id, kept_text(event, "i"), sizeof a->id);
+    look_at_company(a);
+}
+
+/* ---------------------------------------------------------------- the way in */
+
 static void go(struct arriving *a)
 {
     if (json_array_size(a->errors))
         refuse(a, 422, "the event was not taken");
+    else if (a->account)
+        look_at_company(a);
     else if (a->profile)
         profile_change(a->service, a->recipient, json_incref(a->profile), PROFILE_MERGE, on_profile, a);
     else
         act(a, NULL);
 }
 
-static struct arriving *arriving_new(struct service *s, enum act_kind kind, intake_fn *fn, void *arg)
-{
-    struct arriving *a = g_new0(struct arriving, 1);
-
-    *a = (struct arriving){ .service = s, .kind = kind, .errors = json_array(), .fn = fn, .arg = arg };
-    return a;
-}
-
 static void take_event(struct arriving *a, const json_t *in, const struct intake_origin *o)
 {
-    static const char *const known[] = { "recipient", "name", "at", "data", "id", "backfill", NULL };
+    static const char *const known[] = { "recipient", "account", "name", "at", "data", "id", "backfill", NULL };
     const json_t *backfill = json_object_get(in, "backfill");
     int64_t now = clock_now();
 
     check_unknown(a, in, known);
-    check_recipient(a, in);
+    if (json_object_get(in, "account"))
+        check_account(a, in);
+    else
+        check_recipient(a, in);
     const char *name = check_name(a, in);
     int64_t at = check_at(a, in, now);
     const json_t *data = check_data(a, in);
@@ -258,7 +366,8 @@ static void take_event(struct arriving *a, const json_t *in, const struct intake
     if (json_is_true(backfill))
         a->kind = ACT_KEEP;
     make_id(a, in, data, o);
-    make_event(a, name, at, now, data);
+    g_autofree char *own = a->account ? g_strconcat(ACCOUNT_EVENT, name, NULL) : g_strdup(name);
+    make_event(a, own, at, now, data);
     go(a);
 }
 

@@ -3,6 +3,7 @@
  * person at once; the answer says what they did.
  *
  *   {"recipient": id or {…}, "name": "customer.signed_up", "at": RFC 3339, "data": {…}, "id": …, "backfill": false}
+ *   {"account": "acme", …} instead of a recipient: it has happened to all of them
  *
  * An id counts once for a person, as long as events are kept.  Without one, time
  * and words are the id, when `at` is given; with neither, each arrival is new.
@@ -15,6 +16,10 @@
 /* event_text: one event as JSON text; the answer comes from the loop, once: 202 {"id","status":"taken|known|kept",
  * "did":[…]}, replayed when it is known; or an RFC 9457 problem. */
 void event_text(struct service *, const char *text, size_t len, const struct intake_origin *, intake_fn *, void *arg);
+
+/* event_of_account: one that has been checked, as kept (schedules/run.h), taken: everybody who belongs to the account
+ * is told, and the answer comes when all have been. */
+void event_of_account(struct service *, const char *account, json_t *event, intake_fn *, void *arg);
 
 /* event_enroll: {"recipient", "data", "id"} for one sequence: the same answer; 404 when there is no such sequence.
  * again: whoever has been in it may enter again. */

@@ -250,6 +250,18 @@ void sequences_learn(struct sequences *sq, const char *version, const char *text
     g_hash_table_insert(sq->by_version, g_strdup(version), q);
 }
 
+bool sequences_ask_accounts(const struct sequences *sq)
+{
+    GHashTableIter i;
+    const struct sequence *q;
+
+    g_hash_table_iter_init(&i, sq->by_version);
+    while (g_hash_table_iter_next(&i, NULL, (void **)&q))
+        if (q && q->asks_account)
+            return true;
+    return false;
+}
+
 /* ---------------------------------------------------------------- kept by the store */
 
 struct keeping {

@@ -36,6 +36,9 @@ const struct sequence *sequences_find(const struct sequences *, const char *name
  * has; one that has only runs, and no file, has no version. */
 json_t *sequences_json(const struct sequences *, const json_t *running);
 
+/* sequences_ask_accounts: some definition looks at what happens to accounts. */
+bool sequences_ask_accounts(const struct sequences *);
+
 /* sequences_learn: a definition from the store, JSON, "" for one that the store does not have. */
 void sequences_learn(struct sequences *, const char *version, const char *text);
 /* sequences_knows: it has been looked for, whether there was one or not. */

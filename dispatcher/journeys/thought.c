@@ -7,6 +7,7 @@
 #include "dispatcher/base/vocab.h"
 #include "dispatcher/intake/intake.h"
 #include "dispatcher/journeys/actor_own.h"
+#include "dispatcher/people/person.h"
 #include "dispatcher/policy/reach.h"
 
 /* ---------------------------------------------------------------- what was looked at */
@@ -53,6 +54,43 @@ void view_clear(struct view *v)
     json_decref(v->consents);
     json_decref(v->standings);
     *v = (struct view){ 0 };
+}
+
+char *view_account(const struct view *v)
+{
+    json_auto_t *profile = *v->profile ? json_loads(v->profile, 0, NULL) : NULL;
+    const char *account = person_account(profile);
+
+    return *account ? g_strdup(account) : NULL;
+}
+
+static bool is_kept(const json_t *kept, const char *id)
+{
+    json_t *one;
+    size_t i;
+
+    json_array_foreach ((json_t *)kept, i, one)
+        if (strcmp(kept_text(one, "i"), id) == 0)
+            return true;
+    return false;
+}
+
+void view_add_company(struct view *v, const json_t *events)
+{
+    json_t *event;
+    size_t i;
+
+    json_array_foreach ((json_t *)events, i, event) {
+        g_autofree char *id = g_strconcat(ACCOUNT_EVENT, kept_text(event, "i"), NULL);
+        size_t at = json_array_size(v->kept);
+        if (is_kept(v->kept, id))
+            continue;
+        json_auto_t *own = json_copy(event);
+        json_object_set_new(own, "i", json_string(id));
+        while (at > 0 && kept_time(json_array_get(v->kept, at - 1), "a") > kept_time(own, "a"))
+            at--;
+        json_array_insert(v->kept, at, own);
+    }
 }
 
 char *view_unknown_version(const struct view *v, const struct sequences *sq)
@@ -446,8 +484,20 @@ static void cancel(struct thought *t, const struct effect *e)
     json_object_set_new(left, "message", json_string(e->message));
 }
 
+/* An event that a run makes: of the person, who hears it in the next turn; or of the account. */
 static void hand_on(struct thought *t, const struct effect *e)
 {
+    const char *name = kept_text(e->detail, "event");
+
+    if (g_str_has_prefix(name, ACCOUNT_EVENT)) {
+        if (*person_account(t->profile))
+            add_json(&t->step.said, &t->step.n_said,
+                     json_pack("{s:s, s:{s:s, s:s, s:I, s:I, s:O, s:O}}", "account", person_account(t->profile),
+                               "event", "i", e->message, "n", name, "t", (json_int_t)t->situation.now, "a",
+                               (json_int_t)t->situation.now, "d", json_object_get(e->detail, "data"), "h",
+                               json_object_get(e->detail, "hops")));
+        return;
+    }
     add_json(&t->step.handed, &t->step.n_handed,
              json_pack("{s:s, s:{s:s, s:O, s:I, s:I, s:O, s:O}}", "k", "e", "e", "i", e->message, "n",
                        json_object_get(e->detail, "event"), "t", (json_int_t)t->situation.now, "a",
@@ -560,6 +610,7 @@ void thought_clear(struct thought *t)
     args_clear(&s->ended);
     args_clear(&s->handed);
     args_clear(&s->counts);
+    args_clear(&s->said);
     if (t->effects)
         g_ptr_array_unref(t->effects);
     if (t->sends)

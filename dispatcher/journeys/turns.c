@@ -8,6 +8,7 @@
 #include "dispatcher/base/clock.h"
 #include "dispatcher/config/settings.h"
 #include "dispatcher/journeys/actor.h"
+#include "dispatcher/journeys/events.h"
 
 #define SAFETY_NET_S 5.0 /* a partition nobody told us about is looked at this often */
 #define BATCH        64
@@ -52,6 +53,43 @@ static void take(struct turns *t, const struct turn *turn)
 
 /* ---------------------------------------------------------------- a partition */
 
+/* ---------------------------------------------------------------- what runs say to accounts */
+
+struct saying {
+    struct turns *turns;
+    int partition;
+    char *what;
+};
+
+static void on_said(void *arg, const struct intake_answer *answer)
+{
+    struct saying *job = arg;
+
+    job->turns->busy--;
+    if (answer->status == 202) /* else it is said again */
+        store_said(job->turns->service->store, job->partition, job->what);
+    g_free(job->what);
+    g_free(job);
+}
+
+static void say(struct turns *t, int partition, const char *what)
+{
+    json_auto_t *said = json_loads(what, 0, NULL);
+    const char *account = json_string_value(json_object_get(said, "account"));
+    struct saying *job;
+
+    if (!account) {
+        store_said(t->service->store, partition, what);
+        return;
+    }
+    job = g_new0(struct saying, 1);
+    *job = (struct saying){ t, partition, g_strdup(what) };
+    t->busy++;
+    event_of_account(t->service, account, json_incref(json_object_get(said, "event")), on_said, job);
+}
+
+/* ---------------------------------------------------------------- asking */
+
 struct asking {
     struct turns *turns;
     int partition;
@@ -73,6 +111,8 @@ static void on_turn(void *arg, const struct turn *turn)
         note_next(lot, turn->next_due);
     if (turn && turn->next_lease >= 0)
         note_next(lot, clock_now() + (int64_t)((double)(turn->next_lease - clock_real() + 20) * clock_rate()));
+    for (size_t i = 0; turn && turn->said && i < turn->said->elements; i++)
+        say(t, job->partition, reply_text(turn->said, i));
     if (turn)
         take(t, turn);
     g_free(job);

@@ -149,6 +149,8 @@ static void on_profile(void *arg, const char *text)
     json_auto_t *profile = text && *text ? json_loads(text, 0, NULL) : NULL;
 
     e->ok = text != NULL;
+    if (json_object_get(profile, "account"))
+        store_account_leave(e->service->store, json_string_value(json_object_get(profile, "account")), e->recipient);
     for (int c = 0; c < CHANNEL_COUNT; c++)
         if (channel_rows[c].address)
             bury(e, profile, channel_rows[c].address);

@@ -16,10 +16,21 @@
 
 /* ---------------------------------------------------------------- addresses */
 
+static void claim_account(struct service *s, const char *recipient, const json_t *before, const json_t *after)
+{
+    const json_t *old = json_object_get(before, "account"), *new = json_object_get(after, "account");
+
+    if (old && !json_equal(old, new))
+        store_account_leave(s->store, json_string_value(old), recipient);
+    if (new)
+        store_account_join(s->store, json_string_value(new), recipient);
+}
+
 void profile_claim_addresses(struct service *s, const char *recipient, const char *was, const char *now)
 {
     json_auto_t *before = *was ? json_loads(was, 0, NULL) : NULL, *after = json_loads(now, 0, NULL);
 
+    claim_account(s, recipient, before, after);
     for (int c = 0; c < CHANNEL_COUNT; c++) {
         const char *field = channel_rows[c].address;
         const json_t *old = json_object_get(before, field), *new = json_object_get(after, field);

@@ -31,7 +31,8 @@ typedef void profile_changed_fn(void *arg, enum profile_result, const char *prof
 void profile_change(struct service *, const char *recipient, json_t *patch, enum profile_mode, profile_changed_fn *,
                     void *arg);
 
-/* profile_claim_addresses: notes whose addresses these are, before the profile is stored; `was` may be "". */
+/* profile_claim_addresses: notes whose addresses these are, and to whose account they belong, before the profile is
+ * stored; `was` may be "". */
 void profile_claim_addresses(struct service *, const char *recipient, const char *was, const char *now);
 
 /* profile_replan: messages whose time was given in the person's local time follow a zone that has changed; then fn is

@@ -22,7 +22,9 @@
 --   qp           there when sequences ask for what happens to profiles
 --   qn           runs under way, by sequence; and what has happened in them (journeys/thought.c)
 --   qd ql        whose runs have something to do when (service time), and who is being seen to until when (real)
+--   qo           what runs have to say to accounts, a list of JSON {"account","event"}
 -- In the partition of an account:
+--   am:<account>  its people, at least  ae:<account> ax:<account>  events that are kept, and the ids of those that came
 --   ah:<account>  its people's sends that account-wide caps count, see send()
 --   af:<mid>L<account>  the last word on one of them, r (reserved) or x (given back), fence|role, for an hour
 --

@@ -97,13 +97,14 @@ void store_runs(struct store *s, const char *recipient, json_fn *fn, void *arg)
 static void on_turn(void *arg, const redisReply *reply)
 {
     struct looking *job = arg;
-    size_t count = reply && reply->elements ? reply->elements - 1 : 0;
+    size_t count = reply && reply->elements >= 2 ? reply->elements - 2 : 0;
     g_autofree struct seen_person *people = g_new0(struct seen_person, count + 1);
     g_autofree char **versions = g_new0(char *, count + 1);
-    struct turn turn = { people, count, reply_int(reply_at(reply, 0), 0), reply_int(reply_at(reply, 0), 1) };
+    struct turn turn = { people, count, reply_int(reply_at(reply, 0), 0), reply_int(reply_at(reply, 0), 1),
+                         reply_at(reply, 1) };
 
     for (size_t i = 0; i < count; i++)
-        people[i] = read_person(reply_at(reply, i + 1), &versions[i]);
+        people[i] = read_person(reply_at(reply, i + 2), &versions[i]);
     job->turned(job->arg, reply ? &turn : NULL);
     for (size_t i = 0; i < count; i++)
         g_free(versions[i]);
@@ -117,6 +118,64 @@ void store_turn(struct store *s, int partition, int64_t lease_ms, int most, turn
     args_int(a, lease_ms);
     args_int(a, most);
     store_script(s, partition, "turn", a, on_turn, looking_new(NULL, fn, arg));
+}
+
+/* ---------------------------------------------------------------- accounts */
+
+void store_said(struct store *s, int partition, const char *what)
+{
+    g_autofree char *key = g_strdup_printf("%s:{%d}:qo", s->prefix, partition);
+    store_command(s, NULL, NULL, 4, (const char *[]){ "LREM", key, "1", what });
+}
+
+static json_t *read_company(const redisReply *reply, struct asking *job)
+{
+    json_t *people = json_array();
+
+    for (size_t i = 1; i < reply->elements; i++)
+        json_array_append_new(people, json_string(reply_text(reply, i)));
+    return json_pack("{s:b, s:o}", "known", *reply_text(reply, 0) == '1', "people", people);
+}
+
+void store_company(struct store *s, const char *account, const char *event_id, json_fn *fn, void *arg)
+{
+    struct args *a = args_new();
+
+    args_text(a, account);
+    args_text(a, "look");
+    args_text(a, event_id);
+    store_script(s, store_partition(s, account), "company", a, on_asked, asking_new(read_company, fn, arg));
+}
+
+static json_t *read_nothing(const redisReply *reply, struct asking *job)
+{
+    return json_null();
+}
+
+void store_company_keep(struct store *s, const char *account, const char *event_id, const json_t *event, json_fn *fn,
+                        void *arg)
+{
+    struct args *a = args_new();
+    char *text = json_dumps(event, JSON_COMPACT);
+
+    args_text(a, account);
+    args_text(a, "keep");
+    args_text(a, event_id);
+    args_text(a, text);
+    args_int(a, s->retain_events_ms);
+    store_script(s, store_partition(s, account), "company", a, on_asked, asking_new(read_nothing, fn, arg));
+    free(text);
+}
+
+static json_t *read_list(const redisReply *reply, struct asking *job);
+
+void store_company_events(struct store *s, const char *account, json_fn *fn, void *arg)
+{
+    struct args *a = args_new();
+
+    args_text(a, account);
+    args_text(a, "events");
+    store_script(s, store_partition(s, account), "company", a, on_asked, asking_new(read_list, fn, arg));
 }
 
 /* ---------------------------------------------------------------- a step */
@@ -173,6 +232,7 @@ void store_step(struct store *s, const struct step_of *of, stepped_fn *fn, void 
     add_list(a, of->n_ended, of->ended);
     add_list(a, of->n_handed, of->handed);
     add_list(a, of->n_counts, of->counts);
+    add_list(a, of->n_said, of->said);
     store_script(s, store_partition(s, of->recipient), "step", a, on_stepped, job);
 }
 

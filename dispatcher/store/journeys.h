@@ -34,10 +34,21 @@ struct turn {
     const struct seen_person *people;
     size_t count;
     int64_t next_due, next_lease; /* service and real time, -1 for none */
+    const redisReply *said;       /* to accounts: JSON {"account","event"}, each until store_said */
 };
 /* turn NULL: Redis is gone. */
 typedef void turns_fn(void *arg, const struct turn *);
 void store_turn(struct store *, int partition, int64_t lease_ms, int most, turns_fn *, void *arg);
+
+/* store_said: it has been. */
+void store_said(struct store *, int partition, const char *what);
+
+/* store_company: who belongs to an account: {"known": an event of this id has come before, "people": [id, …]}.
+ * store_company_keep: keeps an event of it.  store_company_events: what is kept, oldest first. */
+void store_company(struct store *, const char *account, const char *event_id, json_fn *, void *arg);
+void store_company_keep(struct store *, const char *account, const char *event_id, const json_t *event, json_fn *,
+                        void *arg);
+void store_company_events(struct store *, const char *account, json_fn *, void *arg);
 
 /* What a step writes; borrowed by store_step.  The lists are arguments of step.lua. */
 struct step_of {
@@ -46,8 +57,8 @@ struct step_of {
     const char *standings; /* their number as it was seen, "" for none */
     size_t taken;          /* how many unheard things were dealt with */
     const char *event_id;  /* of an event that must be new, "" for none */
-    struct args *events, *messages, *cancels, *trace, *ended, *handed, *counts;
-    int n_events, n_messages, n_cancels, n_trace, n_ended, n_handed, n_counts;
+    struct args *events, *messages, *cancels, *trace, *ended, *handed, *counts, *said;
+    int n_events, n_messages, n_cancels, n_trace, n_ended, n_handed, n_counts, n_said;
 };
 enum stepped { STEPPED, STEP_RACE, STEP_KNOWN, STEP_GONE };
 /* cancelled, flying: lists of message ids, NULL unless STEPPED. */

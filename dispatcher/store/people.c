@@ -158,6 +158,22 @@ void store_address_leave(struct store *s, const char *address, const char *recip
     store_command(s, NULL, NULL, 3, (const char *[]){ "SREM", key, recipient });
 }
 
+static void account_command(struct store *s, const char *verb, const char *account, const char *recipient)
+{
+    g_autofree char *key = g_strdup_printf("%s:{%d}:am:%s", s->prefix, store_partition(s, account), account);
+    store_command(s, NULL, NULL, 3, (const char *[]){ verb, key, recipient });
+}
+
+void store_account_join(struct store *s, const char *account, const char *recipient)
+{
+    account_command(s, "SADD", account, recipient);
+}
+
+void store_account_leave(struct store *s, const char *account, const char *recipient)
+{
+    account_command(s, "SREM", account, recipient);
+}
+
 static json_t *id_list(const redisReply *list)
 {
     json_t *ids = json_array();

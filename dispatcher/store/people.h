@@ -32,6 +32,9 @@ void store_consents(struct store *, const char *recipient, json_fn *, void *arg)
 /* Whose address it is, for those who must know whether somebody else has it: more may be named than have it now. */
 void store_address_claim(struct store *, const char *address, const char *recipient);
 void store_address_leave(struct store *, const char *address, const char *recipient);
+/* Who belongs to an account; likewise. */
+void store_account_join(struct store *, const char *account, const char *recipient);
+void store_account_leave(struct store *, const char *account, const char *recipient);
 /* [recipient, …] */
 void store_address_holders(struct store *, const char *address, json_fn *, void *arg);
 

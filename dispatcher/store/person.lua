@@ -62,7 +62,7 @@ end
 local mids = call('ZRANGE', P..'p:'..rid, 0, -1)
 for _, mid in ipairs(call('ZRANGE', P..'r:'..rid, 0, -1)) do mids[#mids + 1] = mid end
 for _, mid in ipairs(mids) do erase(mid) end
-local runs = string.match(call('GET', P..'q:'..rid) or '', '^%d*|(.*)$')
+local runs = string.match(call('GET', P..'q:'..rid) or '', '^%d*|(.+)$')
 for _, run in ipairs(runs and cjson.decode(runs).r or {}) do call('HINCRBY', P..'qn', run.q, -1) end
 call('DEL', u, P..'p:'..rid, P..'r:'..rid, P..'h:'..rid, P..'c:'..rid, P..'cl:'..rid, P..'x:'..rid, P..'i:'..rid, P..'io:'..rid,
   P..'q:'..rid, P..'qi:'..rid, P..'qe:'..rid, P..'qx:'..rid, P..'qt:'..rid, P..'qz:'..rid)

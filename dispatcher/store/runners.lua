@@ -48,7 +48,7 @@ local function touch(mid)
 end
 
 local function is_in(rid)
-  local text, found = string.match(call('GET', P..'q:'..rid) or '', '^%d*|(.*)$'), false
+  local text, found = string.match(call('GET', P..'q:'..rid) or '', '^%d*|(.+)$'), false
   local kept = text and cjson.decode(text) or {}
   for _, run in ipairs(kept.r or {}) do
     if run.q == sequence then

@@ -3,7 +3,7 @@
 -- then for each person: recipient, version seen ("" for none), runs as they become ("" for none to keep), due (-1: never), number of the
 --   standings seen, how many unheard things were taken, id of an event that must be new ("" for none), then lists, each after its length: events to keep; messages (16
 --   fields each, as of accept.lua); messages to cancel, each with a detail for the trace; trace lines; runs that ended; what runs hand on;
---   sequences, each with how many more of its runs there are
+--   counters, each with how many more; what is said to accounts
 -- Returns for each {"ok", cancelled ids, ids in flight}, {"race"} (somebody else has moved them: nothing is done) or {"known"} (the event is).
 -- needs: ending people accepting
 ret, ret_events = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -57,7 +57,7 @@ end
 
 local function step(rid, seen, runs, due, standings, taken, id)
   local events, messages, cancels, trace_lines = take_list(1), take_list(16), take_list(2), take_list(1)
-  local ended, handed, counts = take_list(1), take_list(1), take_list(2)
+  local ended, handed, counts, said = take_list(1), take_list(1), take_list(2), take_list(1)
   local version = string.match(call('GET', P..'q:'..rid) or '', '^(%d*)')
   if id ~= '' and call('ZSCORE', P..'qx:'..rid, id) then return { 'known' } end
   if version ~= seen or (call('HGET', P..'qs', '*') or '') ~= standings then return { 'race' } end
@@ -68,6 +68,10 @@ local function step(rid, seen, runs, due, standings, taken, id)
   append(P..'qz:'..rid, ended, ENDED_MOST)
   append(P..'qe:'..rid, events, KEPT_MOST)
   call('LTRIM', P..'qi:'..rid, tonumber(taken), -1)
+  if #said > 0 then
+    call('RPUSH', P..'qo', unpack(said))
+    call('PUBLISH', string.match(P, '^(.*){')..'turn', P..int(now))
+  end
   if #handed > 0 then call('RPUSH', P..'qi:'..rid, unpack(handed)) end
   for k = 1, #counts, 2 do call('HINCRBY', P..'qn', counts[k], counts[k + 1]) end
   keep_id(rid, id)
