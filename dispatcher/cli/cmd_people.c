@@ -79,8 +79,9 @@ static int recipient_show(struct cli *c, const char *id)
         !p && !json_array_size(json_object_get(t, "pending")) && !json_array_size(json_object_get(t, "past"));
     if (unknown)
         return cli_fail("there is no recipient %s", id);
-    json_auto_t *all = json_pack("{s:s, s:O?, s:O, s:O}", "id", id, "profile", p, "pending",
-                                 json_object_get(t, "pending"), "past", json_object_get(t, "past"));
+    json_auto_t *all =
+        json_pack("{s:s, s:O?, s:O, s:O, s:O}", "id", id, "profile", p, "pending", json_object_get(t, "pending"),
+                  "past", json_object_get(t, "past"), "runs", json_object_get(t, "runs"));
     cli_print(all);
     return 0;
 }

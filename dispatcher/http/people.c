@@ -9,6 +9,7 @@
 #include "dispatcher/people/suppression.h"
 #include "dispatcher/people/erasure.h"
 #include "dispatcher/http/handlers.h"
+#include "dispatcher/journeys/planned.h"
 #include "dispatcher/http/lines.h"
 #include "dispatcher/intake/message.h"
 #include "dispatcher/intake/intake.h"
@@ -117,10 +118,40 @@ void delete_recipient(struct request *r)
         erase_person(r->service, r->param[0], on_result, r);
 }
 
+/* The timeline, with what is planned. */
+struct timeline_answer {
+    struct request *request;
+    json_t *timeline;
+};
+
+static void on_planned(void *arg, bool ok, json_t *planned)
+{
+    struct timeline_answer *t = arg;
+
+    json_object_set(t->timeline, "planned", planned);
+    on_result(t->request, ok, t->timeline);
+    json_decref(t->timeline);
+    g_free(t);
+}
+
+static void on_timeline(void *arg, bool ok, json_t *timeline)
+{
+    struct request *r = arg;
+    struct timeline_answer *t;
+
+    if (!ok) {
+        on_result(r, false, NULL);
+        return;
+    }
+    t = g_new0(struct timeline_answer, 1);
+    *t = (struct timeline_answer){ r, json_incref(timeline) };
+    planned_list(r->service, r->param[0], on_planned, t);
+}
+
 void get_timeline(struct request *r)
 {
     if (id_good(r))
-        store_timeline(r->service->store, r->param[0], 1000, SHOW_TRACE, on_result, r);
+        store_timeline(r->service->store, r->param[0], 1000, SHOW_TRACE, on_timeline, r);
 }
 
 /* ---------------------------------------------------------------- preferences */

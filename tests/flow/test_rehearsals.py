@@ -1,7 +1,7 @@
 """A rehearsal shows what the service would do, for it is the service: the same gates, caps, waits and words, and nothing leaves the house."""
 import json, os, re, subprocess, unittest
 
-from test_sequences import Journey, house, write
+from test_sequences import Journey, house, moment, seconds, write
 
 SIGN_UP = """
 sequence: start
@@ -111,6 +111,27 @@ class Rehearsals(Journey):
         self.events({'recipient': 'ada', 'name': 'customer.signed_up'})
         self.play(status=1)
         self.assertRegex(self.h.err, r'events:1: needs "at"')
+
+
+class Planned(Journey):
+    DEFINITIONS = SIGN_UP
+
+    def test_the_timeline_says_what_is_planned_if_nobody_reacts(self):
+        self.who('zoe', timezone='Europe/Vienna')
+        self.event('zoe', 'customer.signed_up')
+        self.sent('zoe', 'hello')
+        self.at_step('zoe', 'day')
+        planned = self.timeline('zoe')['planned']
+        self.assertEqual([(p['step'], p['template'], p['channels'], p['forecast']) for p in planned],
+                         [('nudge', 'nudge', ['email'], True), ('thanks', 'thanks', ['in_app'], True)])
+        first, second = (moment(p['at']) for p in planned)
+        self.assertEqual(first, moment(self.active('zoe')[0]['until']))
+        self.assertEqual(second - first, seconds(3 * 86400))
+        self.assertEqual(self.told('zoe'), {'hello': 1})
+
+    def test_whoever_is_in_nothing_has_nothing_planned(self):
+        self.who('yan')
+        self.assertEqual(self.timeline('yan')['planned'], [])
 
 
 if __name__ == '__main__':
