@@ -25,6 +25,8 @@ static const struct {
     [METRIC_ATTEMPTS] = { "tidings_attempts_total", "counter", "Attempts to hand over, by provider and outcome." },
     [METRIC_HTTP] = { "tidings_http_requests_total", "counter", "HTTP requests answered." },
     [METRIC_EVENTS] = { "tidings_events_total", "counter", "Events that came, by the status of the answer." },
+    [METRIC_TURN_LAG] = { "tidings_turn_lag_seconds", "gauge",
+                          "How long people in sequences wait for a turn that is due." },
     [METRIC_JOURNAL] = { "tidings_journal_records", "gauge", "Results that wait in the local journal for Redis." },
 };
 

@@ -25,6 +25,7 @@ enum metric {
     METRIC_HTTP,            /* tidings_http_requests_total{code} */
     METRIC_JOURNAL,         /* tidings_journal_records */
     METRIC_EVENTS,          /* tidings_events_total{result} */
+    METRIC_TURN_LAG,        /* tidings_turn_lag_seconds */
     METRICS
 };
 

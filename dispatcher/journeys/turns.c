@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dispatcher/base/clock.h"
+#include "dispatcher/base/metrics.h"
 #include "dispatcher/config/settings.h"
 #include "dispatcher/journeys/actor.h"
 #include "dispatcher/journeys/events.h"
@@ -133,6 +134,17 @@ static void ask(struct turns *t, int partition)
 
 /* ---------------------------------------------------------------- all of them */
 
+/* Seconds since the oldest turn that is known to be due. */
+static double lag(const struct turns *t)
+{
+    int64_t now = clock_now(), oldest = now;
+
+    for (int i = 0; i < t->service->store->partitions; i++)
+        if (t->lots[i].next > 0)
+            oldest = MIN(oldest, t->lots[i].next);
+    return (double)(now - oldest) / 1000;
+}
+
 static void look(struct turns *t)
 {
     int count = t->service->store->partitions, asking = 0;
@@ -159,6 +171,7 @@ static void look(struct turns *t)
             wait = MIN(wait, net);
         }
     }
+    metrics_set(METRIC_TURN_LAG, "", lag(t));
     if (soonest != INT64_MAX)
         wait = MIN(wait, clock_wait(soonest));
     t->due.repeat = MAX(wait, 0.0005);
