@@ -231,6 +231,92 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     g_free(why);
     return 0;
 }
+#elif defined FUZZ_sequence
+#include "dispatcher/config/yaml.h"
+#include "schedules/duration.h"
+#include "schedules/machine.h"
+
+static void on_complaint(void *arg, bool error, const char *at, const char *detail)
+{
+    g_assert(at && *detail);
+}
+
+static const struct sequence *on_find(void *arg, const char *name, const char *version)
+{
+    return arg;
+}
+
+static void on_id(void *arg, const char *seed, char id[static MACHINE_ID_SIZE])
+{
+    g_snprintf(id, MACHINE_ID_SIZE, "%08x", g_str_hash(seed));
+}
+
+/* A definition that is sound is played: everybody is enrolled, messages arrive, nothing else happens. */
+static void play(struct sequence *s)
+{
+    static const struct almanac none;
+    g_autoptr(GPtrArray) current = g_ptr_array_new(),
+                         effects = g_ptr_array_new_with_free_func((GDestroyNotify)effect_free);
+    json_auto_t *event = json_pack("{s:s, s:s, s:I, s:I, s:{s:s, s:i}}", "i", "e", "n", "x", "t",
+                                   (json_int_t)1796000000000, "a", (json_int_t)1796000000000, "d", "kind", "a", "n", 1),
+                *kept = json_array();
+    struct person_runs *p = person_read("");
+    struct situation in = { .now = 1796000000000,
+                            .recipient = "ada",
+                            .zone = zone_open("Europe/Berlin"),
+                            .almanac = &none,
+                            .kept = kept,
+                            .current = current,
+                            .find = on_find,
+                            .make_id = on_id,
+                            .arg = s };
+
+    g_ptr_array_add(current, s);
+    json_array_append(kept, event);
+    machine_enroll(&in, p, s, event, false, effects);
+    for (int i = 0; i < 50; i++) {
+        for (guint k = 0; k < effects->len; k++) {
+            const struct effect *e = effects->pdata[k];
+            g_autofree char *id = e->kind == EFFECT_SEND ? g_strdup(e->message) : NULL;
+            if (id)
+                machine_message(&in, p, id, "sent", "", effects);
+        }
+        g_ptr_array_set_size(effects, 0);
+        char *text = person_write(p);
+        person_free(p);
+        p = person_read(text);
+        g_assert(p);
+        free(text);
+        int64_t due = machine_due(&in, p);
+        if (due < 0)
+            break;
+        in.now = MAX(due, in.now);
+        machine_look(&in, p, effects);
+    }
+    person_free(p);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    GHashTable *lines = NULL;
+    char *why = NULL;
+    json_t *definition = yaml_parse("fuzz", (const char *)data, len, YAML_TYPED, &lines, &why);
+    struct complaints c = { on_complaint, NULL, 0 };
+
+    if (definition) {
+        struct sequence *s = sequence_read(&c, "fuzz", definition);
+        g_assert(!s == (c.errors > 0));
+        if (s) {
+            sequence_longest(s);
+            play(s);
+        }
+        sequence_free(s);
+        g_hash_table_unref(lines);
+    }
+    json_decref(definition);
+    g_free(why);
+    return 0;
+}
 #elif defined FUZZ_times
 #include "dispatcher/base/token.h"
 #include "schedules/duration.h"
