@@ -339,6 +339,39 @@ void machine_leave(const struct situation *in, struct person_runs *p, const char
     end_fact(&m);
 }
 
+static void migrate(struct machine *m, struct run *r, const struct sequence *to, const json_t *map)
+{
+    const struct sequence *s = m->in->find(m->in->arg, r->sequence, r->version);
+    const struct step *here = s ? sequence_step(s, r->step) : NULL;
+    const char *mapped = json_string_value(json_object_get(map, r->step));
+    const struct step *there = sequence_step(to, mapped ? mapped : r->step);
+    g_autofree char *old = g_strdup(r->step);
+
+    if (!here || !there || here->kind != there->kind) {
+        tell(m, EFFECT_STUCK, r, old, NULL);
+        return;
+    }
+    g_strlcpy(r->version, to->version, sizeof r->version);
+    g_free(r->step);
+    r->step = g_strdup(there->id);
+    run_replan(m, r, to, true);
+    tell(m, EFFECT_MIGRATED, r, old,
+         json_pack("{s:s, s:o}", "to", there->id, "due", r->due < 0 ? json_null() : json_integer(r->due)));
+}
+
+void machine_migrate(const struct situation *in, struct person_runs *p, const struct sequence *to, const char *from,
+                     const json_t *map, GPtrArray *effects)
+{
+    struct machine m = { in, p, effects };
+
+    for (guint i = 0; i < p->runs->len; i++) {
+        struct run *r = p->runs->pdata[i];
+        if (strcmp(r->sequence, to->name) == 0 && strcmp(r->version, to->version) != 0 &&
+            (!from || strcmp(r->version, from) == 0))
+            migrate(&m, r, to, map);
+    }
+}
+
 int64_t machine_due(const struct situation *in, const struct person_runs *p)
 {
     struct machine m = { in, (struct person_runs *)p, NULL };

@@ -35,6 +35,8 @@
     X(GATHERED, "gathered")   /* an item: how many there are */                                                        \
     X(COLLECTED, "collected") /* the window has closed: how many */                                                    \
     X(ROUND, "round")         /* from 1 */                                                                             \
+    X(MIGRATED, "migrated")   /* {"to": its step in the other version, "due": ms or null} */                           \
+    X(STUCK, "stuck")         /* its step is not in the other version, or does another thing there */                  \
     X(SKIPPED, "skipped")                                                                                              \
     X(EMIT, "emit")       /* {"event", "data"} */                                                                      \
     X(COUNTED, "counted") /* its goal, after its end */                                                                \
@@ -94,6 +96,10 @@ void machine_profile(const struct situation *, struct person_runs *, const json_
  */
 void machine_enroll(const struct situation *, struct person_runs *, const struct sequence *, const json_t *event,
                     bool again, GPtrArray *effects);
+/* machine_migrate: runs of a sequence of another version (from: only of that one, NULL: of any) go on with this one;
+ * map: old id → new id of a step, NULL for none. */
+void machine_migrate(const struct situation *, struct person_runs *, const struct sequence *to, const char *from,
+                     const json_t *map, GPtrArray *effects);
 /* machine_leave: ends the runs of a sequence (NULL: all). */
 void machine_leave(const struct situation *, struct person_runs *, const char *sequence, const char *reason,
                    GPtrArray *effects);

@@ -13,7 +13,8 @@
 #define CONNECT_TIMEOUT 8.0
 
 static gboolean opt_quiet, opt_again, opt_strict;
-static gboolean opt_entry;
+static gboolean opt_entry, opt_dry;
+static char **opt_map;
 static char *opt_version, *opt_recipient, *opt_data, *opt_id, *opt_messages, *opt_waits;
 const GOptionEntry event_options[] = {
     { "quiet", 'q', 0, G_OPTION_ARG_NONE, &opt_quiet, "one line at the end instead of an answer to each", NULL },
@@ -25,6 +26,8 @@ const GOptionEntry sequence_options[] = {
     { "id", 0, 0, G_OPTION_ARG_STRING, &opt_id, "enroll: the same id again does nothing", "ID" },
     { "again", 0, 0, G_OPTION_ARG_NONE, &opt_again, "enroll: also whoever has been in it", NULL },
     { "version", 0, 0, G_OPTION_ARG_STRING, &opt_version, "report: only of this version", "V" },
+    { "map", 0, 0, G_OPTION_ARG_STRING_ARRAY, &opt_map, "migrate: where who stands in a step goes", "OLD=NEW" },
+    { "dry-run", 0, 0, G_OPTION_ARG_NONE, &opt_dry, "migrate: only says what would be", NULL },
     { "entry", 0, 0, G_OPTION_ARG_NONE, &opt_entry, "pause: only the entry; runs go on", NULL },
     { "messages", 0, 0, G_OPTION_ARG_STRING, &opt_messages, "pause: hold, keep or cancel what is enqueued", "HOW" },
     { "waits", 0, 0, G_OPTION_ARG_STRING, &opt_waits,
@@ -246,6 +249,22 @@ static int sequence_resume(struct cli *c, const char *name)
     return change_standing(c, name, standing_resume, json_pack("{s:s*}", "waits", opt_waits));
 }
 
+static int sequence_migrate(struct cli *c, const char *name)
+{
+    json_t *map = json_object();
+
+    for (char **one = opt_map; one && *one; one++) {
+        g_auto(GStrv) words = g_strsplit(*one, "=", 2);
+        if (!words[0] || !words[1]) {
+            json_decref(map);
+            return cli_usage(c, "--map is written old_step=new_step");
+        }
+        json_object_set_new(map, words[0], json_string(words[1]));
+    }
+    return change_standing(c, name, standing_migrate,
+                           json_pack("{s:s*, s:o, s:b}", "from", sequence_from(), "map", map, "dry_run", (int)opt_dry));
+}
+
 static int sequence_stop(struct cli *c, const char *name)
 {
     return change_standing(c, name, standing_stop, json_object());
@@ -390,9 +409,9 @@ static const struct word {
     with_store_fn *run;
     bool person; /* needs --recipient */
 } words[] = {
-    { "show", sequence_show, false }, { "report", sequence_report, false }, { "enroll", sequence_enroll, true },
-    { "exit", sequence_exit, true },  { "pause", sequence_pause, false },   { "resume", sequence_resume, false },
-    { "stop", sequence_stop, false },
+    { "show", sequence_show, false }, { "report", sequence_report, false },   { "enroll", sequence_enroll, true },
+    { "exit", sequence_exit, true },  { "pause", sequence_pause, false },     { "resume", sequence_resume, false },
+    { "stop", sequence_stop, false }, { "migrate", sequence_migrate, false },
 };
 
 int cmd_sequence(struct cli *c)

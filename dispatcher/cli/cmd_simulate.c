@@ -19,7 +19,8 @@ const GOptionEntry simulate_options[] = {
     { "events", 0, 0, G_OPTION_ARG_FILENAME, &opt_events,
       "simulate: events as NDJSON, each with \"at\"; recipient \"*\" is everybody; without it the cohort is enrolled",
       "FILE" },
-    { "from", 0, 0, G_OPTION_ARG_STRING, &opt_from, "simulate: a date, or RFC 3339", "T" },
+    { "from", 0, 0, G_OPTION_ARG_STRING, &opt_from, "simulate: a date, or RFC 3339; migrate: only runs of this version",
+      "T" },
     { "to", 0, 0, G_OPTION_ARG_STRING, &opt_to, "simulate: likewise", "T" },
     { "all", 0, 0, G_OPTION_ARG_NONE, &opt_all, "simulate: all sequences together", NULL },
     { "html", 0, 0, G_OPTION_ARG_FILENAME, &opt_html, "simulate: the report as a page", "OUT" },
@@ -31,6 +32,11 @@ const GOptionEntry simulate_options[] = {
     { "explain", 0, 0, G_OPTION_ARG_STRING, &opt_explain, "simulate: only this person's lines", "ID" },
     { 0 },
 };
+
+const char *sequence_from(void)
+{
+    return opt_from;
+}
 
 /* ---------------------------------------------------------------- what was asked */
 

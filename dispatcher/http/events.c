@@ -105,6 +105,11 @@ void post_resume(struct request *r)
     change_standing(r, standing_resume);
 }
 
+void post_migrate(struct request *r)
+{
+    change_standing(r, standing_migrate);
+}
+
 void post_stop(struct request *r)
 {
     change_standing(r, standing_stop);

@@ -23,6 +23,8 @@ const struct route routes[] = {
     { "POST", "/v1/sequences/{name}/pause", SCOPE_MANAGE, post_pause,
       "Nobody enters a sequence, and nothing is sent; events, goals and exits go on", NULL },
     { "POST", "/v1/sequences/{name}/resume", SCOPE_MANAGE, post_resume, "A paused sequence goes on", NULL },
+    { "POST", "/v1/sequences/{name}/migrate", SCOPE_MANAGE, post_migrate,
+      "Runs of earlier versions go on with the current one; with dry_run only says which", NULL },
     { "POST", "/v1/sequences/{name}/stop", SCOPE_MANAGE, post_stop, "End all runs of a sequence", NULL },
     { "DELETE", "/v1/sequences/{name}/runs/{recipient}", SCOPE_ENQUEUE, delete_runs,
       "End a person's runs in a sequence, and cancel what they have enqueued", NULL },

@@ -19,8 +19,9 @@ struct actor {
     struct service *service;
     enum act_kind kind;
     char recipient[129], sequence[129], reason[65];
-    json_t *event;
-    bool again, is_known;
+    char version[VERSION_SIZE];
+    json_t *event, *map;
+    bool again, dry;
     struct view view; /* what was looked at */
     struct thought thought;
     int races;
@@ -39,6 +40,7 @@ static void finish(struct actor *a, enum act_result result)
     view_clear(&a->view);
     thought_clear(&a->thought);
     json_decref(a->event);
+    json_decref(a->map);
     g_free(a);
     turn_end(s, recipient);
 }
@@ -90,10 +92,14 @@ static void think(struct actor *a)
     case ACT_KEEP: thought_keep(t, a->event); break;
     case ACT_ENROLL: thought_enroll(t, a->sequence, a->event, a->again); break;
     case ACT_LEAVE: thought_leave(t, a->sequence, a->reason); break;
+    case ACT_MIGRATE: thought_migrate(t, a->sequence, *a->version ? a->version : NULL, a->map); break;
     case ACT_TURN: thought_look(t); break;
     }
     thought_end(t);
-    write_step(a);
+    if (a->dry)
+        finish(a, ACT_DONE);
+    else
+        write_step(a);
 }
 
 /* ---------------------------------------------------------------- what happened to their account */
@@ -206,6 +212,9 @@ void actor_act(struct service *s, const struct act *act, const struct seen_perso
     };
     g_strlcpy(a->recipient, act->recipient, sizeof a->recipient);
     g_strlcpy(a->sequence, act->sequence ? act->sequence : "", sizeof a->sequence);
+    g_strlcpy(a->version, act->version ? act->version : "", sizeof a->version);
+    a->map = json_incref((json_t *)act->map);
+    a->dry = act->dry;
     g_strlcpy(a->reason, act->reason ? act->reason : "", sizeof a->reason);
     if (seen)
         view_take(&a->view, seen);

@@ -16,11 +16,12 @@
 #include "dispatcher/store/journeys.h"
 
 enum act_kind {
-    ACT_EVENT,  /* it has happened */
-    ACT_KEEP,   /* an event of the past: kept, and wakes nothing */
-    ACT_ENROLL, /* the event enrols in one sequence */
-    ACT_LEAVE,  /* the runs of one sequence end */
-    ACT_TURN,   /* time has passed, or something has changed */
+    ACT_EVENT,   /* it has happened */
+    ACT_KEEP,    /* an event of the past: kept, and wakes nothing */
+    ACT_ENROLL,  /* the event enrols in one sequence */
+    ACT_LEAVE,   /* the runs of one sequence end */
+    ACT_MIGRATE, /* runs of a sequence go on with its current version */
+    ACT_TURN,    /* time has passed, or something has changed */
 };
 struct act {
     enum act_kind kind;
@@ -28,6 +29,9 @@ struct act {
     json_t *event;        /* as kept (schedules/run.h); taken; NULL for LEAVE and TURN */
     const char *sequence; /* of ENROLL and LEAVE */
     const char *reason;   /* of LEAVE */
+    const char *version;  /* of MIGRATE: only runs of this one; NULL: of any */
+    const json_t *map;    /* of MIGRATE: old step → new step; NULL */
+    bool dry;             /* nothing is written */
     bool again;           /* of ENROLL: re-entry is not asked */
 };
 enum act_result { ACT_DONE, ACT_KNOWN, ACT_GONE, ACT_BUSY }; /* BUSY: other processes move this person all the time */

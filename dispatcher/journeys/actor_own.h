@@ -48,6 +48,7 @@ void thought_event(struct thought *, json_t *event);
 void thought_keep(struct thought *, json_t *event);
 void thought_enroll(struct thought *, const char *sequence, const json_t *event, bool again);
 void thought_leave(struct thought *, const char *sequence, const char *reason);
+void thought_migrate(struct thought *, const char *sequence, const char *from, const json_t *map);
 void thought_look(struct thought *);
 /* thought_end: messages are checked, and what is refused is heard of at once. */
 void thought_end(struct thought *);

@@ -7,6 +7,7 @@
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/problem.h"
 #include "dispatcher/journeys/actor.h"
+#include "schedules/duration.h"
 
 #define PAUSES_MOST 20 /* that are remembered for runs that have not been seen to since */
 
@@ -18,7 +19,10 @@
 struct standing_change {
     struct service *service;
     char *sequence;
-    bool pauses, entry;
+    bool pauses, entry, dry;
+    json_t *people, *map; /* of migrate: who is left */
+    size_t next;
+    char version[VERSION_SIZE];
     const char *messages, *waits; /* words of the tables below */
     json_t *figures;
     int open;
@@ -31,6 +35,8 @@ static void done(struct standing_change *c, bool ok)
 {
     c->fn(c->arg, ok, c->figures);
     json_decref(c->figures);
+    json_decref(c->people);
+    json_decref(c->map);
     g_free(c->sequence);
     g_free(c);
 }
@@ -247,5 +253,116 @@ bool standing_stop(struct service *s, const char *sequence, const json_t *how, j
                    json_pack("{s:s, s:i, s:i, s:i}", "sequence", sequence, "runs", 0, "cancelled", 0, "in_flight", 0),
                    fn, arg);
     store_runners(s->store, sequence, "", on_people, c);
+    return true;
+}
+
+/* ---------------------------------------------------------------- migrate */
+
+#define AT_A_TIME 64
+
+static void migrate_next(struct standing_change *c);
+
+static json_t *row_of(json_t *steps, const char *step, const char *to)
+{
+    json_t *row;
+    size_t i;
+
+    json_array_foreach (steps, i, row)
+        if (strcmp(kept_text(row, "step"), step) == 0 && strcmp(kept_text(row, "to"), to) == 0)
+            return row;
+    json_array_append_new(steps, row = json_pack("{s:s, s:s, s:i}", "step", step, "to", to, "runs", 0));
+    return row;
+}
+
+static void count_migrated(struct standing_change *c, const json_t *item)
+{
+    bool migrated = strcmp(kept_text(item, "what"), "migrated") == 0;
+    const json_t *due = json_object_get(item, "due");
+
+    if (!migrated && strcmp(kept_text(item, "what"), "stuck") != 0)
+        return;
+    add_figure(c->figures, "runs", 1);
+    add_figure(c->figures, migrated ? "migrated" : "stuck", 1);
+    if (migrated && json_is_integer(due) && json_integer_value(due) <= clock_now() + HOUR_MS)
+        add_figure(c->figures, "due_within_hour", 1);
+    add_figure(
+        row_of(json_object_get(c->figures, "steps"), kept_text(item, "step"), migrated ? kept_text(item, "to") : ""),
+        "runs", 1);
+}
+
+static void on_migrated(void *arg, enum act_result result, const json_t *did)
+{
+    struct standing_change *c = arg;
+    json_t *item;
+    size_t i;
+
+    c->lost |= result != ACT_DONE;
+    json_array_foreach ((json_t *)did, i, item)
+        count_migrated(c, item);
+    c->open--;
+    migrate_next(c);
+}
+
+static void migrate_next(struct standing_change *c)
+{
+    while (c->open < AT_A_TIME && c->next < json_array_size(c->people)) {
+        c->open++;
+        actor_act(c->service,
+                  &(struct act){ .kind = ACT_MIGRATE,
+                                 .recipient = json_string_value(json_array_get(c->people, c->next++)),
+                                 .sequence = c->sequence,
+                                 .version = *c->version ? c->version : NULL,
+                                 .map = c->map,
+                                 .dry = c->dry },
+                  NULL, on_migrated, c);
+    }
+    if (c->open == 0)
+        done(c, !c->lost);
+}
+
+static void on_to_migrate(void *arg, bool ok, json_t *result)
+{
+    struct standing_change *c = arg;
+
+    c->lost = !ok;
+    c->people = ok ? json_incref(json_object_get(result, "people")) : json_array();
+    migrate_next(c);
+}
+
+static void check_map(const struct sequence *q, const json_t *map, json_t *errors)
+{
+    const char *old;
+    json_t *new;
+
+    if (map && !json_is_object(map))
+        problem_add(errors, "/map", "must be an object like {\"old_step\": \"new_step\"}");
+    json_object_foreach ((json_t *)map, old, new)
+        if (!json_is_string(new) || !sequence_step(q, json_string_value(new)))
+            problem_add(errors, "/map", "%s leads to a step that the current version does not have", old);
+}
+
+bool standing_migrate(struct service *s, const char *sequence, const json_t *how, json_t *errors, json_fn *fn,
+                      void *arg)
+{
+    static const char *const known[] = { "from", "map", "dry_run", NULL };
+    const struct sequence *q = sequences_find(s->sequences, sequence, NULL);
+    const char *from = json_string_value(json_object_get(how, "from"));
+    struct standing_change *c;
+
+    check_unknown(how, known, errors);
+    if (!q)
+        problem_add(errors, "", "there is no such sequence now to which runs could go");
+    else
+        check_map(q, json_object_get(how, "map"), errors);
+    if (json_array_size(errors))
+        return false;
+    c = change_new(s, sequence,
+                   json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:[]}", "sequence", sequence, "version", q->version,
+                             "runs", 0, "migrated", 0, "stuck", 0, "due_within_hour", 0, "steps"),
+                   fn, arg);
+    c->dry = json_is_true(json_object_get(how, "dry_run"));
+    c->map = json_incref(json_object_get(how, "map"));
+    g_strlcpy(c->version, from ? from : "", sizeof c->version);
+    store_runners(s->store, sequence, "", on_to_migrate, c);
     return true;
 }

@@ -15,4 +15,8 @@ bool standing_pause(struct service *, const char *sequence, const json_t *how, j
 bool standing_resume(struct service *, const char *sequence, const json_t *how, json_t *errors, json_fn *, void *arg);
 bool standing_stop(struct service *, const char *sequence, const json_t *how, json_t *errors, json_fn *, void *arg);
 
+/* standing_migrate: {"from": version, "map": {old: new}, "dry_run": true}: runs of earlier versions go on with the
+ * current one: {"sequence","version","runs","migrated","stuck","due_within_hour","steps":[{"step","to","runs"}]}. */
+bool standing_migrate(struct service *, const char *sequence, const json_t *how, json_t *errors, json_fn *, void *arg);
+
 #endif

@@ -315,6 +315,14 @@ void thought_leave(struct thought *t, const char *sequence, const char *reason)
     machine_leave(&t->situation, t->person, sequence, reason, t->effects);
 }
 
+void thought_migrate(struct thought *t, const char *sequence, const char *from, const json_t *map)
+{
+    const struct sequence *q = sequences_find(t->service->sequences, sequence, NULL);
+
+    if (q)
+        machine_migrate(&t->situation, t->person, q, from, map, t->effects);
+}
+
 void thought_look(struct thought *t)
 {
     machine_look(&t->situation, t->person, t->effects);
@@ -361,6 +369,11 @@ static json_t *said_of(const struct effect *e)
         json_object_set(item, "why", e->detail);
         json_object_set_new(item, "cancelled", json_array());
         json_object_set_new(item, "in_flight", json_array());
+        return item;
+    case EFFECT_STUCK: json_object_set_new(item, "step", json_string(e->step)); return item;
+    case EFFECT_MIGRATED:
+        json_object_set_new(item, "step", json_string(e->step));
+        json_object_update(item, e->detail);
         return item;
     case EFFECT_GATHERED:
         json_object_set_new(item, "step", json_string(e->step));

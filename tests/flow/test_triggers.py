@@ -668,6 +668,22 @@ class Versions(Begun):
         self.at_step('v-pinned', 'pause')
         self.assertEqual((self.active('v-pinned')[0]['version'], self.told('v-pinned')), (old['pinned'], {'hello': 1}))
 
+    def test_who_is_told_to_migrates_and_a_dry_run_only_says_whom(self):
+        name, long, renamed = 'moved', self.LONG, '  - {id: rest, wait: 1s}\n'
+        p, old = self.open(self.FORM % (name, name, '', long))
+        define(self.h, self.FORM % (name, name, '', renamed))
+        self.reload(p)
+        say = lambda *more, status=0: self.h.cli('sequence', 'migrate', name, *more, status=status)
+        self.assertEqual(json.loads(say('--dry-run'))['stuck'], 1)  # the step has another name now
+        dry = json.loads(say('--map', 'pause=rest', '--dry-run'))
+        self.assertEqual((dry['migrated'], dry['due_within_hour'], dry['steps']), (1, 1, [{'step': 'pause', 'to': 'rest', 'runs': 1}]))
+        self.assertEqual(self.active('v-moved')[0]['version'], old[name])
+        self.assertEqual(json.loads(say('--map', 'pause=rest'))['migrated'], 1)
+        self.sent('v-moved', 'nudge')
+        self.assertEqual(json.loads(say('--map', 'pause=rest'))['runs'], 0)
+        say('--map', 'pause=nowhere', status=1)
+        self.assertIn('pause leads to a step', self.h.err)
+
     def test_an_exit_that_is_new_holds_for_who_follows(self):
         p, old = self.open(self.FORM % ('follow', 'follow', self.FOLLOW, self.LONG), self.FORM % ('pinned', 'pinned', '', self.LONG))
         for name, follow in (('follow', self.FOLLOW), ('pinned', '')):
