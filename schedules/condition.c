@@ -388,16 +388,21 @@ bool condition_holds(const struct condition *c, const struct sight *s, json_t *i
     return c->kind != ANY;
 }
 
-void condition_each(const struct condition *c, void (*fn)(void *, const char *, const char *), void *arg)
+/* in_happened: the event that is meant there is another one than that at hand. */
+static void each(const struct condition *c, bool in_happened, void (*fn)(void *, const char *, const char *), void *arg)
 {
-    if (!c)
-        return;
-    if (c->path)
+    if (c->path && !(in_happened && g_str_has_prefix(c->path, "event.")))
         fn(arg, c->path, NULL);
-    if (c->other)
+    if (c->other && !(in_happened && g_str_has_prefix(c->other, "event.")))
         fn(arg, c->other, NULL);
     if (c->event)
         fn(arg, NULL, c->event);
     for (guint i = 0; i < c->parts->len; i++)
-        condition_each(c->parts->pdata[i], fn, arg);
+        each(c->parts->pdata[i], in_happened || c->kind == HAPPENED, fn, arg);
+}
+
+void condition_each(const struct condition *c, void (*fn)(void *, const char *, const char *), void *arg)
+{
+    if (c)
+        each(c, false, fn, arg);
 }

@@ -4,6 +4,8 @@
 
 #include "schedules/duration.h"
 
+#define ENDED_MOST 20 /* runs that are over, and whose goal may still be counted */
+
 const char *const effect_names[] = {
 #define ROW(name, text) text,
     EFFECT_TABLE(ROW)
@@ -107,9 +109,16 @@ bool run_is_over(const struct run *r)
 
 void leave_run(struct machine *m, struct run *r, const char *reason, bool keep_message)
 {
+    const char *id;
+    json_t *step;
+
     tell(m, EFFECT_LEFT, r, r->step, json_string(reason))->was = run_json(r);
-    if (r->message && !keep_message)
-        g_strlcpy(tell(m, EFFECT_CANCELLED, r, r->sender, NULL)->message, r->message, MACHINE_ID_SIZE);
+    if (r->message)
+        json_object_set_new(r->open, r->message, json_string(r->sender));
+    json_object_foreach (r->open, id, step)
+        if (!keep_message)
+            g_strlcpy(tell(m, EFFECT_CANCELLED, r, json_string_value(step), NULL)->message, id, MACHINE_ID_SIZE);
+    json_object_clear(r->open);
     g_clear_pointer(&r->message, g_free);
     g_clear_pointer(&r->step, g_free);
     r->due = -1;
@@ -159,7 +168,7 @@ static bool has_changed(const struct machine *m, const struct run *r, const char
 
 static void check_exit(struct machine *m, struct run *r, const struct sequence *s, const json_t *event)
 {
-    if (!s->stays_opted_out && m->in->may_hear && !m->in->may_hear(m->in->arg, s))
+    if (!s->stays_opted_out && m->in->may_hear && !m->in->may_hear(m->in->arg, s, NULL))
         leave_run(m, r, "opted_out", false); /* S35 */
     for (guint i = 0; i < s->leaves->len && !run_is_over(r); i++) {
         const struct leave *l = s->leaves->pdata[i];
@@ -238,6 +247,8 @@ static void forget_ended(struct machine *m)
         if (s && s->goal && s->goal->within && !r->goal) {
             r->due = m->in->now + s->goal->within;
             g_ptr_array_add(m->person->ended, r);
+            if (m->person->ended->len > ENDED_MOST)
+                g_ptr_array_remove_index(m->person->ended, 0);
         } else {
             run_free(r);
         }
@@ -253,7 +264,7 @@ static void end_fact(struct machine *m)
 
 void machine_event(const struct situation *in, struct person_runs *p, const json_t *event, GPtrArray *effects)
 {
-    struct machine m = { in, p, effects };
+    struct machine m = { in, p, effects, event };
     guint runs = p->runs->len;
 
     count_goals(&m, event);
@@ -262,7 +273,9 @@ void machine_event(const struct situation *in, struct person_runs *p, const json
         const struct sequence *s = definition_of(&m, r);
         if (!s)
             continue;
-        check_goal(&m, r, s, event);
+        run_resumed(&m, r, s);
+        if (!run_is_over(r))
+            check_goal(&m, r, s, event);
         if (!run_is_over(r))
             check_exit(&m, r, s, event);
         if (!run_is_over(r) && !run_gives_up(&m, r, s, event))
@@ -280,17 +293,18 @@ void machine_event(const struct situation *in, struct person_runs *p, const json
 void machine_message(const struct situation *in, struct person_runs *p, const char *message, const char *status,
                      const char *reason, GPtrArray *effects)
 {
-    struct machine m = { in, p, effects };
+    struct machine m = { in, p, effects, NULL };
     guint runs = p->runs->len;
 
     for (guint i = 0; i < runs; i++) {
         struct run *r = p->runs->pdata[i];
         const struct sequence *s = definition_of(&m, r);
+        bool waited = g_strcmp0(r->message, message) == 0;
         const struct step *mine = s ? run_hears(&m, r, s, message, status, reason) : NULL;
         if (s)
             check_exit(&m, r, s, NULL);
         if (s && !run_is_over(r))
-            run_moves(&m, r, s, mine, status, reason);
+            run_moves(&m, r, s, mine, waited, status, reason);
         if (run_is_over(r))
             admit_next(&m);
     }
@@ -299,7 +313,7 @@ void machine_message(const struct situation *in, struct person_runs *p, const ch
 
 void machine_look(const struct situation *in, struct person_runs *p, GPtrArray *effects)
 {
-    struct machine m = { in, p, effects };
+    struct machine m = { in, p, effects, NULL };
 
     pass_time_of_all(&m);
     check_dates(&m);
@@ -309,7 +323,7 @@ void machine_look(const struct situation *in, struct person_runs *p, GPtrArray *
 void machine_profile(const struct situation *in, struct person_runs *p, const json_t *was, const char *id, bool import,
                      GPtrArray *effects)
 {
-    struct machine m = { in, p, effects };
+    struct machine m = { in, p, effects, NULL };
 
     pass_time_of_all(&m);
     check_profile(&m, was, id, import);
@@ -319,7 +333,7 @@ void machine_profile(const struct situation *in, struct person_runs *p, const js
 void machine_enroll(const struct situation *in, struct person_runs *p, const struct sequence *s, const json_t *event,
                     bool again, GPtrArray *effects)
 {
-    struct machine m = { in, p, effects };
+    struct machine m = { in, p, effects, NULL };
 
     enrol(&m, s, event, again);
     end_fact(&m);
@@ -328,7 +342,7 @@ void machine_enroll(const struct situation *in, struct person_runs *p, const str
 void machine_leave(const struct situation *in, struct person_runs *p, const char *sequence, const char *reason,
                    GPtrArray *effects)
 {
-    struct machine m = { in, p, effects };
+    struct machine m = { in, p, effects, NULL };
 
     for (guint i = p->queue->len; i-- > 0;)
         if (!sequence || strcmp(((struct standing *)p->queue->pdata[i])->sequence, sequence) == 0)
@@ -362,7 +376,7 @@ static void migrate(struct machine *m, struct run *r, const struct sequence *to,
 void machine_migrate(const struct situation *in, struct person_runs *p, const struct sequence *to, const char *from,
                      const json_t *map, GPtrArray *effects)
 {
-    struct machine m = { in, p, effects };
+    struct machine m = { in, p, effects, NULL };
 
     for (guint i = 0; i < p->runs->len; i++) {
         struct run *r = p->runs->pdata[i];
@@ -374,7 +388,7 @@ void machine_migrate(const struct situation *in, struct person_runs *p, const st
 
 int64_t machine_due(const struct situation *in, const struct person_runs *p)
 {
-    struct machine m = { in, (struct person_runs *)p, NULL };
+    struct machine m = { in, (struct person_runs *)p, NULL, NULL };
     int64_t due = -1;
 
     for (guint i = 0; i < p->runs->len; i++) {

@@ -73,8 +73,9 @@ struct situation {
     /* Definitions of runs under way, NULL: not known, then the run stands still; and ids from a seed. */
     const struct sequence *(*find)(void *arg, const char *name, const char *version);
     void (*make_id)(void *arg, const char *seed, char id[static MACHINE_ID_SIZE]);
-    /* Whether the person may still be written to in what a sequence sends; NULL: always. */
-    bool (*may_hear)(void *arg, const struct sequence *);
+    /* Whether the person may still be written to in what a sequence sends, lost: besides the channels of this step
+     * (NULL for none); NULL: always. */
+    bool (*may_hear)(void *arg, const struct sequence *, const struct step *lost);
     /* How a sequence stands; NULL, or the function is, for as usual: {"paused": "all" | "entry", "since": ms, "pauses":
      * [[from, to, how], …]}. */
     const json_t *(*standing)(void *arg, const struct sequence *);

@@ -203,15 +203,21 @@ static void stand_in_line(struct machine *m, const struct sequence *s, const cha
     add_effect(m, EFFECT_QUEUED, s->name, "", "", NULL);
 }
 
+static bool is_unwanted(struct machine *m, const struct sequence *s, const json_t *event)
+{
+    struct sight sight = sight_of(m, NULL, event);
+
+    sight.trigger = sight.event;
+    return s->entry && s->entry->unless && condition_holds(s->entry->unless, &sight, NULL);
+}
+
 /* What stands against it besides this sequence's own runs: NULL for nothing; waits: it may be queued. */
 static const char *obstacle(struct machine *m, const struct sequence *s, const json_t *event, bool *waits)
 {
-    struct sight sight = sight_of(m, NULL, event);
     const struct run *other = rival(m, s);
 
-    sight.trigger = sight.event;
     *waits = false;
-    if (s->entry && s->entry->unless && condition_holds(s->entry->unless, &sight, NULL))
+    if (is_unwanted(m, s, event))
         return "unless";
     if (entry_opens(m, s) > 0 || (s->entry && s->entry->max && waiting(m->person, s, NULL) > 0)) {
         *waits = s->entry->queues;
@@ -266,10 +272,16 @@ void enrol(struct machine *m, const struct sequence *s, const json_t *event, boo
 
 /* ---------------------------------------------------------------- who stands in line */
 
+/* Something else than the limit of entries stands against it. */
+static bool is_barred(struct machine *m, const struct sequence *s, const struct standing *st)
+{
+    return (running(m->person, s, st->key) && s->while_running != RUNNING_PARALLEL) || rival(m, s) ||
+           m->person->runs->len >= RUNS_MOST || json_object_get(standing_of(m, s), "paused");
+}
+
 static bool may_begin(struct machine *m, const struct sequence *s, const struct standing *st)
 {
-    return !(running(m->person, s, st->key) && s->while_running != RUNNING_PARALLEL) && entry_opens(m, s) == 0 &&
-           !rival(m, s);
+    return !is_barred(m, s, st) && entry_opens(m, s) == 0;
 }
 
 void admit_next(struct machine *m)
@@ -280,34 +292,15 @@ void admit_next(struct machine *m)
         if (!s || !may_begin(m, s, st))
             continue;
         st = g_ptr_array_steal_index(m->person->queue, i);
-        if (may_reenter(m, s, st->key, kept_time(st->event, "t")))
-            begin_run(m, s, st->key, st->event);
-        else
+        if (!may_reenter(m, s, st->key, kept_time(st->event, "t")))
             refuse(m, s, "reentry");
+        else if (is_unwanted(m, s, st->event))
+            refuse(m, s, "unless");
+        else
+            begin_run(m, s, st->key, st->event);
         standing_free(st);
         i = (guint)-1; /* it may have ended at once */
     }
-}
-
-int64_t door_due(struct machine *m)
-{
-    int64_t due = -1;
-    const char *name;
-    json_t *watched;
-
-    for (guint i = 0; i < m->person->queue->len; i++) {
-        const struct standing *st = m->person->queue->pdata[i];
-        const struct sequence *s = m->in->find(m->in->arg, st->sequence, NULL);
-        int64_t opens = s && !running(m->person, s, st->key) && !rival(m, s) ? entry_opens(m, s) : 0;
-        if (opens > 0 && (due < 0 || opens < due))
-            due = opens;
-    }
-    json_object_foreach (m->person->watches, name, watched) {
-        int64_t at = kept_time(watched, "d");
-        if (at >= 0 && (due < 0 || at < due) && m->in->find(m->in->arg, name, NULL))
-            due = at;
-    }
-    return due;
 }
 
 /* ---------------------------------------------------------------- triggers by event */
@@ -417,54 +410,63 @@ static int64_t next_day(const struct machine *m, const struct sequence *s, const
     return -1;
 }
 
-static void note_watch(struct machine *m, const struct sequence *s, const json_t *value, const char *day, int64_t due)
+/* A sequence may have several dates: each has a watch of its own. */
+static char *watch_key(const struct sequence *s, guint trigger)
 {
-    json_object_set_new(m->person->watches, s->name,
-                        json_pack("{s:O, s:s, s:I}", "v", value, "o", day, "d", (json_int_t)due));
+    return g_strdup_printf("%s#%u", s->name, trigger);
+}
+
+/* fired: the last day that it has been about, which never comes again. */
+static void note_watch(struct machine *m, const char *key, const json_t *value, const char *day, int64_t due,
+                       const char *fired)
+{
+    json_object_set_new(m->person->watches, key,
+                        json_pack("{s:O, s:s, s:I, s:s}", "v", value, "o", day, "d", (json_int_t)due, "f", fired));
 }
 
 /* The value has become known, or its day lies elsewhere now. */
-static void watch_date(struct machine *m, const struct sequence *s, const struct trigger *t, bool import)
+static void watch_date(struct machine *m, const struct sequence *s, const struct trigger *t, guint index, bool import)
 {
     struct sight sight = sight_of(m, NULL, NULL);
-    json_auto_t *value = sight_find(&sight, t->path);
-    const json_t *watched = json_object_get(m->person->watches, s->name);
+    g_autofree char *key = watch_key(s, index);
+    json_auto_t *value = sight_find(&sight, t->path), *watched = json_incref(json_object_get(m->person->watches, key));
     bool same = watched && value && json_equal(value, json_object_get(watched, "v"));
+    const char *fired = same ? kept_text(watched, "f") : "";
     char day[16] = "";
 
     if (!value || (import && !t->imports && !same)) {
-        json_object_del(m->person->watches, s->name);
+        json_object_del(m->person->watches, key);
         return;
     }
     if (same && kept_time(watched, "d") < 0)
         return; /* it has been */
-    int64_t due = next_day(m, s, t, value, "", day);
+    int64_t due = next_day(m, s, t, value, fired, day);
     if (due >= 0 && !same && due + t->missed < m->in->now) {
         refuse(m, s, "missed");
         due = -1;
     }
-    note_watch(m, s, value, day, due);
+    note_watch(m, key, value, day, due, fired);
 }
 
-static void fire_date(struct machine *m, const struct sequence *s, const struct trigger *t, bool import)
+static void fire_date(struct machine *m, const struct sequence *s, const struct trigger *t, guint index, bool import)
 {
-    const json_t *watched = json_object_get(m->person->watches, s->name);
-    json_auto_t *value = json_incref(json_object_get(watched, "v"));
+    g_autofree char *key = watch_key(s, index);
+    json_auto_t *watched = json_incref(json_object_get(m->person->watches, key));
+    const json_t *value = json_object_get(watched, "v");
     int64_t due = watched ? kept_time(watched, "d") : -1;
-    char day[16] = "", next[16] = "";
+    const char *day = kept_text(watched, "o");
+    char next[16] = "";
 
     if (due < 0 || due > m->in->now)
         return;
-    g_strlcpy(day, kept_text(watched, "o"), sizeof day);
-    g_autofree char *id = g_strdup_printf("date/%s/%s", s->name, day);
-    note_watch(m, s, value, next, t->yearly ? next_day(m, s, t, value, day, next) : -1);
-    if (t->yearly)
-        json_object_set_new(json_object_get(m->person->watches, s->name), "o", json_string(next));
+    int64_t again = t->yearly ? next_day(m, s, t, value, day, next) : -1;
+    note_watch(m, key, value, next, again, day);
+    g_autofree char *id = g_strdup_printf("date/%s/%s", key, day);
     json_auto_t *event = made_event("date", id, due, m->in->now, json_pack("{s:s}", "date", day));
     enrol(m, s, event, false);
 }
 
-typedef void date_fn(struct machine *, const struct sequence *, const struct trigger *, bool import);
+typedef void date_fn(struct machine *, const struct sequence *, const struct trigger *, guint index, bool import);
 
 static void each_date(struct machine *m, date_fn *fn, bool import)
 {
@@ -472,8 +474,44 @@ static void each_date(struct machine *m, date_fn *fn, bool import)
         const struct sequence *s = m->in->current->pdata[i];
         for (guint k = 0; k < s->triggers->len; k++)
             if (((const struct trigger *)s->triggers->pdata[k])->kind == TRIGGER_DATE)
-                fn(m, s, s->triggers->pdata[k], import);
+                fn(m, s, s->triggers->pdata[k], k, import);
     }
+}
+
+static void sooner(int64_t *due, int64_t at)
+{
+    if (at >= 0 && (*due < 0 || at < *due))
+        *due = at;
+}
+
+static int64_t line_due(struct machine *m)
+{
+    int64_t due = -1;
+
+    for (guint i = 0; i < m->person->queue->len; i++) {
+        const struct standing *st = m->person->queue->pdata[i];
+        const struct sequence *s = m->in->find(m->in->arg, st->sequence, NULL);
+        if (s && !is_barred(m, s, st))
+            sooner(&due, entry_opens(m, s) > 0 ? entry_opens(m, s) : -1);
+    }
+    return due;
+}
+
+/* Only what is still a date in a definition of today: another watch would be due for ever. */
+int64_t door_due(struct machine *m)
+{
+    int64_t due = line_due(m);
+
+    for (guint i = 0; i < m->in->current->len; i++) {
+        const struct sequence *s = m->in->current->pdata[i];
+        for (guint k = 0; k < s->triggers->len; k++) {
+            g_autofree char *key = watch_key(s, k);
+            const json_t *watched = json_object_get(m->person->watches, key);
+            if (watched && ((const struct trigger *)s->triggers->pdata[k])->kind == TRIGGER_DATE)
+                sooner(&due, kept_time(watched, "d"));
+        }
+    }
+    return due;
 }
 
 void check_dates(struct machine *m)

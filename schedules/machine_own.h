@@ -11,6 +11,7 @@ struct machine {
     const struct situation *in;
     struct person_runs *person;
     GPtrArray *effects;
+    const json_t *at_hand; /* the event that is being applied; NULL */
 };
 
 /* tell: takes the detail. */
@@ -49,11 +50,11 @@ void run_go(struct machine *, struct run *, const struct sequence *, const struc
 /* run_matches: an event at hand is what the run waits for: it goes on, and true is returned. */
 bool run_matches(struct machine *, struct run *, const struct sequence *, const json_t *event);
 /* run_hears: notes what has become of a message; the step whose open message it was, NULL for none.  run_moves: what
- * follows from it. */
+ * follows from it; waited: it is the one that the run waits for. */
 const struct step *run_hears(struct machine *, struct run *, const struct sequence *, const char *message,
                              const char *status, const char *reason);
-void run_moves(struct machine *, struct run *, const struct sequence *, const struct step *mine, const char *status,
-               const char *reason);
+void run_moves(struct machine *, struct run *, const struct sequence *, const struct step *mine, bool waited,
+               const char *status, const char *reason);
 /* run_timer: what it waited for did not come, or is over. */
 void run_timer(struct machine *, struct run *, const struct sequence *);
 /* run_resumed: pauses that have ended since move what it waits for, as the operator said. */

@@ -7,6 +7,7 @@
 #define GO_MOST     100  /* steps in one go; then the turn ends, and the next one goes on */
 #define VISITS_MOST 1000 /* steps in a life */
 #define HOPS_MOST   5
+#define OPEN_MOST   20 /* messages that a run does not wait for */
 
 /* What became of a step, as far as something asks. */
 static void record(struct run *r, const struct sequence *s, const char *step, const char *key, json_t *value)
@@ -109,6 +110,20 @@ static json_t *compose(const struct machine *m, const struct run *r, const struc
     return message;
 }
 
+/* It goes its way; an exit cancels it, if it is still there. */
+static void note_open(struct run *r, const char *message, const char *step)
+{
+    const char *oldest;
+    json_t *value;
+
+    json_object_set_new(r->open, message, json_string(step));
+    if (json_object_size(r->open) <= OPEN_MOST)
+        return;
+    json_object_foreach (r->open, oldest, value)
+        break;
+    json_object_del(r->open, oldest);
+}
+
 static struct went enter_send(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
 {
     g_autofree char *seed = g_strdup_printf("%s|%s|%d", r->id, step->id, r->visit);
@@ -124,11 +139,15 @@ static struct went enter_send(struct machine *m, struct run *r, const struct seq
     record(r, s, step->id, "message", json_string(e->message));
     forget(r, step->id, (const char *const[]){ "status", "reason", "at", NULL });
     r->sent = true;
+    if (step->at_once) {
+        note_open(r, e->message, step->id);
+        return go_on(step_after(step));
+    }
     g_free(r->message);
     g_free(r->sender);
     r->message = g_strdup(e->message);
     r->sender = g_strdup(step->id);
-    return step->at_once ? go_on(step_after(step)) : stay();
+    return stay();
 }
 
 static struct went past(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
@@ -180,6 +199,12 @@ static bool event_is(const struct machine *m, const struct run *r, const struct 
            condition_holds(a->where, &sight, NULL);
 }
 
+/* What has led to a step does not happen anew in it. */
+static bool is_at_hand(const struct machine *m, const json_t *event)
+{
+    return m->at_hand && strcmp(kept_text(m->at_hand, "i"), kept_text(event, "i")) == 0;
+}
+
 /* S14: of what is kept, what happened first; of one instant, what stands first in the list. */
 static const struct awaited *find_kept(const struct machine *m, const struct run *r, const struct step *step,
                                        const json_t **found)
@@ -192,7 +217,8 @@ static const struct awaited *find_kept(const struct machine *m, const struct run
         json_t *event;
         size_t i;
         json_array_foreach (m->in->kept, i, event)
-            if (event_is(m, r, a, event, since) && (!best || kept_time(event, "t") < kept_time(*found, "t"))) {
+            if (event_is(m, r, a, event, since) && !(step->since.kind == SINCE_STEP && is_at_hand(m, event)) &&
+                (!best || kept_time(event, "t") < kept_time(*found, "t"))) {
                 best = a;
                 *found = event;
             }
@@ -325,6 +351,12 @@ static void tell_first(struct machine *m, struct run *r, const struct sequence *
         return;
     e = tell(m, EFFECT_SEND, r, step->id, compose(m, r, s, &one));
     m->in->make_id(m->in->arg, seed, e->message);
+    note_open(r, e->message, step->id);
+}
+
+static bool is_full(const struct run *r, const struct step *step)
+{
+    return (int)json_array_size(json_object_get(r->gathered, "items")) >= step->collect->most;
 }
 
 static void add_item(struct machine *m, struct run *r, const struct sequence *s, const struct step *step, json_t *data)
@@ -333,7 +365,11 @@ static void add_item(struct machine *m, struct run *r, const struct sequence *s,
 
     json_array_append(items, data);
     json_object_set_new(r->gathered, "last", json_integer(m->in->now));
-    r->due = (int)json_array_size(items) >= step->collect->most ? m->in->now : window_end(m, r, s, step);
+    r->due = is_full(r, step) ? m->in->now : window_end(m, r, s, step);
+    while ((int)json_array_size(items) > step->collect->most) { /* of a sequence that is paused: counted all the same */
+        json_array_remove(items, 0);
+        json_object_set_new(r->gathered, "more", json_integer(kept_time(r->gathered, "more") + 1));
+    }
 }
 
 static struct went enter_collect(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
@@ -354,7 +390,7 @@ static struct went enter_collect(struct machine *m, struct run *r, const struct 
 static struct went close_window(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
 {
     json_auto_t *items = json_incref(json_object_get(r->gathered, "items"));
-    size_t total = json_array_size(items);
+    size_t total = json_array_size(items) + (size_t)kept_time(r->gathered, "more");
 
     json_decref(r->gathered);
     r->gathered = NULL;
@@ -527,6 +563,12 @@ static bool is_opted_out(const char *status, const char *reason)
     return strcmp(status, "suppressed") == 0 && g_strv_contains(reasons, reason);
 }
 
+/* Some other channel is left for what is to come. */
+static bool hears_elsewhere(const struct machine *m, const struct sequence *s, const struct step *lost)
+{
+    return m->in->may_hear && m->in->may_hear(m->in->arg, s, lost);
+}
+
 /* What a step that has been visited before says of that visit. */
 static void note_status(const struct machine *m, struct run *r, const char *message, const char *status,
                         const char *reason)
@@ -546,29 +588,32 @@ static void note_status(const struct machine *m, struct run *r, const char *mess
 const struct step *run_hears(struct machine *m, struct run *r, const struct sequence *s, const char *message,
                              const char *status, const char *reason)
 {
-    const struct step *mine = g_strcmp0(r->message, message) == 0 ? sequence_step(s, r->sender) : NULL;
+    bool waited = g_strcmp0(r->message, message) == 0;
+    g_autofree char *sender = g_strdup(waited ? r->sender : json_string_value(json_object_get(r->open, message)));
+    const struct step *mine = sender ? sequence_step(s, sender) : NULL;
 
     note_status(m, r, message, status, reason);
-    if (mine) {
+    if (waited)
         g_clear_pointer(&r->message, g_free);
+    json_object_del(r->open, message);
+    if (mine)
         tell(m, EFFECT_ENDED, r, mine->id, json_string(status));
-    }
     return mine;
 }
 
-void run_moves(struct machine *m, struct run *r, const struct sequence *s, const struct step *mine, const char *status,
-               const char *reason)
+void run_moves(struct machine *m, struct run *r, const struct sequence *s, const struct step *mine, bool waited,
+               const char *status, const char *reason)
 {
     const struct step *step = sequence_step(s, r->step);
     bool arrived = strcmp(status, "sent") == 0 || strcmp(status, "delivered") == 0;
     const struct awaited *a;
     int64_t at;
 
-    if (mine && is_opted_out(status, reason) && !s->stays_opted_out)
+    if (mine && is_opted_out(status, reason) && !s->stays_opted_out && !hears_elsewhere(m, s, mine))
         leave_run(m, r, "opted_out", false);
     else if (mine && mine->leave_failed && !arrived)
         leave_run(m, r, "failed", false);
-    else if (step && mine == step)
+    else if (step && waited)
         go_from(m, r, s, go_on(step_after(step)));
     else if (step && step->kind == STEP_WAIT_FOR && !r->yielded && (a = find_message(r, step, &at)))
         go_from(m, r, s, matched(m, r, s, step, a, NULL));
@@ -621,6 +666,16 @@ void run_timer(struct machine *m, struct run *r, const struct sequence *s)
     }
 }
 
+/* The deadline is another one: what has come meanwhile may lie before it now. */
+static void reconsider(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
+{
+    const json_t *event = NULL;
+    const struct awaited *a = step->kind == STEP_WAIT_FOR ? find_kept(m, r, step, &event) : NULL;
+
+    if (a)
+        go_from(m, r, s, matched(m, r, s, step, a, event));
+}
+
 /* S49: keep: the instants stay; shift: elapsed ones get the pause added, calendar ones are computed anew; restart:
  * waits begin anew. */
 static void move_by_pause(struct machine *m, struct run *r, const struct sequence *s, const struct step *step,
@@ -640,6 +695,7 @@ static void move_by_pause(struct machine *m, struct run *r, const struct sequenc
     }
     if (r->deadline >= 0)
         r->deadline = r->due - grace;
+    reconsider(m, r, s, step);
 }
 
 void run_resumed(struct machine *m, struct run *r, const struct sequence *s)
@@ -653,9 +709,10 @@ void run_resumed(struct machine *m, struct run *r, const struct sequence *s)
         int64_t to = json_integer_value(json_array_get(pause, 1));
         if (to <= r->resumed || !step)
             continue;
+        r->resumed = to;
         if (r->due >= 0 && !r->yielded)
             move_by_pause(m, r, s, step, pause);
-        r->resumed = to;
+        step = sequence_step(s, r->step);
     }
 }
 
@@ -664,6 +721,8 @@ void run_replan(struct machine *m, struct run *r, const struct sequence *s, bool
     const struct step *step = sequence_step(s, r->step);
     int64_t due;
 
+    if (step && step->collect && is_full(r, step))
+        return;
     if (!step || !step->moment || r->due < 0 || r->yielded || !(all || moment_is_local(step->moment)))
         return;
     due = due_of(m, r, s, step->moment);
@@ -672,4 +731,6 @@ void run_replan(struct machine *m, struct run *r, const struct sequence *s, bool
         due += step->grace;
     }
     r->due = due < 0 ? m->in->now : due;
+    if (all)
+        reconsider(m, r, s, step);
 }

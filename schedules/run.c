@@ -28,6 +28,7 @@ struct run *run_new(void)
     r->steps = json_object();
     r->rounds = json_object();
     r->watched = json_object();
+    r->open = json_object();
     return r;
 }
 
@@ -45,6 +46,7 @@ void run_free(struct run *r)
     json_decref(r->steps);
     json_decref(r->rounds);
     json_decref(r->watched);
+    json_decref(r->open);
     json_decref(r->gathered);
     g_free(r);
 }
@@ -88,6 +90,7 @@ static json_t *pack(const struct run *r)
     put_part(to, "x", r->steps);
     put_part(to, "r", r->rounds);
     put_part(to, "w", r->watched);
+    put_part(to, "o", r->open);
     put_part(to, "c", r->gathered);
     if (r->opened)
         json_object_set_new(to, "co", json_true());
@@ -151,6 +154,7 @@ static struct run *unpack(const json_t *from)
     get_part(from, "x", &r->steps);
     get_part(from, "r", &r->rounds);
     get_part(from, "w", &r->watched);
+    get_part(from, "o", &r->open);
     get_part(from, "c", &r->gathered);
     r->opened = json_is_true(json_object_get(from, "co"));
     r->sent = json_is_true(json_object_get(from, "se"));

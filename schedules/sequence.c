@@ -37,20 +37,32 @@ void looks_at(struct reader *r, const char *at, const char *key, const char *pat
         g_hash_table_add(r->s->asked, g_strndup(path + 6, strcspn(path + 6, ".")));
 }
 
+struct looking {
+    struct reader *r;
+    const char *at;
+    bool sees_event; /* there is one at hand */
+};
+
 static void on_look(void *arg, const char *path, const char *event)
 {
+    struct looking *l = arg;
+
     if (event)
-        looks_for(arg, event);
+        looks_for(l->r, event);
+    else if (!l->sees_event && g_str_has_prefix(path, "event."))
+        complain(l->r->c, l->at, NULL, "%s: no event is at hand here; there are trigger.data.* and steps.ID.event.*",
+                 path);
     else if (!sight_path_fault(path))
-        looks_at(arg, "", NULL, path);
+        looks_at(l->r, "", NULL, path);
 }
 
 struct condition *read_where(struct reader *r, const char *at, const json_t *from, const char *key)
 {
     g_autofree char *place = path_to(at, key);
     struct condition *c = json_object_get(from, key) ? condition_read(r->c, place, json_object_get(from, key)) : NULL;
+    struct looking l = { r, place, strcmp(key, "where") == 0 || strcmp(key, "unless") == 0 };
 
-    condition_each(c, on_look, r);
+    condition_each(c, on_look, &l);
     return c;
 }
 
@@ -152,7 +164,7 @@ static void read_leave(struct reader *r, const char *at, const json_t *from)
     l->keep_messages = truth_of(r->c, at, from, "keep_messages", false);
     if (!l->event + !l->changed + !(json_object_get(from, "when")) != 2)
         complain(r->c, at, NULL, "needs one of event, when and changed");
-    if (l->changed && !g_str_has_prefix(l->changed, "recipient."))
+    if (l->changed && (!g_str_has_prefix(l->changed, "recipient.") || sight_path_fault(l->changed)))
         complain(r->c, at, "changed", "must be a path of the recipient, like recipient.role");
     if (!l->reason)
         l->reason = g_strdup(l->event ? l->event : l->changed ? "changed" : "condition");
@@ -189,9 +201,36 @@ static void read_name(struct reader *r, const char *name, const json_t *root)
         }
 }
 
+/* A copy in which what has an order that counts, the parts of a split, are lists: sorting its keys loses nothing then.
+ */
+static json_t *canonical(const json_t *value)
+{
+    json_t *copy = json_is_object(value)  ? json_object()
+                   : json_is_array(value) ? json_array()
+                                          : json_incref((json_t *)value),
+           *one;
+    const char *key;
+    size_t i;
+
+    json_object_foreach ((json_t *)value, key, one) {
+        json_t *own = canonical(one), *list = strcmp(key, "parts") == 0 && json_is_object(one) ? json_array() : NULL;
+        const char *part;
+        json_t *share;
+        if (list)
+            json_object_foreach (own, part, share)
+                json_array_append_new(list, json_pack("[s, O]", part, share));
+        json_object_set(copy, key, list ? list : own);
+        json_decref(list);
+        json_decref(own);
+    }
+    json_array_foreach ((json_t *)value, i, one)
+        json_array_append_new(copy, canonical(one));
+    return copy;
+}
+
 static void make_version(struct sequence *s)
 {
-    json_auto_t *copy = json_copy(s->definition);
+    json_auto_t *copy = canonical(s->definition);
 
     json_object_del(copy, "title");
     json_object_del(copy, "description");
@@ -264,6 +303,10 @@ static void read_head(struct reader *r, const json_t *root)
     s->priority = g_strdup(text_of(r->c, "", root, "priority"));
     s->life = duration_of(r->c, "", root, "life", LIFE_MS);
     s->ttl = duration_of(r->c, "", root, "ttl", TTL_MS);
+    if (s->life <= 0)
+        complain(r->c, "", "life", "is no time at all");
+    if (s->ttl <= 0)
+        complain(r->c, "", "ttl", "leaves no time to send");
     s->while_running = (enum while_running)choice_of(r->c, "", root, "while_running", running, RUNNING_IGNORE);
     s->stays_opted_out = choice_of(r->c, "", root, "opt_out", opt_out, 0) == 1;
     if (key)

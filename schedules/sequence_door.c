@@ -168,11 +168,12 @@ static void read_reentry(struct reader *r, const json_t *root)
     if (json_object_get(from, "after")) {
         r->s->reentry = REENTRY_AFTER;
         r->s->reentry_after = duration_of(r->c, "reentry", from, "after", 0);
-    } else if (per)
+    }
+    if (per)
         take_key(r, "reentry", "per", strcmp(per, "date") == 0 ? "event.date" : per);
-    else
+    else if (r->s->reentry != REENTRY_AFTER)
         complain(r->c, "", "reentry", "must be never, always, {after: 90d} or {per: event.order}");
-    r->s->remember = read_remember(r, from);
+    r->s->remember = per && r->s->reentry != REENTRY_AFTER ? read_remember(r, from) : 0;
 }
 
 /* ---------------------------------------------------------------- entry and group */

@@ -138,6 +138,8 @@ static void read_data(struct reader *r, const char *at, const json_t *data)
             continue;
         if (!path)
             complain(r->c, place, NULL, "must be a value, or {from: PATH, default: VALUE}");
+        else if (g_str_has_prefix(path, "event."))
+            complain(r->c, place, "from", "no event is at hand here; there are trigger.data.* and steps.ID.event.*");
         else
             looks_at(r, place, "from", path);
         complain_unknown(r->c, place, value, words);
@@ -151,6 +153,8 @@ typedef void read_fn(struct reader *, struct step *, const char *at, const json_
 static void read_send(struct reader *r, struct step *s, const char *at, const json_t *from, const json_t *step,
                       int depth)
 {
+    static const char *const strategies[] = { "all", "first", NULL }, *const lanes[] = { "high", "normal", "low",
+                                                                                         NULL };
     static const char *const words[] = { "template",  "channels", "strategy", "category",  "priority", "ttl",
                                          "supersede", "data",     "done",     "on_failed", NULL };
     static const char *const done[] = { "ended", "enqueued", NULL }, *const failed[] = { "go", "exit", NULL },
@@ -165,6 +169,10 @@ static void read_send(struct reader *r, struct step *s, const char *at, const js
     complain_unknown(r->c, at, from, words);
     if (!text_of(r->c, at, from, "template"))
         complain(r->c, at, "template", "is required");
+    choice_of(r->c, at, from, "strategy", strategies, 0);
+    choice_of(r->c, at, from, "priority", lanes, 0);
+    text_of(r->c, at, from, "category");
+    text_of(r->c, at, from, "supersede");
     s->message = json_object();
     for (int i = 0; plain[i]; i++)
         if (json_object_get(from, plain[i]))
@@ -172,6 +180,8 @@ static void read_send(struct reader *r, struct step *s, const char *at, const js
     s->data = json_incref(json_object_get(from, "data"));
     read_data(r, place, s->data);
     s->ttl = duration_of(r->c, at, from, "ttl", r->s->ttl);
+    if (s->ttl <= 0)
+        complain(r->c, at, "ttl", "leaves no time to send");
     s->at_once = choice_of(r->c, at, from, "done", done, 0) == 1;
     s->leave_failed = choice_of(r->c, at, from, "on_failed", failed, 0) == 1;
 }
@@ -182,6 +192,13 @@ static void read_wait(struct reader *r, struct step *s, const char *at, const js
     s->moment = moment_read(r->c, at, from, true);
     if (s->moment->path)
         looks_at(r, at, "until", s->moment->path);
+}
+
+/* Engagement, and what providers say later. */
+static bool word_is_unheard(const char *is)
+{
+    static const char *const words[] = { "delivered", "bounced", "clicked", "read", "answered", "opened", NULL };
+    return g_strv_contains(words, is);
 }
 
 static void read_awaited(struct reader *r, struct step *s, const char *at, const json_t *from)
@@ -205,6 +222,10 @@ static void read_awaited(struct reader *r, struct step *s, const char *at, const
         choice_of(r->c, at, from, "is", known, 0);
         a->is = g_strdup(text_of(r->c, at, from, "is"));
         g_hash_table_add(r->s->asked, g_strdup(message));
+        if (a->is && word_is_unheard(a->is))
+            warn(r->c, at,
+                 "waits for something that nothing reports yet: it always ends by its timeout, unless something else "
+                 "comes");
         if (!a->is)
             complain(r->c, at, "is", "is required: sent, delivered, clicked …");
     }

@@ -127,15 +127,18 @@ static void event_line(struct cli *c, const char *text, size_t len, struct strea
     event_text(c->service, text, len, &(struct intake_origin){ .door = "cli", .source = "" }, on_event, line);
 }
 
-static void ignore_finding(void *arg, bool error, const char *place, const char *what)
-{
-}
-
 int cmd_event(struct cli *c)
 {
     if (c->argc > 1)
         return cli_usage(c, "one file at a time");
-    struct sequences *sq = sequences_open(c->service, ignore_finding, NULL);
+    /* with a file left out an event would be known, and its run never begin */
+    struct findings f = { .cli = NULL };
+    struct sequences *sq = sequences_open(c->service, on_finding, &f);
+    if (f.errors) {
+        sequences_free(sq);
+        return cli_fail(
+            "no event is taken here while a sequence is broken; the service, which may still know it, takes them");
+    }
     int status =
         stream_run(c, c->argc ? c->argv[0] : "-", &(struct stream_options){ .quiet = opt_quiet }, event_line, NULL);
     sequences_free(sq);

@@ -50,17 +50,6 @@ static const char *not_ready(void *arg)
                                  : "connecting to Redis";
 }
 
-static void on_ready(void *arg, bool ready)
-{
-    struct serving *s = arg;
-
-    log_info(ready ? "redis.ready" : "redis.away", NULL);
-    if (s->worker)
-        worker_store_ready(s->worker, ready);
-    if (s->turns && ready)
-        turns_anew(s->turns);
-}
-
 static void on_drained(void *arg)
 {
     struct serving *s = arg;
@@ -130,6 +119,21 @@ static void on_kept(void *arg, bool ok)
         if (q->follows)
             store_runners(s->cli->service->store, q->name, "turn", on_roused, NULL);
     }
+}
+
+static void on_ready(void *arg, bool ready)
+{
+    struct serving *s = arg;
+
+    log_info(ready ? "redis.ready" : "redis.away", NULL);
+    if (ready) {
+        sequences_keep_again(s->sequences);
+        sequences_keep(s->sequences, on_kept, s);
+    }
+    if (s->worker)
+        worker_store_ready(s->worker, ready);
+    if (s->turns && ready)
+        turns_anew(s->turns);
 }
 
 /* Sequences name templates and categories, so they are read again behind those. */

@@ -328,6 +328,18 @@ static int tell(struct cli *c, const char *names, json_t *report)
     return status ? status : check_expectations(report);
 }
 
+/* What begins by a date or by the profile begins by itself. */
+static bool begins_by_event(const struct sequence *q)
+{
+    bool event = false;
+
+    for (guint i = 0; i < q->triggers->len; i++) {
+        enum trigger_kind kind = ((const struct trigger *)q->triggers->pdata[i])->kind;
+        event |= kind == TRIGGER_EVENT || kind == TRIGGER_DOOR;
+    }
+    return event;
+}
+
 static int play(struct cli *c, struct stage *stage, const char *names, int64_t from, int64_t to)
 {
     struct cli_answer a = { 0 };
@@ -339,7 +351,8 @@ static int play(struct cli *c, struct stage *stage, const char *names, int64_t f
         status = add_events(c, stage, opt_events, people);
     g_auto(GStrv) list = g_strsplit(names, ",", -1);
     for (char **name = list; *name && !opt_events; name++)
-        enroll_all(stage, from, *name, people);
+        if (begins_by_event(sequences_find(c->service->sequences, *name, NULL)))
+            enroll_all(stage, from, *name, people);
     if (status)
         return status;
     if (!stage_play(stage, to, &why)) {

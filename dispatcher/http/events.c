@@ -81,18 +81,51 @@ static void on_standing(void *arg, bool ok, json_t *figures)
 
 typedef bool standing_fn(struct service *, const char *, const json_t *, json_t *, json_fn *, void *);
 
-static void change_standing(struct request *r, standing_fn *change)
-{
-    json_auto_t *how = r->body->len ? request_json(r) : json_object(), *errors = json_array();
+/* Of a sequence whose file is gone the runs are still there. */
+struct standing_request {
+    struct request *request;
+    standing_fn *change;
+    json_t *how;
+};
 
-    if (!how)
-        return;
-    if (!sequences_find(r->service->sequences, r->param[0], NULL))
-        answer_problem(r, 404, "there is no sequence of this name");
-    else if (!change(r->service, r->param[0], how, errors, on_standing, r)) {
+static void make_change(struct request *r, standing_fn *change, const json_t *how)
+{
+    json_auto_t *errors = json_array();
+
+    if (!change(r->service, r->param[0], how, errors, on_standing, r)) {
         json_auto_t *problem = problem_make(422, "nothing was changed", json_incref(errors));
         answer_json(r, 422, problem);
     }
+}
+
+static void on_running_known(void *arg, bool ok, json_t *running)
+{
+    struct standing_request *s = arg;
+
+    if (!answer_unless_gone(s->request, ok)) {
+    } else if (json_object_get(running, s->request->param[0])) {
+        make_change(s->request, s->change, s->how);
+    } else {
+        answer_problem(s->request, 404, "there is no sequence of this name");
+    }
+    json_decref(s->how);
+    g_free(s);
+}
+
+static void change_standing(struct request *r, standing_fn *change)
+{
+    json_auto_t *how = r->body->len ? request_json(r) : json_object();
+    struct standing_request *s;
+
+    if (!how)
+        return;
+    if (sequences_find(r->service->sequences, r->param[0], NULL)) {
+        make_change(r, change, how);
+        return;
+    }
+    s = g_new0(struct standing_request, 1);
+    *s = (struct standing_request){ r, change, json_incref(how) };
+    store_running(r->service->store, on_running_known, s);
 }
 
 void post_pause(struct request *r)

@@ -8,6 +8,7 @@
 #include "dispatcher/base/log.h"
 #include "dispatcher/intake/intake.h"
 #include "dispatcher/journeys/actor_own.h"
+#include "dispatcher/people/profile.h"
 #include "dispatcher/people/turn.h"
 
 #define RACES_MAX 64
@@ -20,7 +21,7 @@ struct actor {
     enum act_kind kind;
     char recipient[129], sequence[129], reason[65];
     char version[VERSION_SIZE];
-    json_t *event, *map;
+    json_t *event, *map, *profile;
     bool again, dry;
     struct view view; /* what was looked at */
     struct thought thought;
@@ -41,6 +42,7 @@ static void finish(struct actor *a, enum act_result result)
     thought_clear(&a->thought);
     json_decref(a->event);
     json_decref(a->map);
+    json_decref(a->profile);
     g_free(a);
     turn_end(s, recipient);
 }
@@ -59,10 +61,12 @@ static void on_stepped(void *arg, enum stepped stepped, const redisReply *cancel
     }
     if (stepped == STEPPED)
         thought_cancelled(&a->thought, cancelled, flying);
-    finish(a, stepped == STEPPED     ? ACT_DONE
-              : stepped == STEP_RACE ? ACT_BUSY
-              : stepped == STEP_GONE ? ACT_GONE
-                                     : ACT_KNOWN);
+    static const enum act_result results[] = { [STEPPED] = ACT_DONE,
+                                               [STEP_RACE] = ACT_BUSY,
+                                               [STEP_KNOWN] = ACT_KNOWN,
+                                               [STEP_GONE] = ACT_GONE,
+                                               [STEP_FAILED] = ACT_FAILED };
+    finish(a, results[stepped]);
 }
 
 /* An event that is enrolled with is no event of the person's: only its id is kept. */
@@ -197,19 +201,37 @@ static void on_kept(void *arg, bool ok)
         look(a);
 }
 
+static void on_profile(void *arg, enum profile_result result, const char *profile)
+{
+    struct actor *a = arg;
+
+    if (result == PROFILE_GONE || result == PROFILE_CONFLICT)
+        finish(a, result == PROFILE_GONE ? ACT_GONE : ACT_BUSY);
+    else
+        sequences_keep(a->service->sequences, on_kept, a);
+}
+
 static void on_turn(void *arg)
 {
     struct actor *a = arg;
-    sequences_keep(a->service->sequences, on_kept, a);
+
+    if (a->profile)
+        profile_change_in_turn(a->service, a->recipient, json_incref(a->profile), PROFILE_MERGE, on_profile, a);
+    else
+        sequences_keep(a->service->sequences, on_kept, a);
 }
 
 void actor_act(struct service *s, const struct act *act, const struct seen_person *seen, acted_fn *fn, void *arg)
 {
     struct actor *a = g_new0(struct actor, 1);
 
-    *a = (struct actor){
-        .service = s, .kind = act->kind, .event = act->event, .again = act->again, .fn = fn, .arg = arg
-    };
+    *a = (struct actor){ .service = s,
+                         .kind = act->kind,
+                         .event = act->event,
+                         .profile = act->profile,
+                         .again = act->again,
+                         .fn = fn,
+                         .arg = arg };
     g_strlcpy(a->recipient, act->recipient, sizeof a->recipient);
     g_strlcpy(a->sequence, act->sequence ? act->sequence : "", sizeof a->sequence);
     g_strlcpy(a->version, act->version ? act->version : "", sizeof a->version);

@@ -27,6 +27,7 @@ struct act {
     enum act_kind kind;
     const char *recipient;
     json_t *event;        /* as kept (schedules/run.h); taken; NULL for LEAVE and TURN */
+    json_t *profile;      /* the recipient's fields, written first; taken; NULL for none */
     const char *sequence; /* of ENROLL and LEAVE */
     const char *reason;   /* of LEAVE */
     const char *version;  /* of MIGRATE: only runs of this one; NULL: of any */
@@ -34,7 +35,8 @@ struct act {
     bool dry;             /* nothing is written */
     bool again;           /* of ENROLL: re-entry is not asked */
 };
-enum act_result { ACT_DONE, ACT_KNOWN, ACT_GONE, ACT_BUSY }; /* BUSY: other processes move this person all the time */
+/* BUSY: other processes move this person all the time; FAILED: the store threw an error over it. */
+enum act_result { ACT_DONE, ACT_KNOWN, ACT_GONE, ACT_BUSY, ACT_FAILED };
 /* did: [{"sequence","run","what","why","message",…}], borrowed, NULL unless ACT_DONE. */
 typedef void acted_fn(void *arg, enum act_result, const json_t *did);
 

@@ -37,7 +37,8 @@ struct thought {
     GPtrArray *effects; /* struct effect */
     GPtrArray *sends;   /* struct sending */
     json_t *did;
-    char *runs; /* as they become; free() */
+    json_t *cancelling; /* message → what is said of its run in `did` */
+    char *runs;         /* as they become; free() */
     int hops;
     struct step_of step;
 };

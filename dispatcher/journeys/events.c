@@ -9,7 +9,6 @@
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/base/problem.h"
 #include "dispatcher/journeys/actor.h"
-#include "dispatcher/people/profile.h"
 #include "dispatcher/people/recipient.h"
 #include "schedules/duration.h"
 #include "schedules/instant.h"
@@ -97,6 +96,8 @@ static void on_acted(void *arg, enum act_result result, const json_t *did)
 
     if (result == ACT_GONE) {
         answer_gone(a);
+    } else if (result == ACT_FAILED) {
+        refuse(a, 500, "the store could not take this event; the log of the service says why");
     } else if (result == ACT_BUSY) {
         refuse(a, 409, "other processes change this person all the time; try again");
     } else if (a->kind == ACT_LEAVE) {
@@ -115,6 +116,7 @@ static void act(struct arriving *a, const char *reason)
               &(struct act){ .kind = a->kind,
                              .recipient = a->recipient,
                              .event = json_incref(a->event),
+                             .profile = json_incref(a->profile),
                              .sequence = a->sequence,
                              .reason = reason,
                              .again = a->again },
@@ -236,18 +238,6 @@ static void make_event(struct arriving *a, const char *name, int64_t at, int64_t
 
 /* ---------------------------------------------------------------- in */
 
-static void on_profile(void *arg, enum profile_result result, const char *profile)
-{
-    struct arriving *a = arg;
-
-    if (result == PROFILE_GONE)
-        answer_gone(a);
-    else if (result == PROFILE_CONFLICT)
-        refuse(a, 409, "other processes change this person all the time; try again");
-    else
-        act(a, NULL);
-}
-
 /* ---------------------------------------------------------------- everybody of an account */
 
 #define AT_A_TIME 64
@@ -273,7 +263,7 @@ static void on_member(void *arg, enum act_result result, const json_t *did)
     struct arriving *a = arg;
 
     a->open--;
-    a->lost |= result == ACT_GONE || result == ACT_BUSY;
+    a->lost |= result != ACT_DONE && result != ACT_KNOWN;
     for (size_t i = 0; i < json_array_size(did) && json_array_size(a->did) < DID_MOST; i++)
         json_array_append(a->did, json_array_get(did, i));
     tell_next(a);
@@ -341,8 +331,6 @@ static void go(struct arriving *a)
         refuse(a, 422, "the event was not taken");
     else if (a->account)
         look_at_company(a);
-    else if (a->profile)
-        profile_change(a->service, a->recipient, json_incref(a->profile), PROFILE_MERGE, on_profile, a);
     else
         act(a, NULL);
 }

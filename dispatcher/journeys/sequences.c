@@ -305,6 +305,11 @@ static void ask_profiles(const struct sequences *sq)
         store_ask_profiles(sq->service->store, ask);
 }
 
+void sequences_keep_again(struct sequences *sq)
+{
+    sq->kept = false;
+}
+
 void sequences_keep(struct sequences *sq, sequences_kept_fn *fn, void *arg)
 {
     struct keeping *k;
@@ -321,7 +326,7 @@ void sequences_keep(struct sequences *sq, sequences_kept_fn *fn, void *arg)
     *k = (struct keeping){ sq, fn, arg, 1, false };
     for (guint i = 0; i < sq->current->len; i++) {
         const struct sequence *q = sq->current->pdata[i];
-        char *text = json_dumps(q->definition, JSON_COMPACT | JSON_SORT_KEYS);
+        char *text = json_dumps(q->definition, JSON_COMPACT);
         k->open++;
         store_definition_put(sq->service->store, q->version, text, on_kept, k);
         free(text);

@@ -46,6 +46,8 @@ bool sequences_knows(const struct sequences *, const char *version);
 
 /* sequences_keep: calls fn when the store has all that are current; at once, when it has them already.  ok false: Redis
  * is gone. */
+/* sequences_keep_again: the store may have lost them. */
+void sequences_keep_again(struct sequences *);
 typedef void sequences_kept_fn(void *arg, bool ok);
 void sequences_keep(struct sequences *, sequences_kept_fn *, void *arg);
 

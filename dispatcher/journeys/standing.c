@@ -20,6 +20,7 @@ struct standing_change {
     struct service *service;
     char *sequence;
     bool pauses, entry, dry;
+    bool wakes;           /* runs that were paused go on */
     json_t *people, *map; /* of migrate: who is left */
     size_t next;
     char version[VERSION_SIZE];
@@ -85,30 +86,33 @@ static void check_unknown(const json_t *how, const char *const *known, json_t *e
 
 static void on_turned(void *arg, bool ok, json_t *result)
 {
-    done(arg, ok);
+    struct standing_change *c = arg;
+
+    if (ok)
+        json_object_set_new(c->figures, "runs",
+                            json_integer((json_int_t)json_array_size(json_object_get(result, "people"))));
+    done(c, ok);
 }
 
 static void on_messages(void *arg, bool ok, json_t *result)
 {
     struct standing_change *c = arg;
-    const char *key = !c->pauses ? "released" : strcmp(c->messages, "cancel") == 0 ? "cancelled" : "held";
+    const char *key = c->wakes ? "released" : strcmp(c->messages, "cancel") == 0 ? "cancelled" : "held";
 
     if (ok) {
-        json_object_set_new(c->figures, "runs",
-                            json_integer((json_int_t)json_array_size(json_object_get(result, "people"))));
         json_object_set(c->figures, key, json_object_get(result, "messages"));
         json_object_set(c->figures, "in_flight", json_object_get(result, "in_flight"));
     }
-    if (ok && !c->pauses)
+    if (ok && c->wakes)
         store_runners(c->service->store, c->sequence, "turn", on_turned, c);
     else
-        done(c, ok);
+        on_turned(c, ok, result);
 }
 
 static void on_standing(void *arg, bool ok, json_t *result)
 {
     struct standing_change *c = arg;
-    const char *op = !c->pauses ? "release" : c->entry || strcmp(c->messages, "keep") == 0 ? "" : c->messages;
+    const char *op = c->wakes ? "release" : c->entry || strcmp(c->messages, "keep") == 0 ? "" : c->messages;
 
     if (ok)
         store_runners(c->service->store, c->sequence, op, on_messages, c);
@@ -122,7 +126,7 @@ static json_t *pause_of(const json_t *was, const char *waits)
 }
 
 /* The standing as it becomes: a pause that ends is remembered, so that each run can move by it. */
-static json_t *becomes(const struct standing_change *c, const json_t *was)
+static json_t *becomes(struct standing_change *c, const json_t *was)
 {
     json_t *is = json_object(), *pauses = json_object_get(was, "pauses");
     bool was_paused = g_strcmp0(json_string_value(json_object_get(was, "paused")), "all") == 0;
@@ -131,10 +135,13 @@ static json_t *becomes(const struct standing_change *c, const json_t *was)
     if (c->pauses) {
         json_object_set_new(is, "paused", json_string(c->entry ? "entry" : "all"));
         json_object_set_new(is, "since",
-                            was_paused ? json_incref(json_object_get(was, "since")) : json_integer(clock_now()));
-    } else if (was_paused) {
-        json_array_append_new(pauses, pause_of(was, c->waits));
+                            was_paused && !c->entry ? json_incref(json_object_get(was, "since"))
+                                                    : json_integer(clock_now()));
     }
+    /* who was paused as a whole goes on, also where the entry stays closed */
+    c->wakes = !c->pauses || (was_paused && c->entry);
+    if (was_paused && c->wakes)
+        json_array_append_new(pauses, pause_of(was, c->waits));
     while (json_array_size(pauses) > PAUSES_MOST)
         json_array_remove(pauses, 0);
     if (json_array_size(pauses))
@@ -172,6 +179,7 @@ bool standing_pause(struct service *s, const char *sequence, const json_t *how, 
     c->pauses = true;
     c->entry = json_is_true(json_object_get(how, "entry"));
     c->messages = messages;
+    c->waits = "keep";
     store_standings(s->store, on_standings, c);
     return true;
 }

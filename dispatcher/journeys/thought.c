@@ -10,6 +10,8 @@
 #include "dispatcher/people/person.h"
 #include "dispatcher/policy/reach.h"
 
+#define HEARD_MOST 100 /* in one step; what is left is heard in the next turn, which is now */
+
 /* ---------------------------------------------------------------- what was looked at */
 
 static json_t *list_of(const redisReply *reply)
@@ -153,36 +155,43 @@ static const struct category *category_of(const struct thought *t, const struct 
     return name ? policy_category(t->service->policy, name) : NULL;
 }
 
-/* Whether one step may be sent on one of its channels. */
-static bool may_send(const struct thought *t, const struct sequence *q, const struct step *step)
+static bool is_among(const char *channel, const json_t *channels)
+{
+    bool named = !channels;
+
+    for (size_t i = 0; i < json_array_size(channels); i++)
+        named |= g_strcmp0(channel, json_string_value(json_array_get(channels, i))) == 0;
+    return named;
+}
+
+/* Whether one step may be sent on one of its channels, besides those of another that is lost. */
+static bool may_send(const struct thought *t, const struct sequence *q, const struct step *step,
+                     const struct step *lost)
 {
     const char *name = json_string_value(json_object_get(step->message, "template"));
     const json_t *channels = json_object_get(step->message, "channels");
     struct template *template = t->service->library ? library_find(t->service->library, name) : NULL;
     const struct category *category = category_of(t, q, step, template);
 
-    if (!template || !category || category->kind == KIND_TRANSACTIONAL)
+    if (!template || !category || (category->kind == KIND_TRANSACTIONAL && !lost))
         return true;
-    for (const char *const *c = template_channels(template); *c; c++) {
-        bool named = !channels;
-        for (size_t i = 0; i < json_array_size(channels); i++)
-            named |= g_strcmp0(*c, json_string_value(json_array_get(channels, i))) == 0;
-        if (named && !is_withdrawn(t->consents, category->name, channel_letter(*c)))
+    for (const char *const *c = template_channels(template); *c; c++)
+        if (is_among(*c, channels) && !(lost && is_among(*c, json_object_get(lost->message, "channels"))) &&
+            !is_withdrawn(t->consents, category->name, channel_letter(*c)))
             return true;
-    }
     return false;
 }
 
-static bool may_hear(void *arg, const struct sequence *q)
+static bool may_hear(void *arg, const struct sequence *q, const struct step *lost)
 {
     const struct thought *t = arg;
     bool sends = false;
 
-    if (json_object_size(t->consents) == 0)
+    if (json_object_size(t->consents) == 0 && !lost)
         return true;
     for (guint i = 0; i < q->steps->len; i++) {
         const struct step *step = q->steps->pdata[i];
-        if (step->kind == STEP_SEND && may_send(t, q, step))
+        if (step->kind == STEP_SEND && may_send(t, q, step, lost))
             return true;
         sends |= step->kind == STEP_SEND;
     }
@@ -221,6 +230,7 @@ bool thought_begin(struct thought *t, struct service *s, const char *recipient, 
     t->person = person_read(v->runs);
     t->effects = g_ptr_array_new_with_free_func((GDestroyNotify)effect_free);
     t->did = json_array();
+    t->cancelling = json_object();
     policy_days(s->policy, service_region(t->profile), &t->almanac.holidays, &t->almanac.blackout);
     t->situation = (struct situation){ .now = clock_now(),
                                        .recipient = recipient,
@@ -277,29 +287,44 @@ static void hear_message(struct thought *t, const json_t *fact)
                     t->effects);
 }
 
-/* {"k":"p","w":profile as it was,"m":imported,"i":id} */
-static void hear_profile(struct thought *t, const json_t *fact)
+/* {"k":"p","w":profile as it was,"m":imported,"i":id}; as it was after that write, the next such fact says, or nobody.
+ */
+static void hear_profile(struct thought *t, const json_t *fact, const json_t *next)
 {
-    json_auto_t *was = *kept_text(fact, "w") ? json_loads(kept_text(fact, "w"), 0, NULL) : NULL;
+    json_auto_t *was = *kept_text(fact, "w") ? json_loads(kept_text(fact, "w"), 0, NULL) : NULL,
+                *then = next && *kept_text(next, "w") ? json_loads(kept_text(next, "w"), 0, NULL) : NULL;
 
+    t->situation.profile = next ? then : t->profile;
     machine_profile(&t->situation, t->person, was, kept_text(fact, "i"), json_is_true(json_object_get(fact, "m")),
                     t->effects);
+    t->situation.profile = t->profile;
+}
+
+static const json_t *next_profile(const json_t *unheard, size_t i)
+{
+    while (++i < json_array_size(unheard))
+        if (strcmp(kept_text(json_array_get(unheard, i), "k"), "p") == 0)
+            return json_array_get(unheard, i);
+    return NULL;
+}
+
+static void hear(struct thought *t, const json_t *unheard, size_t i)
+{
+    json_t *fact = json_array_get(unheard, i);
+
+    if (strcmp(kept_text(fact, "k"), "m") == 0)
+        hear_message(t, fact);
+    else if (strcmp(kept_text(fact, "k"), "p") == 0)
+        hear_profile(t, fact, next_profile(unheard, i));
+    else if (json_object_get(fact, "e"))
+        thought_event(t, json_object_get(fact, "e"));
 }
 
 void thought_hear(struct thought *t, const struct view *v)
 {
-    json_t *fact;
-    size_t i;
-
-    json_array_foreach (v->unheard, i, fact) {
-        if (strcmp(kept_text(fact, "k"), "m") == 0)
-            hear_message(t, fact);
-        else if (strcmp(kept_text(fact, "k"), "p") == 0)
-            hear_profile(t, fact);
-        else if (json_object_get(fact, "e"))
-            thought_event(t, json_object_get(fact, "e"));
-    }
-    t->step.taken = json_array_size(v->unheard);
+    t->step.taken = MIN(json_array_size(v->unheard), HEARD_MOST);
+    for (size_t i = 0; i < t->step.taken; i++)
+        hear(t, v->unheard, i);
 }
 
 void thought_enroll(struct thought *t, const char *sequence, const json_t *event, bool again)
@@ -494,7 +519,7 @@ static void cancel(struct thought *t, const struct effect *e)
     char *detail = json_dumps(why, JSON_COMPACT);
     args_text(t->step.cancels, detail);
     free(detail);
-    json_object_set_new(left, "message", json_string(e->message));
+    json_object_set(t->cancelling, e->message, left);
 }
 
 /* An event that a run makes: of the person, who hears it in the next turn; or of the account. */
@@ -582,6 +607,7 @@ struct step_of thought_step(struct thought *t, const struct view *v)
 {
     t->step.version = v->version;
     t->step.runs = t->runs;
+    t->step.is_in = t->person->runs->len + t->person->queue->len > 0;
     t->step.standings = kept_text(v->standings, "*");
     t->step.due = machine_due(&t->situation, t->person);
     return t->step;
@@ -591,12 +617,10 @@ struct step_of thought_step(struct thought *t, const struct view *v)
 
 static void note_cancelled(struct thought *t, const redisReply *ids, const char *key)
 {
-    for (size_t i = 0; ids && i < ids->elements; i++)
-        for (size_t k = 0; k < json_array_size(t->did); k++) {
-            json_t *item = json_array_get(t->did, k), *list = json_object_get(item, key);
-            if (list && strcmp(kept_text(item, "message"), reply_text(ids, i)) == 0)
-                json_array_append_new(list, json_string(reply_text(ids, i)));
-        }
+    for (size_t i = 0; ids && i < ids->elements; i++) {
+        json_t *item = json_object_get(t->cancelling, reply_text(ids, i));
+        json_array_append_new(json_object_get(item, key), json_string(reply_text(ids, i)));
+    }
 }
 
 void thought_cancelled(struct thought *t, const redisReply *cancelled, const redisReply *flying)
@@ -633,6 +657,7 @@ void thought_clear(struct thought *t)
     json_decref(t->standings);
     json_decref(t->situation.kept);
     json_decref(t->did);
+    json_decref(t->cancelling);
     free(t->runs);
     *t = (struct thought){ 0 };
 }

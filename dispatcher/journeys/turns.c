@@ -13,20 +13,25 @@
 
 #define SAFETY_NET_S 5.0 /* a partition nobody told us about is looked at this often */
 #define BATCH        64
+#define SHARE_S      0.1 /* late ones are taken up in portions of this long */
 #define MOST         256 /* people being seen to */
 
 struct lot {
     int64_t next; /* service time; 0: look now, INT64_MAX: nothing known */
     double looked_at;
     bool asking;
+    bool late_wait; /* for their share */
+    int late;       /* asked for, of the share */
 };
 
 struct turns {
     struct service *service;
     struct lot *lots; /* by partition */
-    int64_t lease_ms;
+    int64_t lease_ms, late_ms;
+    double catch_up, share, share_at; /* late ones a second (0: no limit), those that may go now, loop time of that */
     int busy, first;
     bool stopped;
+    GHashTable *saying; /* what is being said to accounts */
     ev_timer due;
 };
 
@@ -34,13 +39,18 @@ static void look(struct turns *t);
 
 /* ---------------------------------------------------------------- one person */
 
+static void come_free(struct turns *t)
+{
+    if (!t->stopped)
+        ev_feed_event(t->service->loop, &t->due, EV_TIMER);
+}
+
 static void on_acted(void *arg, enum act_result result, const json_t *did)
 {
     struct turns *t = arg;
 
     t->busy--; /* of one that failed the lease runs out */
-    if (!t->stopped)
-        ev_feed_event(t->service->loop, &t->due, EV_TIMER);
+    come_free(t);
 }
 
 static void take(struct turns *t, const struct turn *turn)
@@ -66,11 +76,15 @@ static void on_said(void *arg, const struct intake_answer *answer)
 {
     struct saying *job = arg;
 
-    job->turns->busy--;
+    struct turns *t = job->turns;
+
+    t->busy--;
     if (answer->status == 202) /* else it is said again */
-        store_said(job->turns->service->store, job->partition, job->what);
+        store_said(t->service->store, job->partition, job->what);
+    g_hash_table_remove(t->saying, job->what);
     g_free(job->what);
     g_free(job);
+    come_free(t);
 }
 
 static void say(struct turns *t, int partition, const char *what)
@@ -79,12 +93,15 @@ static void say(struct turns *t, int partition, const char *what)
     const char *account = json_string_value(json_object_get(said, "account"));
     struct saying *job;
 
+    if (g_hash_table_contains(t->saying, what))
+        return; /* each turn shows it again, until it has been said */
     if (!account) {
         store_said(t->service->store, partition, what);
         return;
     }
     job = g_new0(struct saying, 1);
     *job = (struct saying){ t, partition, g_strdup(what) };
+    g_hash_table_add(t->saying, g_strdup(what));
     t->busy++;
     event_of_account(t->service, account, json_incref(json_object_get(said, "event")), on_said, job);
 }
@@ -108,6 +125,8 @@ static void on_turn(void *arg, const struct turn *turn)
     struct lot *lot = &t->lots[job->partition];
 
     lot->asking = false;
+    lot->late_wait = turn && turn->late_wait;
+    t->share += lot->late - (turn ? turn->late : 0);
     if (turn && turn->next_due >= 0)
         note_next(lot, turn->next_due);
     if (turn && turn->next_lease >= 0)
@@ -129,7 +148,10 @@ static void ask(struct turns *t, int partition)
     lot->asking = true;
     lot->next = INT64_MAX;
     lot->looked_at = ev_now(t->service->loop);
-    store_turn(t->service->store, partition, t->lease_ms, BATCH, on_turn, job);
+    lot->late = t->catch_up > 0 ? CLAMP((int)t->share, 0, BATCH) : 0;
+    t->share -= lot->late;
+    store_turn(t->service->store, partition, t->lease_ms, BATCH, clock_now() - t->late_ms,
+               t->catch_up > 0 ? lot->late : -1, on_turn, job);
 }
 
 /* ---------------------------------------------------------------- all of them */
@@ -145,6 +167,15 @@ static double lag(const struct turns *t)
     return (double)(now - oldest) / 1000;
 }
 
+/* After an outage what is late is taken up at a rate of its own, as deliveries are. */
+static void refill(struct turns *t)
+{
+    double now = ev_now(t->service->loop);
+
+    t->share = MIN(t->share + (now - t->share_at) * t->catch_up, MAX(1, t->catch_up * SHARE_S));
+    t->share_at = now;
+}
+
 static void look(struct turns *t)
 {
     int count = t->service->store->partitions, asking = 0;
@@ -153,11 +184,12 @@ static void look(struct turns *t)
 
     if (t->stopped || !t->service->store->ready)
         return;
+    refill(t);
     for (int i = 0; i < count; i++) {
         int partition = (t->first + i) % count;
         struct lot *lot = &t->lots[partition];
         double net = lot->looked_at + SAFETY_NET_S - ev_now(t->service->loop);
-        bool due = lot->next <= clock_now() || net <= 0;
+        bool due = lot->next <= clock_now() || net <= 0 || (lot->late_wait && t->share >= 1);
         if (lot->asking || !store_reaches(t->service->store, partition)) {
             asking += lot->asking;
         } else if (due && t->busy + asking * BATCH < MOST) {
@@ -168,7 +200,7 @@ static void look(struct turns *t)
             break;
         } else {
             soonest = MIN(soonest, lot->next);
-            wait = MIN(wait, net);
+            wait = MIN(wait, lot->late_wait ? MAX(SHARE_S, (1 - t->share) / t->catch_up) : net);
         }
     }
     metrics_set(METRIC_TURN_LAG, "", lag(t));
@@ -208,7 +240,11 @@ struct turns *turns_start(struct service *s)
 
     t->service = s;
     t->lots = g_new0(struct lot, s->store->partitions);
+    t->saying = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     t->lease_ms = setting_ms(s->config->root, "worker.lease");
+    t->late_ms = setting_ms(s->config->root, "worker.late_after");
+    t->catch_up = setting_rate(s->config->root, "worker.catch_up");
+    t->share_at = ev_now(s->loop);
     ev_timer_init(&t->due, on_due, 0, 0.001);
     t->due.data = t;
     ev_timer_again(s->loop, &t->due);
@@ -231,6 +267,7 @@ void turns_close(struct turns *t)
     if (!t)
         return;
     turns_stop(t);
+    g_hash_table_unref(t->saying);
     g_free(t->lots);
     g_free(t);
 }

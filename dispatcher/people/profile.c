@@ -110,6 +110,7 @@ struct change {
     char recipient[129];
     json_t *patch;
     enum profile_mode mode;
+    bool in_turn; /* somebody else's, who ends it */
     char *was, *now;
     int races;
     profile_changed_fn *fn;
@@ -122,11 +123,13 @@ static void done(struct change *c, enum profile_result result, const char *profi
     g_autofree char *recipient = g_strdup(c->recipient);
 
     c->fn(c->arg, result, profile);
+    bool in_turn = c->in_turn;
     json_decref(c->patch);
     g_free(c->was);
     free(c->now);
     g_free(c);
-    turn_end(s, recipient);
+    if (!in_turn)
+        turn_end(s, recipient);
 }
 
 static void on_stored(void *arg, const char *profile);
@@ -178,12 +181,27 @@ static void begin(void *arg)
     store_profile(c->service->store, c->recipient, on_stored, c);
 }
 
-void profile_change(struct service *s, const char *recipient, json_t *patch, enum profile_mode mode,
-                    profile_changed_fn *fn, void *arg)
+static struct change *change_new(struct service *s, const char *recipient, json_t *patch, enum profile_mode mode,
+                                 profile_changed_fn *fn, void *arg)
 {
     struct change *c = g_new0(struct change, 1);
 
     *c = (struct change){ .service = s, .patch = patch, .mode = mode, .fn = fn, .arg = arg };
     g_strlcpy(c->recipient, recipient, sizeof c->recipient);
-    turn_take(s, recipient, begin, c);
+    return c;
+}
+
+void profile_change(struct service *s, const char *recipient, json_t *patch, enum profile_mode mode,
+                    profile_changed_fn *fn, void *arg)
+{
+    turn_take(s, recipient, begin, change_new(s, recipient, patch, mode, fn, arg));
+}
+
+void profile_change_in_turn(struct service *s, const char *recipient, json_t *patch, enum profile_mode mode,
+                            profile_changed_fn *fn, void *arg)
+{
+    struct change *c = change_new(s, recipient, patch, mode, fn, arg);
+
+    c->in_turn = true;
+    begin(c);
 }

@@ -31,6 +31,10 @@ typedef void profile_changed_fn(void *arg, enum profile_result, const char *prof
 void profile_change(struct service *, const char *recipient, json_t *patch, enum profile_mode, profile_changed_fn *,
                     void *arg);
 
+/* profile_change_in_turn: the same, by whoever has the person's turn, and keeps it. */
+void profile_change_in_turn(struct service *, const char *recipient, json_t *patch, enum profile_mode,
+                            profile_changed_fn *, void *arg);
+
 /* profile_claim_addresses: notes whose addresses these are, and to whose account they belong, before the profile is
  * stored; `was` may be "". */
 void profile_claim_addresses(struct service *, const char *recipient, const char *was, const char *now);

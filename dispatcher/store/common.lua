@@ -21,6 +21,7 @@
 --   qs           standing of sequences that are paused …, and its number (*)
 --   qp           there when sequences ask for what happens to profiles
 --   qn           runs under way, by sequence; and what has happened in them (journeys/thought.c)
+--   qm           who is in some sequence, or at its door  qh:<sequence> messages that are held because it is paused, mid..L
 --   qd ql        whose runs have something to do when (service time), and who is being seen to until when (real)
 --   qo           what runs have to say to accounts, a list of JSON {"account","event"}
 -- In the partition of an account:

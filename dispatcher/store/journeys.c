@@ -100,8 +100,13 @@ static void on_turn(void *arg, const redisReply *reply)
     size_t count = reply && reply->elements >= 2 ? reply->elements - 2 : 0;
     g_autofree struct seen_person *people = g_new0(struct seen_person, count + 1);
     g_autofree char **versions = g_new0(char *, count + 1);
-    struct turn turn = { people, count, reply_int(reply_at(reply, 0), 0), reply_int(reply_at(reply, 0), 1),
-                         reply_at(reply, 1) };
+    struct turn turn = { .people = people,
+                         .count = count,
+                         .next_due = reply_int(reply_at(reply, 0), 0),
+                         .next_lease = reply_int(reply_at(reply, 0), 1),
+                         .late_wait = reply_at(reply, 0) && *reply_text(reply_at(reply, 0), 2) == '1',
+                         .late = (int)reply_int(reply_at(reply, 0), 3),
+                         .said = reply_at(reply, 1) };
 
     for (size_t i = 0; i < count; i++)
         people[i] = read_person(reply_at(reply, i + 2), &versions[i]);
@@ -111,12 +116,15 @@ static void on_turn(void *arg, const redisReply *reply)
     g_free(job);
 }
 
-void store_turn(struct store *s, int partition, int64_t lease_ms, int most, turns_fn *fn, void *arg)
+void store_turn(struct store *s, int partition, int64_t lease_ms, int most, int64_t late, int late_most, turns_fn *fn,
+                void *arg)
 {
     struct args *a = args_new();
 
     args_int(a, lease_ms);
     args_int(a, most);
+    args_int(a, late);
+    args_int(a, late_most);
     store_script(s, partition, "turn", a, on_turn, looking_new(NULL, fn, arg));
 }
 
@@ -196,6 +204,7 @@ static void on_stepped(void *arg, const redisReply *reply)
             ok                           ? STEPPED
             : strcmp(word, "race") == 0  ? STEP_RACE
             : strcmp(word, "known") == 0 ? STEP_KNOWN
+            : !reply && script_failed()  ? STEP_FAILED
                                          : STEP_GONE,
             ok ? reply_at(one, 1) : NULL, ok ? reply_at(one, 2) : NULL);
     g_free(job);
@@ -224,6 +233,7 @@ void store_step(struct store *s, const struct step_of *of, stepped_fn *fn, void 
     args_int(a, of->due);
     args_text(a, of->standings);
     args_int(a, (int64_t)of->taken);
+    args_int(a, of->is_in);
     args_text(a, of->event_id);
     add_list(a, of->n_events, of->events);
     add_list(a, of->n_messages, of->messages);
@@ -284,6 +294,7 @@ struct walking {
     struct gather *gather;
     char *sequence, *op;
     int partition;
+    GHashTable *seen;
 };
 
 static void add_figure(json_t *to, const char *key, int64_t more)
@@ -299,8 +310,9 @@ static void on_runners(void *arg, const redisReply *reply)
     struct gather *g = job->gather;
     const redisReply *head = reply_at(reply, 0);
 
-    for (size_t i = 1; reply && i < reply->elements; i++)
-        json_array_append_new(json_object_get(g->result, "people"), json_string(reply_text(reply, i)));
+    for (size_t i = 1; reply && i < reply->elements; i++) /* a cursor may bring somebody twice */
+        if (g_hash_table_add(job->seen, g_strdup(reply_text(reply, i))))
+            json_array_append_new(json_object_get(g->result, "people"), json_string(reply_text(reply, i)));
     add_figure(g->result, "messages", reply_int(head, 1));
     add_figure(g->result, "in_flight", reply_int(head, 2));
     if (head && strcmp(reply_text(head, 0), "0") != 0) {
@@ -308,6 +320,7 @@ static void on_runners(void *arg, const redisReply *reply)
         return;
     }
     g->lost |= !head;
+    g_hash_table_unref(job->seen);
     g_free(job->sequence);
     g_free(job->op);
     g_free(job);
@@ -332,7 +345,9 @@ void store_runners(struct store *s, const char *sequence, const char *op, json_f
 
     for (int p = 0; p < s->partitions; p++) {
         struct walking *job = g_new0(struct walking, 1);
-        *job = (struct walking){ s, g, g_strdup(sequence), g_strdup(op), p };
+        *job = (struct walking){
+            s, g, g_strdup(sequence), g_strdup(op), p, g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL)
+        };
         g->open++;
         next_runners(job, "0");
     }

@@ -34,11 +34,15 @@ struct turn {
     const struct seen_person *people;
     size_t count;
     int64_t next_due, next_lease; /* service and real time, -1 for none */
+    bool late_wait;               /* late ones wait for their share */
+    int late;                     /* how many of them were taken */
     const redisReply *said;       /* to accounts: JSON {"account","event"}, each until store_said */
 };
 /* turn NULL: Redis is gone. */
 typedef void turns_fn(void *arg, const struct turn *);
-void store_turn(struct store *, int partition, int64_t lease_ms, int most, turns_fn *, void *arg);
+/* late: what was due before that is late, and at most late_most of those are taken (-1: no limit). */
+void store_turn(struct store *, int partition, int64_t lease_ms, int most, int64_t late, int late_most, turns_fn *,
+                void *arg);
 
 /* store_said: it has been. */
 void store_said(struct store *, int partition, const char *what);
@@ -55,12 +59,13 @@ struct step_of {
     const char *recipient, *version, *runs;
     int64_t due;
     const char *standings; /* their number as it was seen, "" for none */
+    bool is_in;            /* in some sequence then, or at its door */
     size_t taken;          /* how many unheard things were dealt with */
     const char *event_id;  /* of an event that must be new, "" for none */
     struct args *events, *messages, *cancels, *trace, *ended, *handed, *counts, *said;
     int n_events, n_messages, n_cancels, n_trace, n_ended, n_handed, n_counts, n_said;
 };
-enum stepped { STEPPED, STEP_RACE, STEP_KNOWN, STEP_GONE };
+enum stepped { STEPPED, STEP_RACE, STEP_KNOWN, STEP_GONE, STEP_FAILED }; /* FAILED: the script threw an error */
 /* cancelled, flying: lists of message ids, NULL unless STEPPED. */
 typedef void stepped_fn(void *arg, enum stepped, const redisReply *cancelled, const redisReply *flying);
 void store_step(struct store *, const struct step_of *, stepped_fn *, void *arg);

@@ -68,4 +68,5 @@ call('DEL', u, P..'p:'..rid, P..'r:'..rid, P..'h:'..rid, P..'c:'..rid, P..'cl:'.
   P..'q:'..rid, P..'qi:'..rid, P..'qe:'..rid, P..'qx:'..rid, P..'qt:'..rid, P..'qz:'..rid)
 call('ZREM', P..'qd', rid)
 call('ZREM', P..'ql', rid)
+call('SREM', P..'qm', rid)
 return saved({ erased, flying })

@@ -1,7 +1,7 @@
 -- runners: people with runs of a sequence, a portion; and what is to be done to the messages that those runs wait for.
 -- ARGV[3] retention ms (real)  [4] of events  [5] cursor, "0" at first  [6] sequence  [7] "" or
 --   hold     what waits, or is not committed, waits until release
---   release  it goes now
+--   release  what is held goes now, whatever has become of its run; names nobody
 --   cancel   it is cancelled, and its run hears so
 --   turn     their turn is now
 -- Returns {next cursor ("0": that was all), messages that were held, released or cancelled, in flight}, then the people.
@@ -18,6 +18,7 @@ local function hold(mid, L, m, d)
   if by_gate(d[REASON]) then call('ZREM', P..'held', mid..L) end
   d[REASON], d[ADMISSIONS] = 'sequence_paused', '0'
   schedule(mid, L, now + FAR_MS)
+  call('SADD', P..'qh:'..sequence, mid..L)
   trace(mid, L, 'preference', 'deferred', '{"reason":"sequence_paused","sequence":"'..sequence..'"}')
   return 'done'
 end
@@ -43,7 +44,7 @@ local function touch(mid)
   local done, flies
   if op == 'cancel' then
     done, flies = stop(mid, CHANNELS, IS_CANCELLED, 'cancelled', ret, ret_events, '{"reason":"cancelled","by":"sequence","why":"paused"}')
-  else done, flies = each_delivery(mid, op == 'hold' and hold or release) end
+  else done, flies = each_delivery(mid, hold) end
   touched, flying = touched + math.min(done, 1), flying + math.min(flies, 1)
 end
 
@@ -53,25 +54,33 @@ local function is_in(rid)
   for _, run in ipairs(kept.r or {}) do
     if run.q == sequence then
       found = true
-      if run.m and op ~= '' and op ~= 'turn' then touch(run.m) end
+      if op == 'hold' or op == 'cancel' then
+        if run.m then touch(run.m) end
+        for mid in pairs(run.o or {}) do touch(mid) end
+      end
     end
   end
   for _, standing in ipairs(kept.w or {}) do found = found or standing.q == sequence end
   return found
 end
 
-local out, seen = { {} }, {}
+local out = { {} }
 local function look_at(rid)
-  if seen[rid] then return end
-  seen[rid] = true
   if not is_in(rid) then return end
   out[#out + 1] = rid
   if op == 'turn' then turn(rid) end
 end
-if cursor == '0' then
-  for _, rid in ipairs(call('ZRANGE', P..'ql', 0, -1)) do look_at(rid) end
+-- what is held is found by itself: its run may be over
+if op == 'release' then
+  for _, member in ipairs(call('SPOP', P..'qh:'..sequence, PORTION) or {}) do
+    local mid, L = sub(member, 1, 22), sub(member, 23)
+    local m = message(mid)
+    local d = m and delivery(m, L)
+    if d and release(mid, L, m, d) then touched = touched + 1 end
+  end
+  return saved({ { call('EXISTS', P..'qh:'..sequence) == 1 and 'more' or '0', int(touched), '0' } })
 end
-local page = call('ZSCAN', P..'qd', cursor, 'COUNT', PORTION)
-for i = 1, #page[2], 2 do look_at(page[2][i]) end
+local page = call('SSCAN', P..'qm', cursor, 'COUNT', PORTION)
+for _, rid in ipairs(page[2]) do look_at(rid) end
 out[1] = { page[1], int(touched), int(flying) }
 return saved(out)

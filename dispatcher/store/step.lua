@@ -1,7 +1,7 @@
 -- step: moves the runs of people, whole or not at all: runs, messages, what is cancelled, events, trace.
 -- ARGV[3] retention ms (real)  [4] of events  [5] wake channel
 -- then for each person: recipient, version seen ("" for none), runs as they become ("" for none to keep), due (-1: never), number of the
---   standings seen, how many unheard things were taken, id of an event that must be new ("" for none), then lists, each after its length: events to keep; messages (16
+--   standings seen, how many unheard things were taken, "1" when they are in some sequence then, id of an event that must be new ("" for none), then lists, each after its length: events to keep; messages (16
 --   fields each, as of accept.lua); messages to cancel, each with a detail for the trace; trace lines; runs that ended; what runs hand on;
 --   counters, each with how many more; what is said to accounts
 -- Returns for each {"ok", cancelled ids, ids in flight}, {"race"} (somebody else has moved them: nothing is done) or {"known"} (the event is).
@@ -20,7 +20,7 @@ local function take_list(width) return take(width * tonumber(take(1)[1])) end
 -- Keeps the newest of a list for a while.
 local function append(key, list, most)
   if #list == 0 then return end
-  call('RPUSH', key, unpack(list))
+  for first = 1, #list, SLICE do call('RPUSH', key, unpack(list, first, math.min(first + SLICE - 1, #list))) end
   call('LTRIM', key, -most, -1)
   call('PEXPIRE', key, int(ret_events))
 end
@@ -55,7 +55,7 @@ local function plan_turn(rid, due)
   if call('ZRANGE', P..'qd', 0, 0)[1] == rid then call('PUBLISH', string.match(P, '^(.*){')..'turn', P..int(due)) end
 end
 
-local function step(rid, seen, runs, due, standings, taken, id)
+local function step(rid, seen, runs, due, standings, taken, is_in, id)
   local events, messages, cancels, trace_lines = take_list(1), take_list(16), take_list(2), take_list(1)
   local ended, handed, counts, said = take_list(1), take_list(1), take_list(2), take_list(1)
   local version = string.match(call('GET', P..'q:'..rid) or '', '^(%d*)')
@@ -79,12 +79,13 @@ local function step(rid, seen, runs, due, standings, taken, id)
   -- went would look like now
   local key, new = P..'q:'..rid, int(math.max(real, (tonumber(version) or 0) + 1))
   if runs == '' then call('SET', key, new..'|', 'PX', OUTLIVES_MS) else call('SET', key, new..'|'..runs) end
+  call(is_in == '1' and 'SADD' or 'SREM', P..'qm', rid)
   plan_turn(rid, tonumber(due))
   return { 'ok', cancelled, flying }
 end
 
 local answers = {}
-while at <= #ARGV do answers[#answers + 1] = step(unpack(take(7))) end
+while at <= #ARGV do answers[#answers + 1] = step(unpack(take(8))) end
 save()
 tell_due(ARGV[5])
 return answers

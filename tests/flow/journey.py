@@ -171,6 +171,7 @@ class World:
         self.definitions = sorted(scenario['sequences'], key=lambda one: one['sequence'])
         self.now, self.sent = -2 ** 60, 0
         self.runs, self.messages, self.kept, self.seen = [], [], [], set()
+        self.at_hand = None  # the event that is being applied
         self.over = []  # (run, until when its goal still counts)
         self.starts, self.queues = {}, {}  # (sequence, key): start of the last run; triggers that wait
         self.log = []
@@ -348,7 +349,9 @@ class World:
                 if message_answers(one):
                     found.append((message_answers(one), place, 0, one['as'], None))
             else:
-                found += [(event['at'], place, order, one['as'], event) for order, event in enumerate(self.kept) if event_answers(one, event)]
+                # S14: `since: step` must happen anew, so what has just led here does not count
+                found += [(event['at'], place, order, one['as'], event) for order, event in enumerate(self.kept)
+                          if event_answers(one, event) and not (spec.get('since') == 'step' and event is self.at_hand)]
         answer = None
         if found:
             answer = min(found, key=lambda row: row[:3])[3:]
@@ -529,6 +532,7 @@ class World:
         if event.get('backfill'):
             return
         self.count_goals(event)
+        self.at_hand = event
         for run in list(self.runs):
             goal = run.definition.get('goal')
             if run.gone:
@@ -547,6 +551,7 @@ class World:
                 self.go_on(run, answer)
         for definition in self.definitions:
             self.enrol(definition, event)
+        self.at_hand = None
 
     def on_message_end(self, message):
         """CHOICE S33: for the run of the message its end is written down first, then `exit` is asked, then `on_failed`, then it goes on.

@@ -37,7 +37,7 @@ local function accept(mid, rid, body, cat, kind, at, expires, q, h, lane, u, sou
   if will ~= '' and (call('GET', P..'u:'..rid) or '') ~= before then return 'race' end
   if will ~= '' then
     write_due()
-    put_profile(rid, before, will, journey)
+    put_profile(rid, before, will)
   end
   if u ~= '' then supersede(mid, rid, u) end
   local m = new_message(mid)
