@@ -8,6 +8,7 @@
 #define QUEUE_MOST  5  /* that wait for a run of the same key */
 #define QUEUES_MOST 50 /* that wait at all */
 #define RUNS_MOST   20 /* of a person */
+#define KEY_MOST    128
 
 /* A digest that has closed is no longer in the way of the next one. */
 static bool is_in_the_way(const struct run *r, const struct sequence *s)
@@ -29,6 +30,16 @@ static struct run *running(const struct person_runs *p, const struct sequence *s
     return NULL;
 }
 
+/* A key is remembered: a long one is known by its hash. */
+static char *short_key(char *key)
+{
+    if (strlen(key) <= KEY_MOST)
+        return key;
+    char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, key, -1);
+    g_free(key);
+    return hash;
+}
+
 /* The value at the path in the trigger's event, as text. */
 static char *key_of(const struct machine *m, const struct sequence *s, const json_t *event)
 {
@@ -36,10 +47,10 @@ static char *key_of(const struct machine *m, const struct sequence *s, const jso
     json_auto_t *value = s->key ? sight_find(&sight, s->key) : NULL;
 
     if (!value || json_is_string(value))
-        return g_strdup(value ? json_string_value(value) : "");
+        return short_key(g_strdup(value ? json_string_value(value) : ""));
     char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS), *copy = g_strdup(text);
     free(text);
-    return copy;
+    return short_key(copy);
 }
 
 static bool may_reenter(const struct machine *m, const struct sequence *s, const char *key, int64_t start)
@@ -154,7 +165,8 @@ static bool may_replace(struct machine *m, const struct sequence *s, const struc
 static void begin_run(struct machine *m, const struct sequence *s, const char *key, const json_t *event)
 {
     struct run *r = run_new();
-    g_autofree char *seed = g_strdup_printf("run|%s|%s|%s|%s", m->in->recipient, s->name, key, kept_text(event, "i"));
+    g_autofree char *seed =
+        g_strdup_printf("run|%s|%s|%zu|%s|%s", m->in->recipient, s->name, strlen(key), key, kept_text(event, "i"));
 
     m->in->make_id(m->in->arg, seed, r->id);
     g_strlcpy(r->version, s->version, sizeof r->version);
@@ -400,7 +412,8 @@ static int64_t next_day(const struct machine *m, const struct sequence *s, const
         return -1;
     zone_local(zone, at, &c);
     zone_local(zone, m->in->now, &today);
-    for (int year = t->yearly ? today.year - 1 : c.year; year <= (t->yearly ? today.year + 2 : c.year); year++) {
+    int first = t->yearly ? MAX(today.year - 1, c.year) : c.year;
+    for (int year = first; year <= (t->yearly ? MAX(today.year + 2, first + 1) : c.year); year++) {
         day_in_year(day, &c, year, t->leap_in_march);
         json_auto_t *text = json_string(day);
         at = moment_due(t->moment, 0, zone, m->in->almanac, text);
@@ -416,16 +429,19 @@ static char *watch_key(const struct sequence *s, guint trigger)
     return g_strdup_printf("%s#%u", s->name, trigger);
 }
 
-/* fired: the last day that it has been about, which never comes again. */
+/* fired: the last day that it has been about, which never comes again; write: of the profile, which has made the value
+ * known: the same day may come once more by another one. */
 static void note_watch(struct machine *m, const char *key, const json_t *value, const char *day, int64_t due,
-                       const char *fired)
+                       const char *fired, const char *write)
 {
-    json_object_set_new(m->person->watches, key,
-                        json_pack("{s:O, s:s, s:I, s:s}", "v", value, "o", day, "d", (json_int_t)due, "f", fired));
+    json_object_set_new(
+        m->person->watches, key,
+        json_pack("{s:O, s:s, s:I, s:s, s:s}", "v", value, "o", day, "d", (json_int_t)due, "f", fired, "w", write));
 }
 
 /* The value has become known, or its day lies elsewhere now. */
-static void watch_date(struct machine *m, const struct sequence *s, const struct trigger *t, guint index, bool import)
+static void watch_date(struct machine *m, const struct sequence *s, const struct trigger *t, guint index, bool import,
+                       const char *write)
 {
     struct sight sight = sight_of(m, NULL, NULL);
     g_autofree char *key = watch_key(s, index);
@@ -445,10 +461,11 @@ static void watch_date(struct machine *m, const struct sequence *s, const struct
         refuse(m, s, "missed");
         due = -1;
     }
-    note_watch(m, key, value, day, due, fired);
+    note_watch(m, key, value, day, due, fired, same ? kept_text(watched, "w") : write);
 }
 
-static void fire_date(struct machine *m, const struct sequence *s, const struct trigger *t, guint index, bool import)
+static void fire_date(struct machine *m, const struct sequence *s, const struct trigger *t, guint index, bool import,
+                      const char *write)
 {
     g_autofree char *key = watch_key(s, index);
     json_auto_t *watched = json_incref(json_object_get(m->person->watches, key));
@@ -460,21 +477,22 @@ static void fire_date(struct machine *m, const struct sequence *s, const struct 
     if (due < 0 || due > m->in->now)
         return;
     int64_t again = t->yearly ? next_day(m, s, t, value, day, next) : -1;
-    note_watch(m, key, value, next, again, day);
-    g_autofree char *id = g_strdup_printf("date/%s/%s", key, day);
+    note_watch(m, key, value, next, again, day, kept_text(watched, "w"));
+    g_autofree char *id = g_strdup_printf("date/%s/%s/%s", key, day, kept_text(watched, "w"));
     json_auto_t *event = made_event("date", id, due, m->in->now, json_pack("{s:s}", "date", day));
     enrol(m, s, event, false);
 }
 
-typedef void date_fn(struct machine *, const struct sequence *, const struct trigger *, guint index, bool import);
+typedef void date_fn(struct machine *, const struct sequence *, const struct trigger *, guint index, bool import,
+                     const char *write);
 
-static void each_date(struct machine *m, date_fn *fn, bool import)
+static void each_date(struct machine *m, date_fn *fn, bool import, const char *write)
 {
     for (guint i = 0; i < m->in->current->len; i++) {
         const struct sequence *s = m->in->current->pdata[i];
         for (guint k = 0; k < s->triggers->len; k++)
             if (((const struct trigger *)s->triggers->pdata[k])->kind == TRIGGER_DATE)
-                fn(m, s, s->triggers->pdata[k], k, import);
+                fn(m, s, s->triggers->pdata[k], k, import, write);
     }
 }
 
@@ -516,13 +534,13 @@ int64_t door_due(struct machine *m)
 
 void check_dates(struct machine *m)
 {
-    each_date(m, fire_date, false);
+    each_date(m, fire_date, false, "");
 }
 
 void check_profile(struct machine *m, const json_t *was, const char *id, bool import)
 {
     for (guint i = 0; i < m->in->current->len; i++)
         check_profile_of(m, m->in->current->pdata[i], was, id, import);
-    each_date(m, watch_date, import);
+    each_date(m, watch_date, import, id);
     check_dates(m);
 }

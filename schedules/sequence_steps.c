@@ -4,9 +4,11 @@
 
 #include "schedules/duration.h"
 
-#define STEPS_MAX  200
-#define DEPTH_MAX  8
-#define ROUNDS_MAX 50
+#define STEPS_MAX     200
+#define DEPTH_MAX     8
+#define ROUNDS_MAX    50
+#define LONGEST_MS    (INT64_C(36530) * DAY_MS) /* a hundred years: as good as for ever */
+#define MESSAGES_MOST 1000000
 
 const char *const step_kind_names[] = { "send",   "wait",    "wait_for", "branch", "split",
                                         "repeat", "collect", "emit",     "end",    NULL };
@@ -481,12 +483,14 @@ struct step *read_steps(struct reader *r, const char *at, const json_t *list, st
     }
     json_array_foreach ((json_t *)list, i, one) {
         g_autofree char *place = path_item(at, NULL, i);
+        if (r->s->steps->len >= STEPS_MAX) {
+            complain(r->c, place, NULL, "is one too many: a sequence has at most %d steps", STEPS_MAX);
+            break;
+        }
         struct step *s = read_step(r, place, one, up, depth);
         *(last ? &last->next : &first) = s;
         last = s;
     }
-    if (r->s->steps->len > STEPS_MAX && !up)
-        complain(r->c, at, NULL, "are more than %d steps", STEPS_MAX);
     return first;
 }
 
@@ -542,6 +546,16 @@ static void check_messages(struct reader *r, const struct step *s)
     }
 }
 
+/* It would begin itself again, five times over, and of an account for everybody each time. */
+static void check_emit(struct reader *r, const struct step *s)
+{
+    for (guint i = 0; s->kind == STEP_EMIT && s->name && i < r->s->triggers->len; i++) {
+        const struct trigger *t = r->s->triggers->pdata[i];
+        if (t->event && strcmp(t->event, s->name) == 0)
+            warn(r->c, s->at, "makes the event that begins this sequence: it stops at the fifth hop only");
+    }
+}
+
 void check_steps(struct reader *r)
 {
     GHashTableIter i;
@@ -551,6 +565,7 @@ void check_steps(struct reader *r)
         const struct step *s = r->s->steps->pdata[k];
         check_past(r, s);
         check_messages(r, s);
+        check_emit(r, s);
         if (s->next && always_ends(s))
             complain(r->c, s->next->at, NULL, "is never reached: \"%s\" before it always ends the run", s->id);
     }
@@ -590,8 +605,8 @@ static struct longest step_longest(const struct step *s)
     l.messages += s->collect && s->collect->first;
     l.open |= wait < 0;
     if (s->kind == STEP_REPEAT) {
-        l.ms *= s->max;
-        l.messages *= s->max;
+        l.ms = MIN(l.ms, LONGEST_MS / s->max) * s->max;
+        l.messages = MIN(l.messages, MESSAGES_MOST / s->max) * s->max;
     }
     return l;
 }
@@ -602,7 +617,8 @@ static struct longest list_longest(const struct step *first)
 
     for (; first; first = first->next) {
         struct longest one = step_longest(first);
-        sum = (struct longest){ sum.ms + one.ms, sum.messages + one.messages, sum.open || one.open };
+        sum = (struct longest){ MIN(sum.ms + one.ms, LONGEST_MS), MIN(sum.messages + one.messages, MESSAGES_MOST),
+                                sum.open || one.open };
     }
     return sum;
 }

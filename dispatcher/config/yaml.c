@@ -142,6 +142,21 @@ static bool has_reference(const char *text, size_t len, size_t line)
     return p && g_strstr_len(p, (eol ? eol : end) - p, "${");
 }
 
+/* libyaml takes the square of how deep flow collections are nested: what no reader here takes is refused before. */
+#define FLOW_DEPTH 1000
+
+static bool is_bottomless(const char *text, size_t len)
+{
+    int depth = 0;
+
+    for (size_t i = 0; i < len && depth <= FLOW_DEPTH; i++) {
+        depth += text[i] == '[' || text[i] == '{';
+        if ((text[i] == ']' || text[i] == '}') && depth > 0)
+            depth--;
+    }
+    return depth > FLOW_DEPTH;
+}
+
 static bool load(yaml_parser_t *parser, yaml_document_t *doc, const char *name, const char *text, size_t len,
                  char **why)
 {
@@ -163,6 +178,11 @@ json_t *yaml_parse(const char *name, const char *text, size_t len, enum yaml_mod
     json_t *value = NULL;
     GHashTable *table = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 
+    if (is_bottomless(text, len)) {
+        *why = g_strdup_printf("%s:1: is nested too deeply", name);
+        g_hash_table_unref(table);
+        return NULL;
+    }
     yaml_parser_initialize(&parser);
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
     if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) /* a byte order mark is no part of it */

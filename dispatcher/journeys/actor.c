@@ -22,7 +22,7 @@ struct actor {
     char recipient[129], sequence[129], reason[65];
     char version[VERSION_SIZE];
     json_t *event, *map, *profile;
-    bool again, dry;
+    bool again, dry, existing;
     struct view view; /* what was looked at */
     struct thought thought;
     int races;
@@ -181,7 +181,10 @@ static void on_looked(void *arg, const struct seen_person *seen)
     }
     view_clear(&a->view);
     view_take(&a->view, seen);
-    learn(a);
+    if (a->existing && !*a->view.profile && !*a->view.runs)
+        finish(a, ACT_DONE);
+    else
+        learn(a);
 }
 
 static void look(struct actor *a)
@@ -237,6 +240,7 @@ void actor_act(struct service *s, const struct act *act, const struct seen_perso
     g_strlcpy(a->version, act->version ? act->version : "", sizeof a->version);
     a->map = json_incref((json_t *)act->map);
     a->dry = act->dry;
+    a->existing = act->existing;
     g_strlcpy(a->reason, act->reason ? act->reason : "", sizeof a->reason);
     if (seen)
         view_take(&a->view, seen);

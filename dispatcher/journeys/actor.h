@@ -33,6 +33,7 @@ struct act {
     const char *version;  /* of MIGRATE: only runs of this one; NULL: of any */
     const json_t *map;    /* of MIGRATE: old step → new step; NULL */
     bool dry;             /* nothing is written */
+    bool existing;        /* only of somebody who is there: they may have been erased meanwhile */
     bool again;           /* of ENROLL: re-entry is not asked */
 };
 /* BUSY: other processes move this person all the time; FAILED: the store threw an error over it. */

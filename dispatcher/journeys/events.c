@@ -138,10 +138,16 @@ static const char *text_in(struct arriving *a, const json_t *in, const char *key
     return NULL;
 }
 
+static bool is_there(const json_t *in, const char *key)
+{
+    const json_t *value = json_object_get(in, key);
+    return value && !json_is_null(value);
+}
+
 static void check_account(struct arriving *a, const json_t *in)
 {
     a->account = g_strdup(text_in(a, in, "account", 256));
-    if (json_object_get(in, "recipient"))
+    if (is_there(in, "recipient"))
         problem_add(a->errors, "/account", "stands beside a recipient; an event has happened to one of them");
 }
 
@@ -276,7 +282,8 @@ static void tell_member(struct arriving *a, const char *recipient)
 
     json_object_set_new(own, "i", json_string(id));
     a->open++;
-    actor_act(a->service, &(struct act){ .kind = a->kind, .recipient = recipient, .event = own }, NULL, on_member, a);
+    actor_act(a->service, &(struct act){ .kind = a->kind, .recipient = recipient, .event = own, .existing = true },
+              NULL, on_member, a);
 }
 
 /* It is known only when all have been told: who repeats it goes on where it ended. */
@@ -342,7 +349,7 @@ static void take_event(struct arriving *a, const json_t *in, const struct intake
     int64_t now = clock_now();
 
     check_unknown(a, in, known);
-    if (json_object_get(in, "account"))
+    if (is_there(in, "account"))
         check_account(a, in);
     else
         check_recipient(a, in);

@@ -12,9 +12,9 @@
 #include "dispatcher/journeys/events.h"
 
 #define SAFETY_NET_S 5.0 /* a partition nobody told us about is looked at this often */
-#define BATCH        64
+#define BATCH        32
 #define SHARE_S      0.1 /* late ones are taken up in portions of this long */
-#define MOST         256 /* people being seen to */
+#define MOST         64  /* people being seen to */
 
 struct lot {
     int64_t next; /* service time; 0: look now, INT64_MAX: nothing known */
@@ -82,6 +82,7 @@ static void on_said(void *arg, const struct intake_answer *answer)
     if (answer->status == 202) /* else it is said again */
         store_said(t->service->store, job->partition, job->what);
     g_hash_table_remove(t->saying, job->what);
+    t->lots[job->partition].next = 0; /* there may be more */
     g_free(job->what);
     g_free(job);
     come_free(t);

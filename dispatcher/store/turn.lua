@@ -14,7 +14,7 @@ local late_ones = late_most < 0 and 0 or #people
 if late_most >= 0 then -- what is due now goes beside what an outage has left
   for _, rid in ipairs(call('ZRANGEBYSCORE', P..'qd', '('..late, now, 'LIMIT', 0, most - #people)) do people[#people + 1] = rid end
 end
-local leases, out = {}, { {}, call('LRANGE', P..'qo', 0, 15) }
+local leases, out = {}, { {}, call('LRANGE', P..'qo', 0, 63) }
 for i, rid in ipairs(people) do
   leases[2 * i - 1], leases[2 * i] = int(real + tonumber(ARGV[3])), rid
   out[i + 2] = sight(rid)

@@ -356,6 +356,14 @@ class Model:
             for sends in ([person.sends] if counted else []) + ([self.accounts.setdefault(account, [])] if shared else []):
                 sends[:] = [s for s in sends if (s.id, s.channel) != (m.id, d.channel)] + [send]
 
+    def sent_again(self, id, channel, at):
+        """What was lost on the way has been sent once more: its place is one of then."""
+        account = self.people[self.messages[id].who].profile.get('account')
+        for sends in (self.people[self.messages[id].who].sends, self.accounts.get(account, [])):
+            for send in sends:
+                if (send.id, send.channel) == (id, channel):
+                    send.at = at
+
     def refuse(self, m, d, at):
         """The relay said never: the place is free again, and the next channel may have it."""
         account = self.people[m.who].profile.get('account')

@@ -304,18 +304,25 @@ class ModelTest(FlowTest):
         found = []
         for channel in m.channels:
             facts, groups = [t for t in trace if t['channel'] == channel], []
-            for fact in facts:
+            for i, fact in enumerate(facts):
                 if fact['gate'] == 'expiry':
                     groups.append([fact])
                 elif groups and fact['at'] == groups[-1][0]['at'] and not (fact['gate'] == 'consent' and 'withdrawn_while' in fact['detail']):
                     groups[-1].append(fact)
                 elif fact['gate'] == 'outcome' and 'after the point' in str(fact['detail'].get('detail')):
                     groups.append([fact])  # the worker died, and with it what it had to say
+                    self.sent_again(m, channel, facts[i + 1:])
                     break  # it may have arrived: it counts as sent, whatever becomes of the next try
             key = (m.id, channel)
             found += [Evaluation(m.id, channel, g) for g in groups[self.seen.get(key, 0):]]
             self.seen[key] = len(groups)
         return found
+
+    def sent_again(self, m, channel, facts):
+        """A next try that went through takes the place with it: that is when they had it for certain."""
+        tries = [ms(fact['at']) for fact in facts if fact['gate'] == 'expiry']
+        if tries and any(fact['gate'] == 'outcome' and fact['verdict'] == 'sent' for fact in facts):
+            self.model.sent_again(m.id, channel, tries[-1])
 
     def explain(self, group):
         """Finds an order in which the model says all that was said."""
