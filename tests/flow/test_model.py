@@ -106,6 +106,7 @@ class ModelTest(FlowTest):
                             worker={'lease': '1s'}, email={'suppress': ['5.1.1']}, retention={'messages': '3650d', 'events': '3650d'}, **self.rules())
         self.workers = [self.worker() for _ in range(2)]
         self.model, self.seen, self.decided, self.offset = Model(self.h.settings), {}, {}, 0
+        self.lost = set()  # (message, channel) whose outcome died with the worker
         for i in range(72):
             profile = {'email': ('bounce%d' if i % 17 == 3 else 'p%d') % i + '@example.com', 'phone': '+4917000000%02d' % i, 'account': 'a%d' % (i // 3), 'role': self.random.choice(['decider', 'clerk']), 'timezone': self.random.choice(ZONES)}
             if i % 11 == 5:
@@ -285,6 +286,8 @@ class ModelTest(FlowTest):
     def settle(self):
         self.h.until(lambda: [self.h.http('GET', path)[0] for path in ('/v1/recipients/p0', '/readyz')] == [200, 200], what='the API is back')
         self.h.until(lambda: set(self.everywhere(self.QUIET, str(self.now() + 600))) == {'0'}, 30, 'all that is due is decided')
+        for id, channel in sorted(self.lost):
+            self.sent_again(id, channel)
         groups = {}
         for m in list(self.model.messages.values()):
             if any(d.due <= self.now() for d in m.open()):
@@ -311,18 +314,21 @@ class ModelTest(FlowTest):
                     groups[-1].append(fact)
                 elif fact['gate'] == 'outcome' and 'after the point' in str(fact['detail'].get('detail')):
                     groups.append([fact])  # the worker died, and with it what it had to say
-                    self.sent_again(m, channel, facts[i + 1:])
+                    self.lost.add((m.id, channel))
                     break  # it may have arrived: it counts as sent, whatever becomes of the next try
             key = (m.id, channel)
             found += [Evaluation(m.id, channel, g) for g in groups[self.seen.get(key, 0):]]
             self.seen[key] = len(groups)
         return found
 
-    def sent_again(self, m, channel, facts):
-        """A next try that went through takes the place with it: that is when they had it for certain."""
-        tries = [ms(fact['at']) for fact in facts if fact['gate'] == 'expiry']
-        if tries and any(fact['gate'] == 'outcome' and fact['verdict'] == 'sent' for fact in facts):
-            self.model.sent_again(m.id, channel, tries[-1])
+    def sent_again(self, id, channel):
+        """A next try of what was lost takes the place with it: that is when they had it for certain."""
+        facts = [t for t in self.shown(id)['trace'] if t['channel'] == channel]
+        lost = next(i for i, fact in enumerate(facts) if 'after the point' in str(fact['detail'].get('detail')))
+        tries = [ms(fact['at']) for fact in facts[lost:] if fact['gate'] == 'expiry']
+        if tries and any(fact['gate'] == 'outcome' and fact['verdict'] == 'sent' for fact in facts[lost:]):
+            self.model.sent_again(id, channel, tries[-1])
+            self.lost.discard((id, channel))
 
     def explain(self, group):
         """Finds an order in which the model says all that was said."""
