@@ -556,6 +556,21 @@ static void check_emit(struct reader *r, const struct step *s)
     }
 }
 
+/* As it was asked for, but of a trigger that repeats it makes as many messages. */
+static void check_pace(struct reader *r)
+{
+    if (r->s->reentry != REENTRY_ALWAYS || r->s->key || (r->s->entry && r->s->entry->max))
+        return;
+    for (guint i = 0; i < r->s->steps->len; i++) {
+        enum step_kind kind = ((const struct step *)r->s->steps->pdata[i])->kind;
+        if (kind == STEP_WAIT || kind == STEP_WAIT_FOR || kind == STEP_COLLECT)
+            return;
+    }
+    warn(r->c, "reentry",
+         "is always and no step waits: each trigger goes through at once; entry: {max, per} or "
+         "reentry: {per: PATH} bounds it");
+}
+
 void check_steps(struct reader *r)
 {
     GHashTableIter i;
@@ -569,6 +584,7 @@ void check_steps(struct reader *r)
         if (s->next && always_ends(s))
             complain(r->c, s->next->at, NULL, "is never reached: \"%s\" before it always ends the run", s->id);
     }
+    check_pace(r);
     if (r->s->goal && r->s->goal->from && !sequence_step(r->s, r->s->goal->from))
         complain(r->c, "goal", "from", "names no step");
     g_hash_table_iter_init(&i, r->s->asked);

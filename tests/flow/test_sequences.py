@@ -904,6 +904,76 @@ class Calendar(Journey):
         self.arrives('day', lambda started: datetime.datetime(day.year, day.month, day.day, hour, minute, tzinfo=UTC))
 
 
+class Limits(Journey):
+    DEFINITIONS = """
+sequence: ping
+category: onboarding
+trigger: {event: ball.ping}
+reentry: always
+steps:
+  - {id: say, emit: {event: ball.pong}}
+---
+sequence: pong
+category: onboarding
+trigger: {event: ball.pong}
+reentry: always
+steps:
+  - {id: say, emit: {event: ball.ping}}
+---
+sequence: crowd
+category: onboarding
+trigger: {event: crowd.joined}
+reentry: always
+while_running: parallel
+steps:
+  - {id: calm, wait: 30d}
+---
+sequence: asked
+category: onboarding
+trigger: {event: asked.begun}
+steps:
+  - {id: answer, wait_for: {any: [{event: asked.answered, as: yes_please}], timeout: 30d}}
+  - {id: thanks, send: {template: thanks, channels: [in_app]}}
+---
+sequence: through
+category: onboarding
+trigger: {event: through.begun}
+reentry: always
+steps:
+  - {id: hello, send: {template: hello, channels: [in_app], done: enqueued}}
+"""
+
+    def test_two_that_wake_each_other_end_after_five_hops(self):
+        who = self.who('l-hops')
+        self.event(who, 'ball.ping')
+        over = lambda: [r for r in self.runs(who) if r.get('reason') == 'hop_limit']
+        self.h.until(over, what=lambda: 'the sixth hop is refused: %s' % self.runs(who))
+        self.assertEqual(collections.Counter(r['sequence'] for r in self.runs(who)), {'ping': 3, 'pong': 3})
+        self.assertEqual((len(over()), over()[0]['sequence'], self.active(who)), (1, 'pong', []))
+
+    def test_nobody_is_in_more_than_twenty_runs(self):
+        who = self.who('l-crowd')
+        for i in range(20):
+            self.begin(who, 'crowd.joined')
+        refused = self.entry(self.event(who, 'crowd.joined'), 'not_enrolled')
+        self.assertEqual((refused['why'], len(self.active(who))), ('too_many', 20))
+
+    def test_the_answer_to_a_run_that_was_taken_away_begins_nothing_and_leaves_the_others_alone(self):
+        who = self.who('l-late')
+        self.begin(who, 'asked.begun')
+        self.begin(who, 'crowd.joined')
+        self.assertEqual(self.h.http('DELETE', '/v1/sequences/asked/runs/' + who)[0], 200)
+        self.assertEqual(self.event(who, 'asked.answered')['did'], [])
+        self.assertEqual([r['sequence'] for r in self.active(who)], ['crowd'])
+        self.assertEqual(self.told(who), {})
+
+    def test_a_journey_without_a_wait_goes_through_on_each_trigger(self):
+        who = self.who('l-through')
+        for i in range(5):
+            self.begin(who, 'through.begun')
+        self.assertEqual((self.told(who), self.active(who)), ({'hello': 5}, []))
+
+
 class Leaving(Journey):
     DEFINITIONS = """
 sequence: trial
@@ -1290,6 +1360,16 @@ steps:
         self.assertRegex(line('lengthy'), r'\b4 messages\b')
         self.assertRegex(line('brief'), r'\b1 message\b')
         self.assertNotIn('brief', self.said('lengthy', status=0))
+
+    def test_who_goes_through_at_once_on_each_trigger_is_warned_of(self):
+        steps = 'steps:\n  - {id: hello, send: {template: hello, channels: [in_app]}}\n'
+        for more, warned in (('reentry: always\n', True), ('', False), ('reentry: {per: event.order}\n', False),
+                             ('reentry: always\nentry: {max: 1, per: 1h, over: skip}\n', False)):
+            define(self.h, 'sequence: x\ncategory: onboarding\ntrigger: {event: x.begun}\n' + more + steps)
+            with self.subTest(more=more):
+                self.assertEqual('no step waits' in self.said(status=0), warned)
+        define(self.h, 'sequence: x\ncategory: onboarding\ntrigger: {event: x.begun}\nreentry: always\n' + steps + '  - {id: calm, wait: 1d}\n')
+        self.assertNotIn('no step waits', self.said(status=0))
 
     def test_a_key_that_is_none_is_refused(self):
         self.refuses('- {id: a, wait: 1d, colour: red} # here', 'colour')
