@@ -101,6 +101,8 @@ static void on_profile(void *arg, enum profile_result result, const char *profil
 
     i->ok = result != PROFILE_GONE && result != PROFILE_CONFLICT;
     taken += i->ok;
+    if (import_silent && i->ok && result != PROFILE_CREATED)
+        fprintf(stderr, "line %" G_GINT64_FORMAT ": %s came before; it is one person\n", stream_number(i->line), i->id);
     i->answer = json_pack("{s:s, s:s}", "id", i->id, "result", i->ok ? words[result] : "");
     if (i->ok && opt_enroll)
         enroll(i);

@@ -8,7 +8,8 @@
 
 #include "dispatcher/cli/cli.h"
 
-/* import_run: file "-" is standard input; the exit status.  silent: what goes well is not told. */
+/* import_run: file "-" is standard input; the exit status.  silent: into a store that is
+ * empty; only what is refused and who comes twice is told, on standard error. */
 int import_run(struct cli *, const char *file, bool silent);
 
 #endif

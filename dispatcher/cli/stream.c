@@ -23,7 +23,7 @@ struct stream_line {
     struct stream *stream;
     int64_t number;
     json_t *answer;
-    bool answered;
+    bool answered, good;
 };
 
 static void print_answered(struct stream *s)
@@ -33,9 +33,10 @@ static void print_answered(struct stream *s)
     while ((line = g_queue_peek_head(&s->lines)) && line->answered) {
         if (s->options.numbered)
             json_object_set_new(line->answer, "line", json_integer(line->number));
-        char *text = s->options.quiet || s->options.silent ? NULL : json_dumps(line->answer, JSON_COMPACT);
+        bool told = s->options.silent ? !line->good : !s->options.quiet;
+        char *text = told ? json_dumps(line->answer, JSON_COMPACT) : NULL;
         if (text)
-            puts(text);
+            fprintf(s->options.silent ? stderr : stdout, "%s\n", text);
         free(text);
         json_decref(line->answer);
         g_free(line);
@@ -50,9 +51,15 @@ void stream_answer(struct stream_line *line, json_t *answer, bool good)
 
     line->answer = answer;
     line->answered = true;
+    line->good = good;
     s->bad += !good;
     if (!good && (!s->first_bad || line->number < s->first_bad))
         s->first_bad = line->number;
+}
+
+int64_t stream_number(const struct stream_line *line)
+{
+    return line->number;
 }
 
 static void wait_until(struct stream *s, unsigned most)

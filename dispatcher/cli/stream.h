@@ -12,7 +12,7 @@ struct stream_line; /* one row that waits for its answer */
 
 struct stream_options {
     bool quiet;    /* a summary instead of the answers */
-    bool silent;   /* not even that */
+    bool silent;   /* only the answers of what was refused, on standard error */
     bool numbered; /* each answer says the line on which its row begins */
 };
 
@@ -28,6 +28,9 @@ int stream_run(struct cli *, const char *file, const struct stream_options *, st
 struct stream *stream_open(struct cli *, const struct stream_options *, int64_t size);
 struct stream_line *stream_row(struct stream *, int64_t number, int64_t done);
 int stream_close(struct stream *);
+
+/* stream_number: the line on which the row begins. */
+int64_t stream_number(const struct stream_line *);
 
 /* stream_answer: takes the answer; good says whether the row was done. */
 void stream_answer(struct stream_line *, json_t *answer, bool good);

@@ -53,6 +53,13 @@ class Rehearsals(Journey):
         self.assertEqual(report['messages']['sent'], 12)
         self.assertEqual(report['sequences']['start']['left'], {'completed': 4})
 
+    def test_who_is_twice_in_the_cohort_is_played_once_and_told_of(self):
+        write(self.path('people'), '{"id": "ada", "email": "ada@example.com", "timezone": "Europe/Berlin"}\n' * 2)
+        report = self.play()
+        self.assertIn('ada', self.h.err)
+        self.assertIn('line 2', self.h.err)
+        self.assertEqual((report['people'], [one['recipient'] for one in report['timeline']], report['messages']['sent']), (1, ['ada'], 3))
+
     def test_it_is_the_same_each_time(self):
         ids = lambda text: re.sub(r'"message":"[^"]*"', '', text)
         self.assertEqual(self.play(json_out=False), self.play(json_out=False))
@@ -111,6 +118,9 @@ class Rehearsals(Journey):
         self.events({'recipient': 'ada', 'name': 'customer.signed_up'})
         self.play(status=1)
         self.assertRegex(self.h.err, r'events:1: needs "at"')
+        write(self.path('people'), '{"id": "ada", "email": "ada@example.com"}\n{"id": "bo", "email": 7}\n')
+        self.play(status=1)
+        self.assertRegex(self.h.err, r'"pointer":"/email".*"line":2')
 
 
 class Planned(Journey):
