@@ -230,7 +230,8 @@ static int change_standing(struct cli *c, const char *name, standing_fn *change,
 
     if (!change(c->service, name, taken, errors, on_cli_answer, &a)) {
         const json_t *first = json_array_get(errors, 0);
-        return cli_fail("%s %s", json_string_value(json_object_get(first, "pointer")) + 1,
+        const char *pointer = json_string_value(json_object_get(first, "pointer"));
+        return cli_fail("%s%s%s", *pointer ? pointer + 1 : "", *pointer ? " " : "",
                         json_string_value(json_object_get(first, "detail")));
     }
     cli_wait(c, &a);

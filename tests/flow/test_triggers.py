@@ -1,5 +1,5 @@
 """What begins a journey besides an event: a profile that has changed, a date that comes near; who waits at the door, and who walks on over new ground."""
-import datetime, json, re, signal, threading, unittest, zoneinfo
+import datetime, json, os, re, signal, threading, unittest, zoneinfo
 
 from house import SLOWNESS, person
 from test_sequences import NDJSON, UTC, Journey, define, house, moment, seconds
@@ -683,6 +683,12 @@ class Versions(Begun):
         self.assertEqual(json.loads(say('--map', 'pause=rest'))['runs'], 0)
         say('--map', 'pause=nowhere', status=1)
         self.assertIn('pause leads to a step', self.h.err)
+
+    def test_nobody_migrates_to_a_sequence_whose_file_is_gone(self):
+        p, old = self.open(self.FORM % ('lost', 'lost', '', self.LONG))
+        os.remove(os.path.join(self.h.settings['sequences'], 'lost.yaml'))
+        self.h.cli('sequence', 'migrate', 'lost', status=1)
+        self.assertEqual(self.h.err.strip(), 'tidings: there is no such sequence now to which runs could go')
 
     def test_an_exit_that_is_new_holds_for_who_follows(self):
         p, old = self.open(self.FORM % ('follow', 'follow', self.FOLLOW, self.LONG), self.FORM % ('pinned', 'pinned', '', self.LONG))
