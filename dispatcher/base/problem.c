@@ -14,6 +14,18 @@ void problem_add(json_t *errors, const char *pointer, const char *detail, ...)
     json_array_append_new(errors, json_pack("{s:s, s:s}", "pointer", pointer, "detail", text));
 }
 
+void problem_unknown(json_t *errors, const json_t *object, const char *const *known, const char *detail)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach ((json_t *)object, key, value)
+        if (!g_strv_contains(known, key)) {
+            g_autofree char *pointer = g_strconcat("/", key, NULL);
+            problem_add(errors, pointer, "%s", detail);
+        }
+}
+
 static const char *const titles[][2] = {
     { "400", "Bad Request" },       { "401", "Unauthorized" },           { "403", "Forbidden" },
     { "404", "Not Found" },         { "405", "Method Not Allowed" },     { "409", "Conflict" },

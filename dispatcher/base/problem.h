@@ -10,6 +10,9 @@
 /* problem_add: one error, {"pointer","detail"}; pointer as in RFC 6901, detail is a format. */
 void problem_add(json_t *errors, const char *pointer, const char *detail, ...) __attribute__((format(printf, 3, 4)));
 
+/* problem_unknown: one error for each key of an object that is none of `known` (NULL at the end). */
+void problem_unknown(json_t *errors, const json_t *object, const char *const *known, const char *detail);
+
 /* problem_make: the whole document; takes errors, which may be NULL. */
 json_t *problem_make(int status, const char *detail, json_t *errors);
 

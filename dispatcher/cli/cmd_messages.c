@@ -300,10 +300,6 @@ static void on_redriven(void *arg, const struct intake_answer *a)
     r->answer = json_deep_copy(a->body);
 }
 
-static void ignore_finding(void *arg, bool error, const char *place, const char *what)
-{
-}
-
 /* What could not be accepted goes through the intake again, with the id it would have had. */
 static int redrive_ingest(struct cli *c, const char *id)
 {
@@ -319,7 +315,7 @@ static int redrive_ingest(struct cli *c, const char *id)
     if (!json_is_object(entry))
         return cli_fail("there is no dead letter %s", id);
     ingest_door_fn *door = strcmp(text_at(entry, "source"), "event") == 0 ? event_text : intake_text;
-    struct sequences *sequences = sequences_open(c->service, ignore_finding, NULL);
+    struct sequences *sequences = sequences_open(c->service, NULL, NULL);
     door(c->service, payload ? json_string_value(payload) : "", payload ? json_string_length(payload) : 0,
          &(struct intake_origin){ .door = "redrive", .source = "", .seed = seed }, on_redriven, &r);
     ev_now_update(c->loop);

@@ -214,8 +214,6 @@ static json_t *running_of(struct cli *c, bool *ok)
 
 /* ---------------------------------------------------------------- how a sequence stands */
 
-typedef bool standing_fn(struct service *, const char *, const json_t *, json_t *, json_fn *, void *);
-
 static int change_standing(struct cli *c, const char *name, standing_fn *change, json_t *how)
 {
     struct cli_answer a = { 0 };

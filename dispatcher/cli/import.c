@@ -463,16 +463,12 @@ static bool encoding_known(const char *name)
     return known;
 }
 
-static void ignore_finding(void *arg, bool error, const char *place, const char *what)
-{
-}
-
 int import_run(struct cli *c, const char *file, bool silent)
 {
     import_silent = silent;
     if (opt_encoding && !encoding_known(opt_encoding))
         return cli_usage(c, "\"%s\" is no encoding that is known here", opt_encoding);
-    struct sequences *sequences = opt_enroll ? sequences_open(c->service, ignore_finding, NULL) : NULL;
+    struct sequences *sequences = opt_enroll ? sequences_open(c->service, NULL, NULL) : NULL;
     gsize len = 0;
     char *why = NULL, *text = read_all(file, &len, &why);
 

@@ -8,6 +8,7 @@
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/base/problem.h"
 #include "dispatcher/base/text.h"
+#include "dispatcher/intake/intake.h"
 
 /* ---------------------------------------------------------------- answers */
 
@@ -84,6 +85,17 @@ void answer_problem(struct request *r, int status, const char *detail)
     if (status == 503)
         answer_header(r, "Retry-After", "2");
     answer_json(r, status, problem);
+}
+
+void answer_intake(void *arg, const struct intake_answer *a)
+{
+    struct request *r = arg;
+
+    if (a->replayed)
+        answer_header(r, "Idempotency-Replayed", "true");
+    if (a->status == 503)
+        answer_header(r, "Retry-After", "2");
+    answer_json(r, a->status, a->body);
 }
 
 bool answer_unless_gone(struct request *r, bool ok)

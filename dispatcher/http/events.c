@@ -6,17 +6,6 @@
 #include "dispatcher/journeys/standing.h"
 #include "dispatcher/base/problem.h"
 
-static void on_event(void *arg, const struct intake_answer *a)
-{
-    struct request *r = arg;
-
-    if (a->replayed)
-        answer_header(r, "Idempotency-Replayed", "true");
-    if (a->status == 503)
-        answer_header(r, "Retry-After", "2");
-    answer_json(r, a->status, a->body);
-}
-
 static void on_line(void *arg, const struct intake_answer *a)
 {
     json_t *answer = json_copy((json_t *)a->body);
@@ -38,7 +27,7 @@ void post_events(struct request *r)
         answer_problem(r, 415, "send application/json in UTF-8, or application/x-ndjson for many");
     else
         event_text(r->service, r->body->str, r->body->len,
-                   &(struct intake_origin){ .door = "http", .source = r->caller }, on_event, r);
+                   &(struct intake_origin){ .door = "http", .source = r->caller }, answer_intake, r);
 }
 
 void post_enroll(struct request *r)
@@ -47,12 +36,12 @@ void post_enroll(struct request *r)
         answer_problem(r, 415, "send application/json in UTF-8");
     else
         event_enroll(r->service, r->param[0], r->body->str, r->body->len, false,
-                     &(struct intake_origin){ .door = "http", .source = r->caller }, on_event, r);
+                     &(struct intake_origin){ .door = "http", .source = r->caller }, answer_intake, r);
 }
 
 void delete_runs(struct request *r)
 {
-    event_leave(r->service, r->param[0], r->param[1], on_event, r);
+    event_leave(r->service, r->param[0], r->param[1], answer_intake, r);
 }
 
 static void on_running(void *arg, bool ok, json_t *running)
@@ -78,8 +67,6 @@ static void on_standing(void *arg, bool ok, json_t *figures)
     if (answer_unless_gone(r, ok))
         answer_json(r, 200, figures);
 }
-
-typedef bool standing_fn(struct service *, const char *, const json_t *, json_t *, json_fn *, void *);
 
 /* Of a sequence whose file is gone the runs are still there. */
 struct standing_request {

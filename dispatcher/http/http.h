@@ -78,6 +78,10 @@ void stream_send(struct request *, const char *text);
 /* request_json: the body as JSON, or NULL after having answered why not. */
 json_t *request_json(struct request *);
 
+/* answer_intake: intake_fn of a request. */
+struct intake_answer;
+void answer_intake(void *request, const struct intake_answer *);
+
 /* answer_result: for json_fn callbacks: 503 when the store is gone. */
 bool answer_unless_gone(struct request *, bool ok);
 

@@ -10,17 +10,6 @@
 
 /* ---------------------------------------------------------------- enqueue */
 
-static void on_accepted(void *arg, const struct intake_answer *a)
-{
-    struct request *r = arg;
-
-    if (a->replayed)
-        answer_header(r, "Idempotency-Replayed", "true");
-    if (a->status == 503)
-        answer_header(r, "Retry-After", "2");
-    answer_json(r, a->status, a->body);
-}
-
 static void on_line(void *arg, const struct intake_answer *a)
 {
     json_t *answer = json_copy((json_t *)a->body);
@@ -48,7 +37,7 @@ void post_messages(struct request *r)
         answer_problem(r, 415, "send application/json in UTF-8, or application/x-ndjson for many");
     else
         intake_text(r->service, r->body->str, r->body->len,
-                    &(struct intake_origin){ .door = "http", .source = r->caller, .key = key }, on_accepted, r);
+                    &(struct intake_origin){ .door = "http", .source = r->caller, .key = key }, answer_intake, r);
 }
 
 /* ---------------------------------------------------------------- read */

@@ -59,18 +59,6 @@ static const char *const known[] = { "idempotency_key", "recipient",  "template"
                                      "priority",        "source",     "data",     "tags",
                                      "attachments",     "thread",     NULL };
 
-static void check_unknown(struct checking *c)
-{
-    const char *key;
-    json_t *value;
-
-    json_object_foreach ((json_t *)c->in, key, value)
-        if (!g_strv_contains(known, key)) {
-            g_autofree char *pointer = g_strconcat("/", key, NULL);
-            problem_add(c->errors, pointer, "is no field of a message");
-        }
-}
-
 bool message_text_good(const char *text, size_t max)
 {
     bool control = false;
@@ -341,7 +329,7 @@ void message_check(const struct service *s, const json_t *message, const char *d
     const char *text;
 
     memset(d, 0, sizeof *d);
-    check_unknown(&c);
+    problem_unknown(c.errors, c.in, known, "is no field of a message");
     check_recipient(&c);
     check_template(&c);
     check_category(&c);

@@ -206,18 +206,6 @@ static const json_t *check_data(struct arriving *a, const json_t *in)
     return json_is_object(data) ? data : NULL;
 }
 
-static void check_unknown(struct arriving *a, const json_t *in, const char *const *known)
-{
-    const char *key;
-    json_t *value;
-
-    json_object_foreach ((json_t *)in, key, value)
-        if (!g_strv_contains(known, key)) {
-            g_autofree char *pointer = g_strconcat("/", key, NULL);
-            problem_add(a->errors, pointer, "is no field of an event");
-        }
-}
-
 /* ---------------------------------------------------------------- its id */
 
 static void make_id(struct arriving *a, const json_t *in, const json_t *data, const struct intake_origin *o)
@@ -348,7 +336,7 @@ static void take_event(struct arriving *a, const json_t *in, const struct intake
     const json_t *backfill = json_object_get(in, "backfill");
     int64_t now = clock_now();
 
-    check_unknown(a, in, known);
+    problem_unknown(a->errors, in, known, "is no field of an event");
     if (is_there(in, "account"))
         check_account(a, in);
     else
@@ -385,7 +373,7 @@ static void take_enrolment(struct arriving *a, const json_t *in, const struct in
     int64_t now = clock_now();
     const json_t *data = check_data(a, in);
 
-    check_unknown(a, in, known);
+    problem_unknown(a->errors, in, known, "is no field of an event");
     check_recipient(a, in);
     make_id(a, in, data, o);
     g_autofree char *own = g_strdup_printf("enroll/%s/%s", a->sequence, a->id);

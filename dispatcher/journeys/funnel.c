@@ -5,23 +5,11 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "dispatcher/base/figures.h"
+
 #define Z 1.959963984540054 /* 95 % */
 
 enum { SEQUENCE, VERSION, HELD, STEP, WHAT, WORD, WORDS };
-
-static void add(json_t *to, const char *key, json_int_t n)
-{
-    json_object_set_new(to, key, json_integer(json_integer_value(json_object_get(to, key)) + n));
-}
-
-static json_t *part(json_t *of, const char *key)
-{
-    json_t *one = json_object_get(of, key);
-
-    if (!one)
-        json_object_set_new(of, key, one = json_object());
-    return one;
-}
 
 /* Wilson's interval of a share. */
 static json_t *share(json_int_t reached, json_int_t of)
@@ -46,15 +34,15 @@ static void take(struct sums *s, char **words, json_int_t n)
 
     if (strcmp(what, "enrolled") == 0) {
         s->enrolled[held] += n;
-        add(json_object_get(s->report, "versions"), words[VERSION], n);
+        figure_add(json_object_get(s->report, "versions"), words[VERSION], n);
     } else if (strcmp(what, "goal") == 0 || strcmp(what, "counted") == 0) {
         s->goal[held] += n;
     } else if (strcmp(what, "not_enrolled") == 0 || strcmp(what, "left") == 0) {
-        add(json_object_get(s->report, what), words[WORD], n);
+        figure_add(json_object_get(s->report, what), words[WORD], n);
     } else if (*words[STEP]) {
         g_autofree char *name =
             *words[WORD] && strcmp(what, "wait") != 0 ? g_strdup_printf("%s %s", what, words[WORD]) : g_strdup(what);
-        add(part(s->steps, words[STEP]), name, n);
+        figure_add(figures_of(s->steps, words[STEP]), name, n);
     }
 }
 

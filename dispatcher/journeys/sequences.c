@@ -136,6 +136,10 @@ static void tell_gone(const struct sequences *sq, const GPtrArray *current, sequ
     }
 }
 
+static void tell_nobody(void *arg, bool error, const char *place, const char *what)
+{
+}
+
 void sequences_reload(struct sequences *sq, sequence_finding_fn *fn, void *arg)
 {
     GPtrArray *current = g_ptr_array_new();
@@ -144,10 +148,10 @@ void sequences_reload(struct sequences *sq, sequence_finding_fn *fn, void *arg)
 
     while (dir && (base = g_dir_read_name(dir)))
         if (g_str_has_suffix(base, ".yaml") && *base != '.')
-            take_file(sq, current, base, fn, arg);
+            take_file(sq, current, base, fn ? fn : tell_nobody, arg);
     if (dir)
         g_dir_close(dir);
-    tell_gone(sq, current, fn, arg);
+    tell_gone(sq, current, fn ? fn : tell_nobody, arg);
     g_ptr_array_sort(current, by_name);
     g_ptr_array_unref(sq->current);
     sq->current = current;

@@ -15,7 +15,7 @@
 
 struct sequences;
 
-/* A finding is an error or a warning; place is "FILE:LINE". */
+/* A finding is an error or a warning; place is "FILE:LINE".  NULL: nobody is told. */
 typedef void sequence_finding_fn(void *arg, bool error, const char *place, const char *what);
 
 /* sequences_open: reads the folder; files that are wrong are told and left out.  A folder that is not there has none.

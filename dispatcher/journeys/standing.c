@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dispatcher/base/clock.h"
+#include "dispatcher/base/figures.h"
 #include "dispatcher/base/problem.h"
 #include "dispatcher/journeys/actor.h"
 #include "schedules/duration.h"
@@ -68,18 +69,6 @@ static const char *word_in(const json_t *how, const char *key, const char *const
     g_autofree char *list = g_strjoinv(", ", (char **)words);
     problem_add(errors, pointer, "must be one of %s", list);
     return words[0];
-}
-
-static void check_unknown(const json_t *how, const char *const *known, json_t *errors)
-{
-    const char *key;
-    json_t *value;
-
-    json_object_foreach ((json_t *)how, key, value) {
-        g_autofree char *pointer = g_strconcat("/", key, NULL);
-        if (!g_strv_contains(known, key))
-            problem_add(errors, pointer, "is unknown here");
-    }
 }
 
 /* ---------------------------------------------------------------- pause and resume */
@@ -170,7 +159,7 @@ bool standing_pause(struct service *s, const char *sequence, const json_t *how, 
     const char *messages = word_in(how, "messages", words, errors);
     struct standing_change *c;
 
-    check_unknown(how, known, errors);
+    problem_unknown(errors, how, known, "is unknown here");
     if (json_object_get(how, "entry") && !json_is_boolean(json_object_get(how, "entry")))
         problem_add(errors, "/entry", "must be true or false");
     if (json_array_size(errors))
@@ -190,7 +179,7 @@ bool standing_resume(struct service *s, const char *sequence, const json_t *how,
     const char *waits = word_in(how, "waits", words, errors);
     struct standing_change *c;
 
-    check_unknown(how, known, errors);
+    problem_unknown(errors, how, known, "is unknown here");
     if (json_array_size(errors))
         return false;
     c = change_new(s, sequence, json_pack("{s:s, s:b}", "sequence", sequence, "paused", 0), fn, arg);
@@ -200,11 +189,6 @@ bool standing_resume(struct service *s, const char *sequence, const json_t *how,
 }
 
 /* ---------------------------------------------------------------- stop */
-
-static void add_figure(json_t *to, const char *key, json_int_t more)
-{
-    json_object_set_new(to, key, json_integer(json_integer_value(json_object_get(to, key)) + more));
-}
 
 static void stop_one_done(struct standing_change *c)
 {
@@ -222,9 +206,9 @@ static void on_left(void *arg, enum act_result result, const json_t *did)
     json_array_foreach ((json_t *)did, i, item) {
         if (g_strcmp0(json_string_value(json_object_get(item, "why")), "stopped") != 0)
             continue;
-        add_figure(c->figures, "runs", 1);
-        add_figure(c->figures, "cancelled", (json_int_t)json_array_size(json_object_get(item, "cancelled")));
-        add_figure(c->figures, "in_flight", (json_int_t)json_array_size(json_object_get(item, "in_flight")));
+        figure_add(c->figures, "runs", 1);
+        figure_add(c->figures, "cancelled", (json_int_t)json_array_size(json_object_get(item, "cancelled")));
+        figure_add(c->figures, "in_flight", (json_int_t)json_array_size(json_object_get(item, "in_flight")));
     }
     stop_one_done(c);
 }
@@ -254,7 +238,7 @@ bool standing_stop(struct service *s, const char *sequence, const json_t *how, j
     static const char *const known[] = { NULL };
     struct standing_change *c;
 
-    check_unknown(how, known, errors);
+    problem_unknown(errors, how, known, "is unknown here");
     if (json_array_size(errors))
         return false;
     c = change_new(s, sequence,
@@ -289,11 +273,11 @@ static void count_migrated(struct standing_change *c, const json_t *item)
 
     if (!migrated && strcmp(kept_text(item, "what"), "stuck") != 0)
         return;
-    add_figure(c->figures, "runs", 1);
-    add_figure(c->figures, migrated ? "migrated" : "stuck", 1);
+    figure_add(c->figures, "runs", 1);
+    figure_add(c->figures, migrated ? "migrated" : "stuck", 1);
     if (migrated && json_is_integer(due) && json_integer_value(due) <= clock_now() + HOUR_MS)
-        add_figure(c->figures, "due_within_hour", 1);
-    add_figure(
+        figure_add(c->figures, "due_within_hour", 1);
+    figure_add(
         row_of(json_object_get(c->figures, "steps"), kept_text(item, "step"), migrated ? kept_text(item, "to") : ""),
         "runs", 1);
 }
@@ -357,7 +341,7 @@ bool standing_migrate(struct service *s, const char *sequence, const json_t *how
     const char *from = json_string_value(json_object_get(how, "from"));
     struct standing_change *c;
 
-    check_unknown(how, known, errors);
+    problem_unknown(errors, how, known, "is unknown here");
     if (!q)
         problem_add(errors, "", "there is no such sequence now to which runs could go");
     else

@@ -7,16 +7,18 @@
 
 #include "dispatcher/service.h"
 
+/* What changes how a sequence stands. */
+typedef bool standing_fn(struct service *, const char *sequence, const json_t *how, json_t *errors, json_fn *,
+                         void *arg);
+
 /* standing_pause: {"entry": true, "messages": "hold" | "keep" | "cancel"}: nobody enters; without entry, nothing is
  * sent and no wait ends by time either; events, goals and exits go on.  standing_resume: {"waits": "keep" | "shift" |
  * "restart"}.  standing_stop: all runs end.  False with errors filled, and nothing done; else fn is called once with
  * the figures. */
-bool standing_pause(struct service *, const char *sequence, const json_t *how, json_t *errors, json_fn *, void *arg);
-bool standing_resume(struct service *, const char *sequence, const json_t *how, json_t *errors, json_fn *, void *arg);
-bool standing_stop(struct service *, const char *sequence, const json_t *how, json_t *errors, json_fn *, void *arg);
+standing_fn standing_pause, standing_resume, standing_stop;
 
 /* standing_migrate: {"from": version, "map": {old: new}, "dry_run": true}: runs of earlier versions go on with the
  * current one: {"sequence","version","runs","migrated","stuck","due_within_hour","steps":[{"step","to","runs"}]}. */
-bool standing_migrate(struct service *, const char *sequence, const json_t *how, json_t *errors, json_fn *, void *arg);
+standing_fn standing_migrate;
 
 #endif

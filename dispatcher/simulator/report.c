@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher/base/figures.h"
 #include "dispatcher/store/journeys.h"
 #include "dispatcher/store/messages.h"
 #include "dispatcher/store/people.h"
@@ -38,20 +39,6 @@ static const char *text_of(const json_t *object, const char *key)
     return text ? text : "";
 }
 
-static void count(json_t *to, const char *key)
-{
-    json_object_set_new(to, key, json_integer(json_integer_value(json_object_get(to, key)) + 1));
-}
-
-static json_t *part(json_t *of, const char *key)
-{
-    json_t *one = json_object_get(of, key);
-
-    if (!one)
-        json_object_set_new(of, key, one = json_object());
-    return one;
-}
-
 static const char *local_text(char buf[static 48], const struct zone *zone, int64_t at)
 {
     static const char *const days[] = { "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun" }, *const months[] = {
@@ -83,7 +70,7 @@ static void add_decision(struct reporting *r, json_t *lines, const struct zone *
     const char *sequence = json_string_value(json_array_get(decision, 2)),
                *step = json_string_value(json_array_get(decision, 3)),
                *what = json_string_value(json_array_get(decision, 4));
-    json_t *detail = json_array_get(decision, 5), *of = part(json_object_get(r->report, "sequences"), sequence);
+    json_t *detail = json_array_get(decision, 5), *of = figures_of(json_object_get(r->report, "sequences"), sequence);
     json_t *line = line_new(zone, json_integer_value(json_array_get(decision, 0)), what);
 
     json_object_set_new(line, "sequence", json_string(sequence));
@@ -93,12 +80,12 @@ static void add_decision(struct reporting *r, json_t *lines, const struct zone *
         json_object_set(line, "detail", detail);
     json_array_append_new(lines, line);
     if (strcmp(what, "enrolled") == 0 || strcmp(what, "goal") == 0 || strcmp(what, "counted") == 0)
-        count(of, strcmp(what, "counted") == 0 ? "goal" : what);
+        figure_add(of, strcmp(what, "counted") == 0 ? "goal" : what, 1);
     else if (strcmp(what, "not_enrolled") == 0 || strcmp(what, "left") == 0)
-        count(part(of, what), json_is_string(detail) ? json_string_value(detail) : "");
-    else if (*step && !json_object_get(part(steps, sequence), step)) {
-        json_object_set_new(part(steps, sequence), step, json_true());
-        count(part(of, "steps"), step);
+        figure_add(figures_of(of, what), json_is_string(detail) ? json_string_value(detail) : "", 1);
+    else if (*step && !json_object_get(figures_of(steps, sequence), step)) {
+        json_object_set_new(figures_of(steps, sequence), step, json_true());
+        figure_add(figures_of(of, "steps"), step, 1);
     }
 }
 
@@ -111,17 +98,17 @@ static void count_sent(struct reporting *r, const struct zone *zone, const json_
 
     zone_local(zone, at, &c);
     g_snprintf(day, sizeof day, "%04d-%02d-%02d", c.year % 10000, c.month, c.day);
-    count(messages, "sent");
-    count(messages, channel);
-    count(part(messages, "by_template"), text_of(message, "template"));
-    count(part(json_object_get(r->report, "calendar"), day), channel);
-    count(days, day);
+    figure_add(messages, "sent", 1);
+    figure_add(messages, channel, 1);
+    figure_add(figures_of(messages, "by_template"), text_of(message, "template"), 1);
+    figure_add(figures_of(json_object_get(r->report, "calendar"), day), channel, 1);
+    figure_add(days, day, 1);
     json_array_set_new(hours, (size_t)c.hour,
                        json_integer(json_integer_value(json_array_get(hours, (size_t)c.hour)) + 1));
     if (civil_weekday(&c) >= 5)
-        count(messages, "weekend");
+        figure_add(messages, "weekend", 1);
     if ((c.hour >= NIGHT_FROM || c.hour < NIGHT_TO) && strcmp(channel, "in_app") != 0)
-        count(messages, "night");
+        figure_add(messages, "night", 1);
 }
 
 static void add_delivery(struct reporting *r, json_t *lines, const struct zone *zone, const json_t *message,
@@ -135,7 +122,7 @@ static void add_delivery(struct reporting *r, json_t *lines, const struct zone *
     if (!sent) {
         const json_t *trace = json_object_get(message, "trace");
         instant_parse(&at, text_of(json_array_get(trace, json_array_size(trace) - 1), "at"));
-        count(part(json_object_get(r->report, "messages"), "not_sent"), *reason ? reason : status);
+        figure_add(figures_of(json_object_get(r->report, "messages"), "not_sent"), *reason ? reason : status, 1);
     } else {
         count_sent(r, zone, message, channel, at, days);
     }
@@ -166,7 +153,7 @@ static void add_holds(struct reporting *r, json_t *lines, const struct zone *zon
         json_object_set(line, "detail", json_object_get(fact, "gate"));
         json_object_set(line, "why", json_object_get(fact, "detail"));
         json_array_append_new(lines, line);
-        count(part(json_object_get(r->report, "messages"), "deferred"), text_of(fact, "gate"));
+        figure_add(figures_of(json_object_get(r->report, "messages"), "deferred"), text_of(fact, "gate"), 1);
     }
 }
 
@@ -191,7 +178,7 @@ static int by_instant(const void *a, const void *b)
     return p != q ? (p < q ? -1 : 1) : 0;
 }
 
-static json_t *sorted(json_t *lines)
+static json_t *sorted(json_t *lines, int (*compare)(const void *, const void *))
 {
     size_t n = json_array_size(lines);
     g_autofree json_t **all = g_new0(json_t *, n + 1);
@@ -199,7 +186,7 @@ static json_t *sorted(json_t *lines)
 
     for (size_t i = 0; i < n; i++)
         all[i] = json_array_get(lines, i);
-    qsort(all, n, sizeof(json_t *), by_instant);
+    qsort(all, n, sizeof(json_t *), compare);
     for (size_t i = 0; i < n; i++)
         json_array_append(list, all[i]);
     return list;
@@ -239,9 +226,9 @@ static void write_person(struct person *p)
         json_array_foreach (json_object_get(p->timeline, lists[list]), i, one)
             add_message(r, lines, zone, one, days);
     count_person(r, days);
-    json_array_append_new(
-        json_object_get(r->report, "timeline"),
-        json_pack("{s:s, s:s, s:o}", "recipient", p->recipient, "timezone", zone_name(zone), "entries", sorted(lines)));
+    json_array_append_new(json_object_get(r->report, "timeline"),
+                          json_pack("{s:s, s:s, s:o}", "recipient", p->recipient, "timezone", zone_name(zone),
+                                    "entries", sorted(lines, by_instant)));
 }
 
 /* ---------------------------------------------------------------- everybody */
@@ -316,15 +303,8 @@ static void finish(struct reporting *r)
 {
     json_t *messages = json_object_get(r->report, "messages"), *timeline = json_object_get(r->report, "timeline");
     size_t n = json_array_size(timeline);
-    g_autofree json_t **all = g_new0(json_t *, n + 1);
-    json_auto_t *list = json_array();
 
-    for (size_t i = 0; i < n; i++)
-        all[i] = json_array_get(timeline, i);
-    qsort(all, n, sizeof(json_t *), by_name);
-    for (size_t i = 0; i < n; i++)
-        json_array_append(list, all[i]);
-    json_object_set(r->report, "timeline", list);
+    json_object_set_new(r->report, "timeline", sorted(timeline, by_name));
     json_object_set_new(json_object_get(messages, "per_person"), "mean",
                         json_real(n ? (double)json_integer_value(json_object_get(messages, "sent")) / (double)n : 0));
     r->fn(r->arg, !r->lost, r->report);

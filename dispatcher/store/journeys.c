@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher/base/figures.h"
 #include "dispatcher/store/asking.h"
 #include "schedules/run.h"
 
@@ -297,11 +298,6 @@ struct walking {
     GHashTable *seen;
 };
 
-static void add_figure(json_t *to, const char *key, int64_t more)
-{
-    json_object_set_new(to, key, json_integer(json_integer_value(json_object_get(to, key)) + more));
-}
-
 static void next_runners(struct walking *job, const char *cursor);
 
 static void on_runners(void *arg, const redisReply *reply)
@@ -313,8 +309,8 @@ static void on_runners(void *arg, const redisReply *reply)
     for (size_t i = 1; reply && i < reply->elements; i++) /* a cursor may bring somebody twice */
         if (g_hash_table_add(job->seen, g_strdup(reply_text(reply, i))))
             json_array_append_new(json_object_get(g->result, "people"), json_string(reply_text(reply, i)));
-    add_figure(g->result, "messages", reply_int(head, 1));
-    add_figure(g->result, "in_flight", reply_int(head, 2));
+    figure_add(g->result, "messages", reply_int(head, 1));
+    figure_add(g->result, "in_flight", reply_int(head, 2));
     if (head && strcmp(reply_text(head, 0), "0") != 0) {
         next_runners(job, reply_text(head, 0));
         return;
@@ -385,7 +381,7 @@ static void on_counted(void *arg, const redisReply *reply)
     g->lost |= !reply;
     for (size_t i = 0; reply && i + 1 < reply->elements; i += 2)
         if (is_asked(job, reply_text(reply, i)))
-            add_figure(g->result, reply_text(reply, i), g_ascii_strtoll(reply_text(reply, i + 1), NULL, 10));
+            figure_add(g->result, reply_text(reply, i), g_ascii_strtoll(reply_text(reply, i + 1), NULL, 10));
     g_free(job->sequence);
     g_free(job);
     gather_done(g);
