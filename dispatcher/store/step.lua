@@ -78,7 +78,10 @@ local function step(rid, seen, runs, due, standings, taken, is_in, id)
   -- never a number again that was there before, and it outlives whoever may have looked: else what was seen before a run came and
   -- went would look like now
   local key, new = P..'q:'..rid, int(math.max(real, (tonumber(version) or 0) + 1))
-  if runs == '' then call('SET', key, new..'|', 'PX', OUTLIVES_MS) else call('SET', key, new..'|'..runs) end
+  -- of who was in nothing and to whom nothing has happened there is nothing to outlive: they may have just been erased
+  local idle = version == '' and id == '' and taken == '0' and #events + #messages + #ended + #trace_lines == 0
+  if runs ~= '' then call('SET', key, new..'|'..runs)
+  elseif not idle then call('SET', key, new..'|', 'PX', OUTLIVES_MS) end
   call(is_in == '1' and 'SADD' or 'SREM', P..'qm', rid)
   plan_turn(rid, tonumber(due))
   return { 'ok', cancelled, flying }
