@@ -136,6 +136,22 @@ int count_of(struct complaints *c, const char *at, const json_t *object, const c
     return otherwise;
 }
 
+double percent_of(struct complaints *c, const char *at, const char *key, const json_t *value)
+{
+    double percent = json_is_number(value) ? json_number_value(value) : -1;
+    char *end = NULL;
+
+    if (json_is_string(value)) {
+        percent = g_ascii_strtod(json_string_value(value), &end);
+        if (strcmp(end, "%") != 0)
+            percent = -1;
+    }
+    if (percent >= 0 && percent <= 100)
+        return percent / 100;
+    complain(c, at, key, "must be a share like 5%%");
+    return -1;
+}
+
 bool truth_of(struct complaints *c, const char *at, const json_t *object, const char *key, bool otherwise)
 {
     const json_t *value = json_object_get(object, key);

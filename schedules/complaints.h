@@ -40,6 +40,8 @@ int choice_of(struct complaints *, const char *at, const json_t *object, const c
 /* count_of: a whole number from least to most; `otherwise` when it is not there. */
 int count_of(struct complaints *, const char *at, const json_t *object, const char *key, int least, int most,
              int otherwise);
+/* percent_of: "5%" or 5, the value of member `key`, as a share of one; -1 after a complaint. */
+double percent_of(struct complaints *, const char *at, const char *key, const json_t *value);
 /* truth_of: a member that is true or false. */
 bool truth_of(struct complaints *, const char *at, const json_t *object, const char *key, bool otherwise);
 

@@ -19,6 +19,7 @@ void effect_free(struct effect *e)
     g_free(e->sequence);
     g_free(e->run);
     g_free(e->step);
+    g_free(e->wave);
     json_decref(e->detail);
     json_decref(e->was);
     g_free(e);
@@ -48,6 +49,9 @@ struct effect *tell(struct machine *m, enum effect_kind kind, const struct run *
 
     memcpy(e->version, r->version, sizeof e->version);
     e->held_out = r->held_out;
+    e->wave = g_strdup(r->wave);
+    e->released = r->released;
+    e->enrolled = r->enrolled;
     return e;
 }
 
@@ -118,15 +122,19 @@ void leave_run(struct machine *m, struct run *r, const char *reason, bool keep_m
     json_object_foreach (r->open, id, step)
         if (!keep_message)
             g_strlcpy(tell(m, EFFECT_CANCELLED, r, json_string_value(step), NULL)->message, id, MACHINE_ID_SIZE);
+    if (r->place)
+        tell(m, EFFECT_GIVEN, r, NULL, json_string(r->place));
     json_object_clear(r->open);
     g_clear_pointer(&r->message, g_free);
+    g_clear_pointer(&r->place, g_free);
     g_clear_pointer(&r->step, g_free);
     r->due = -1;
 }
 
+/* At the door of a wave it has not begun to live. */
 static int64_t life_end(const struct run *r, const struct sequence *s)
 {
-    return r->started + s->life;
+    return (r->wave ? r->released : r->started) + s->life;
 }
 
 /* ---------------------------------------------------------------- goal and exit */
@@ -183,9 +191,17 @@ static void check_exit(struct machine *m, struct run *r, const struct sequence *
 
 /* ---------------------------------------------------------------- facts */
 
+/* S58: before a send, while its wave is held. */
+static bool is_parked(const struct machine *m, const struct run *r, const struct sequence *s)
+{
+    const struct step *step = r->yielded ? sequence_step(s, r->step) : NULL;
+    return step && step->kind == STEP_SEND && is_held(m, r, s);
+}
+
 static bool is_due(const struct machine *m, const struct run *r, const struct sequence *s)
 {
-    return life_end(r, s) <= m->in->now || (r->due >= 0 && r->due <= m->in->now && !is_paused(m, s));
+    return !is_at_door(r) && (life_end(r, s) <= m->in->now ||
+                              (r->due >= 0 && r->due <= m->in->now && !is_paused(m, s) && !is_parked(m, r, s)));
 }
 
 /* exit, life, what it waits for */
@@ -218,16 +234,25 @@ static void pass_time_of_all(struct machine *m)
     }
 }
 
+/* The gate of its wave still asks for answers. */
+static bool is_settling(const struct machine *m, const struct run *r, const struct sequence *s)
+{
+    return s->gate && s->gate->event && r->released >= 0 && r->released + s->gate->settle > m->in->now;
+}
+
 /* S32: after the end a goal may still count for a while. */
 static void count_goals(struct machine *m, const json_t *event)
 {
     for (guint i = 0; i < m->person->ended->len;) {
         struct run *r = m->person->ended->pdata[i];
         const struct sequence *s = definition_of(m, r);
-        bool counts = s && m->in->now <= r->due && reaches_goal(m, r, s, event);
+        bool counts = s && m->in->now <= r->deadline && reaches_goal(m, r, s, event);
+        if (s)
+            note_answer(m, r, s, event);
         if (counts)
             tell(m, EFFECT_COUNTED, r, NULL, NULL);
-        if (counts || !s || m->in->now > r->due)
+        r->goal |= counts;
+        if (!s || (r->goal && !is_settling(m, r, s)) || m->in->now > r->due)
             g_ptr_array_remove_index(m->person->ended, i);
         else
             i++;
@@ -244,8 +269,10 @@ static void forget_ended(struct machine *m)
             continue;
         }
         r = g_ptr_array_steal_index(m->person->runs, i);
-        if (s && s->goal && s->goal->within && !r->goal) {
-            r->due = m->in->now + s->goal->within;
+        bool counts = s && s->goal && s->goal->within && !r->goal;
+        if (counts || (s && is_settling(m, r, s))) {
+            r->deadline = counts ? m->in->now + s->goal->within : -1;
+            r->due = MAX(r->deadline, s->gate && r->released >= 0 ? r->released + s->gate->settle : -1);
             g_ptr_array_add(m->person->ended, r);
             if (m->person->ended->len > ENDED_MOST)
                 g_ptr_array_remove_index(m->person->ended, 0);
@@ -255,7 +282,7 @@ static void forget_ended(struct machine *m)
     }
 }
 
-static void end_fact(struct machine *m)
+void end_fact(struct machine *m)
 {
     forget_ended(m);
     admit_next(m);
@@ -274,6 +301,7 @@ void machine_event(const struct situation *in, struct person_runs *p, const json
         if (!s)
             continue;
         run_resumed(&m, r, s);
+        note_answer(&m, r, s, event);
         if (!run_is_over(r))
             check_goal(&m, r, s, event);
         if (!run_is_over(r))
@@ -394,9 +422,10 @@ int64_t machine_due(const struct situation *in, const struct person_runs *p)
     for (guint i = 0; i < p->runs->len; i++) {
         struct run *r = p->runs->pdata[i];
         const struct sequence *s = in->find(in->arg, r->sequence, r->version);
-        if (!s)
-            continue; /* nobody can go on with it */
-        int64_t at = r->due < 0 || is_paused(&m, s) ? life_end(r, s) : MIN(life_end(r, s), r->due);
+        if (!s || is_at_door(r))
+            continue; /* nobody can go on with it; whoever lets it in says so */
+        int64_t at =
+            r->due < 0 || is_paused(&m, s) || is_parked(&m, r, s) ? life_end(r, s) : MIN(life_end(r, s), r->due);
         if (at >= 0 && (due < 0 || at < due))
             due = at;
     }

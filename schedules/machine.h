@@ -21,12 +21,16 @@
     X(ENROLLED, "enrolled")         /* key */                                                                          \
     X(NOT_ENROLLED, "not_enrolled") /* why */                                                                          \
     X(QUEUED, "queued")                                                                                                \
-    X(SEND, "send")       /* the message as a door would bring it; its id */                                           \
-    X(HOLDOUT, "holdout") /* it would have been sent */                                                                \
-    X(ENDED, "ended")     /* status of its message */                                                                  \
-    X(WAIT, "wait")       /* until when */                                                                             \
-    X(LATE, "late")       /* what it comes too late for: go, skip or exit */                                           \
-    X(PAST, "past")       /* go, exit, or the step */                                                                  \
+    X(DOOR, "door")         /* it waits until its wave lets it in */                                                   \
+    X(RELEASED, "released") /* its wave lets it in */                                                                  \
+    X(ANSWERED, "answered") /* with a score that the gate asks for */                                                  \
+    X(GIVEN, "given")       /* the place of many that it held: free again */                                           \
+    X(SEND, "send")         /* the message as a door would bring it; its id */                                         \
+    X(HOLDOUT, "holdout")   /* it would have been sent */                                                              \
+    X(ENDED, "ended")       /* status of its message */                                                                \
+    X(WAIT, "wait")         /* until when */                                                                           \
+    X(LATE, "late")         /* what it comes too late for: go, skip or exit */                                         \
+    X(PAST, "past")         /* go, exit, or the step */                                                                \
     X(WAITED, "waited")                                                                                                \
     X(MATCHED, "matched") /* as */                                                                                     \
     X(TIMEOUT, "timeout")                                                                                              \
@@ -58,9 +62,21 @@ struct effect {
     char message[MACHINE_ID_SIZE];
     char version[VERSION_SIZE]; /* of the definition, "" where it is about no run */
     bool held_out;              /* the run hears nothing */
+    char *wave;                 /* of the run; NULL */
+    int64_t released, enrolled; /* of the run; -1: not yet */
     json_t *detail;             /* as the table says; NULL for none */
     json_t *was;                /* of LEFT: the run as it was (run_json) */
 };
+
+/* A place of which there are only so many: in a wave, or the one of an account in a group. */
+struct place {
+    const char *name; /* "wave|portal|pilot", "group|acme|onboarding" */
+    const char *home; /* whose partition knows it: the sequence, or the account */
+    int most;
+    bool waits; /* who does not get it wants to be told when it is free */
+};
+/* ASKED: it is not known yet; the store is asked, and everything is thought again. */
+enum place_answer { PLACE_HAS, PLACE_NONE, PLACE_ASKED };
 
 struct situation {
     int64_t now; /* service time, ms */
@@ -77,8 +93,10 @@ struct situation {
      * (NULL for none); NULL: always. */
     bool (*may_hear)(void *arg, const struct sequence *, const struct step *lost);
     /* How a sequence stands; NULL, or the function is, for as usual: {"paused": "all" | "entry", "since": ms, "pauses":
-     * [[from, to, how], …]}. */
+     * [[from, to, how], …], "waves": {name: {"state": "open" | "held"}}}. */
     const json_t *(*standing)(void *arg, const struct sequence *);
+    /* Whether a place is this person's; NULL: always. */
+    enum place_answer (*place)(void *arg, const struct place *);
     void *arg;
 };
 
@@ -97,6 +115,8 @@ void machine_profile(const struct situation *, struct person_runs *, const json_
  */
 void machine_enroll(const struct situation *, struct person_runs *, const struct sequence *, const json_t *event,
                     bool again, GPtrArray *effects);
+/* machine_release: the wave of a run lets it in. */
+void machine_release(const struct situation *, struct person_runs *, const char *run, GPtrArray *effects);
 /* machine_migrate: runs of a sequence of another version (from: only of that one, NULL: of any) go on with this one;
  * map: old id → new id of a step, NULL for none. */
 void machine_migrate(const struct situation *, struct person_runs *, const struct sequence *to, const char *from,

@@ -162,12 +162,23 @@ static bool may_replace(struct machine *m, const struct sequence *s, const struc
 
 /* ---------------------------------------------------------------- a run begins */
 
+static void refuse(struct machine *m, const struct sequence *s, const char *why)
+{
+    add_effect(m, EFFECT_NOT_ENROLLED, s->name, "", "", json_string(why));
+}
+
 static void begin_run(struct machine *m, const struct sequence *s, const char *key, const json_t *event)
 {
-    struct run *r = run_new();
+    const struct wave *wave = choose_wave(m, s, event);
+    struct run *r;
     g_autofree char *seed =
         g_strdup_printf("run|%s|%s|%zu|%s|%s", m->in->recipient, s->name, strlen(key), key, kept_text(event, "i"));
 
+    if (s->waves->len && !wave) {
+        refuse(m, s, "no_wave");
+        return;
+    }
+    r = run_new();
     m->in->make_id(m->in->arg, seed, r->id);
     g_strlcpy(r->version, s->version, sizeof r->version);
     r->sequence = g_strdup(s->name);
@@ -181,17 +192,17 @@ static void begin_run(struct machine *m, const struct sequence *s, const char *k
         r->trigger = json_incref(json_object_get(event, "d"));
     r->held_out = s->holdout && bucket_of(s->holdout, m->in->recipient) < s->holdout_share;
     r->step = g_strdup("");
+    r->wave = wave ? g_strdup(wave->name) : NULL;
+    r->place = place_of(m, s);
     note_entry(m, s);
     watch(m, r, s);
     g_ptr_array_add(m->person->runs, r);
     remember(m, r, s);
     tell(m, EFFECT_ENROLLED, r, NULL, json_string(key));
-    run_go(m, r, s, s->first);
-}
-
-static void refuse(struct machine *m, const struct sequence *s, const char *why)
-{
-    add_effect(m, EFFECT_NOT_ENROLLED, s->name, "", "", json_string(why));
+    if (wave)
+        stand_at_door(m, r, s);
+    else
+        run_go(m, r, s, s->first);
 }
 
 static int waiting(const struct person_runs *p, const struct sequence *s, const char *key)
@@ -276,6 +287,10 @@ void enrol(struct machine *m, const struct sequence *s, const json_t *event, boo
         refuse(m, s, "goal_before");
     else if (!restarts && (why = obstacle(m, s, event, &waits)))
         waits ? stand_in_line(m, s, key, event) : refuse(m, s, why);
+    else if (s->waves->len && !choose_wave(m, s, event))
+        refuse(m, s, "no_wave");
+    else if (!has_place(m, s))
+        s->group->on_conflict == CONFLICT_QUEUE ? stand_in_line(m, s, key, event) : refuse(m, s, "group");
     else {
         make_way(m, old, s);
         begin_run(m, s, key, event);
@@ -293,7 +308,7 @@ static bool is_barred(struct machine *m, const struct sequence *s, const struct 
 
 static bool may_begin(struct machine *m, const struct sequence *s, const struct standing *st)
 {
-    return !is_barred(m, s, st) && entry_opens(m, s) == 0;
+    return !is_barred(m, s, st) && entry_opens(m, s) == 0 && has_place(m, s);
 }
 
 void admit_next(struct machine *m)

@@ -19,6 +19,8 @@ struct effect *tell(struct machine *, enum effect_kind, const struct run *, cons
 struct sight sight_of(const struct machine *, const struct run *, const json_t *event);
 /* leave_run: the run is over; it goes when the fact has been dealt with (run_is_over). */
 void leave_run(struct machine *, struct run *, const char *reason, bool keep_message);
+/* end_fact: what is over goes, and whoever stands in line for it begins. */
+void end_fact(struct machine *);
 bool run_is_over(const struct run *);
 
 /* add_effect: what is about no run.  definition_of: of a run, NULL when it is not known. */
@@ -37,6 +39,17 @@ bool concerns(const struct run *, const json_t *event, const char *name, int64_t
 void enrol(struct machine *, const struct sequence *, const json_t *event, bool again);
 void admit_next(struct machine *);
 int64_t door_due(struct machine *);
+/* machine_waves.c: choose_wave: the one that a person who would enter now belongs to; NULL for none.  stand_at_door: a
+ * run that has just begun waits for its wave, if that does not let everybody in.  is_at_door.  is_held: its wave is,
+ * and it sends nothing.  note_answer: an event is an answer that the gate asks for. */
+const struct wave *choose_wave(struct machine *, const struct sequence *, const json_t *event);
+void stand_at_door(struct machine *, struct run *, const struct sequence *);
+bool is_at_door(const struct run *);
+bool is_held(const struct machine *, const struct run *, const struct sequence *);
+void note_answer(struct machine *, const struct run *, const struct sequence *, const json_t *event);
+/* has_place: the one of its account in the group, or there is none to have; place_of: its name, NULL; g_free. */
+bool has_place(struct machine *, const struct sequence *);
+char *place_of(const struct machine *, const struct sequence *);
 void check_triggers(struct machine *, const struct sequence *, const json_t *event);
 void check_profile(struct machine *, const json_t *was, const char *id, bool import);
 void check_dates(struct machine *);

@@ -521,7 +521,7 @@ void run_go(struct machine *m, struct run *r, const struct sequence *s, const st
 
     for (int n = 0; went.outcome == GO_ON && went.next; n++) {
         const struct step *now = went.next;
-        if (n == GO_MOST || (now->kind == STEP_SEND && is_paused(m, s))) {
+        if (n == GO_MOST || (now->kind == STEP_SEND && (is_paused(m, s) || is_held(m, r, s)))) {
             yield(m, r, now);
             return;
         }

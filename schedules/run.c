@@ -24,7 +24,7 @@ struct run *run_new(void)
 {
     struct run *r = g_new0(struct run, 1);
 
-    r->due = r->deadline = -1;
+    r->due = r->deadline = r->released = -1;
     r->steps = json_object();
     r->rounds = json_object();
     r->watched = json_object();
@@ -42,6 +42,8 @@ void run_free(struct run *r)
     g_free(r->step);
     g_free(r->message);
     g_free(r->sender);
+    g_free(r->wave);
+    g_free(r->place);
     json_decref(r->trigger);
     json_decref(r->steps);
     json_decref(r->rounds);
@@ -78,7 +80,8 @@ static json_t *pack(const struct run *r)
     put_text(to, "q", r->sequence);
     put_text(to, "k", r->key);
     put_text(to, "ti", r->trigger_id);
-    put_text(to, "s", r->step);
+    if (r->step) /* "" at the door of a wave */
+        json_object_set_new(to, "s", json_string(r->step));
     put_text(to, "m", r->message);
     put_text(to, "ms", r->message ? r->sender : NULL);
     put_time(to, "st", r->started);
@@ -86,6 +89,9 @@ static json_t *pack(const struct run *r)
     put_time(to, "e", r->entered);
     put_time(to, "d", r->due);
     put_time(to, "dl", r->deadline);
+    put_text(to, "wv", r->wave);
+    put_time(to, "rl", r->released);
+    put_text(to, "pl", r->place);
     put_part(to, "td", r->trigger);
     put_part(to, "x", r->steps);
     put_part(to, "r", r->rounds);
@@ -150,6 +156,9 @@ static struct run *unpack(const json_t *from)
     r->entered = get_time(from, "e");
     r->due = get_time(from, "d");
     r->deadline = get_time(from, "dl");
+    r->wave = get_text(from, "wv");
+    r->released = get_time(from, "rl");
+    r->place = get_text(from, "pl");
     get_part(from, "td", &r->trigger);
     get_part(from, "x", &r->steps);
     get_part(from, "r", &r->rounds);
@@ -176,10 +185,16 @@ static json_t *instant_json(int64_t ms)
 
 json_t *run_json(const struct run *r)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s?, s:o, s:o, s:s?, s:b, s:b}", "id", r->id, "sequence", r->sequence,
-                     "version", r->version, "key", r->key, "started", instant_json(r->started), "step", r->step,
-                     "since", instant_json(r->entered), "until", instant_json(r->due), "message", r->message, "goal",
-                     r->goal, "holdout", r->held_out);
+    json_t *of = json_pack("{s:s, s:s, s:s, s:s, s:o, s:s?, s:o, s:o, s:s?, s:b, s:b}", "id", r->id, "sequence",
+                           r->sequence, "version", r->version, "key", r->key, "started", instant_json(r->started),
+                           "step", r->step, "since", instant_json(r->entered), "until", instant_json(r->due), "message",
+                           r->message, "goal", r->goal, "holdout", r->held_out);
+
+    if (r->wave) {
+        json_object_set_new(of, "wave", json_string(r->wave));
+        json_object_set_new(of, "released", instant_json(r->released));
+    }
+    return of;
 }
 
 /* ---------------------------------------------------------------- at the door */

@@ -38,6 +38,9 @@ struct run {
     int64_t resumed;      /* the end of the last pause that it knows of */
     int hops;             /* of the event that began it: how many sequences handed it on */
     json_t *gathered;     /* {"items": […], "opened", "last"}: of the collect in which it stands; NULL */
+    char *wave;           /* the one in which they are let in; NULL */
+    int64_t released;     /* since when; -1: they stand at its door */
+    char *place;          /* the one that they hold while it lasts, of so many there are; NULL */
     bool opened;          /* the trigger itself has been an item */
     bool sent;            /* it has sent something */
     bool yielded;         /* it stands before its step, and goes on with it in the next turn */

@@ -8,12 +8,10 @@
 #define LIFE_MS (400 * DAY_MS)
 #define TTL_MS  (7 * DAY_MS)
 
-static const char *const known[] = { "sequence",      "title",    "description", "trigger",  "key",  "reentry",
-                                     "while_running", "entry",    "group",       "goal",     "exit", "opt_out",
-                                     "holdout",       "category", "source",      "priority", "ttl",  "life",
-                                     "late",          "zone",     "version",     "steps",    NULL };
-/* what the format has and this version does not know yet: no silence about it */
-static const char *const to_come[] = { "waves", NULL };
+static const char *const known[] = { "sequence",      "title",    "description", "trigger",  "key",   "reentry",
+                                     "while_running", "entry",    "group",       "goal",     "exit",  "opt_out",
+                                     "holdout",       "category", "source",      "priority", "ttl",   "life",
+                                     "late",          "zone",     "version",     "waves",    "steps", NULL };
 
 /* ---------------------------------------------------------------- what it looks at */
 
@@ -56,13 +54,18 @@ static void on_look(void *arg, const char *path, const char *event)
         looks_at(l->r, "", NULL, path);
 }
 
+void look_through(struct reader *r, const char *at, const struct condition *c, bool sees_event)
+{
+    struct looking l = { r, at, sees_event };
+    condition_each(c, on_look, &l);
+}
+
 struct condition *read_where(struct reader *r, const char *at, const json_t *from, const char *key)
 {
     g_autofree char *place = path_to(at, key);
     struct condition *c = json_object_get(from, key) ? condition_read(r->c, place, json_object_get(from, key)) : NULL;
-    struct looking l = { r, place, strcmp(key, "where") == 0 || strcmp(key, "unless") == 0 };
 
-    condition_each(c, on_look, &l);
+    look_through(r, place, c, strcmp(key, "where") == 0 || strcmp(key, "unless") == 0);
     return c;
 }
 
@@ -73,21 +76,6 @@ char *read_event(struct reader *r, const char *at, const json_t *from)
     if (name)
         looks_for(r, name);
     return name;
-}
-
-int read_share(struct reader *r, const char *at, const char *key, const json_t *value)
-{
-    double percent = json_number_value(value);
-    char *end = NULL;
-
-    if (json_is_string(value)) {
-        percent = g_ascii_strtod(json_string_value(value), &end);
-        if (strcmp(end, "%") != 0)
-            percent = -1;
-    }
-    if (!(percent >= 0 && percent <= 100) || (!json_is_string(value) && !json_is_number(value)))
-        complain(r->c, at, key, "must be a share like 5%%");
-    return (int)(percent * 100 + 0.5);
 }
 
 static void read_holdout(struct reader *r, const json_t *root)
@@ -101,7 +89,7 @@ static void read_holdout(struct reader *r, const json_t *root)
     r->s->holdout = g_strdup(text_of(r->c, "holdout", from, "name"));
     if (!r->s->holdout)
         complain(r->c, "holdout", "name", "is required");
-    r->s->holdout_share = read_share(r, "holdout", "share", json_object_get(from, "share"));
+    r->s->holdout_share = (int)(percent_of(r->c, "holdout", "share", json_object_get(from, "share")) * 10000 + 0.5);
 }
 
 /* ---------------------------------------------------------------- goal and exit */
@@ -240,15 +228,6 @@ static void make_version(struct sequence *s)
     g_strlcpy(s->version, hash, sizeof s->version);
 }
 
-static void complain_to_come(struct reader *r, const json_t *root, json_t *rest)
-{
-    for (int i = 0; to_come[i]; i++)
-        if (json_object_get(root, to_come[i])) {
-            complain(r->c, "", to_come[i], "is not known to this version yet");
-            json_object_del(rest, to_come[i]);
-        }
-}
-
 static void read_zone(struct reader *r, const json_t *root)
 {
     const char *zone = text_of(r->c, "", root, "zone");
@@ -324,6 +303,7 @@ static struct sequence *sequence_new(const char *name, const json_t *root)
     s->definition = json_incref((json_t *)root);
     s->triggers = g_ptr_array_new_with_free_func(trigger_free);
     s->leaves = g_ptr_array_new_with_free_func(leave_free);
+    s->waves = g_ptr_array_new_with_free_func(wave_free);
     s->steps = g_ptr_array_new_with_free_func((GDestroyNotify)step_free);
     s->events = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     s->asked = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -333,15 +313,14 @@ static struct sequence *sequence_new(const char *name, const json_t *root)
 struct sequence *sequence_read(struct complaints *c, const char *name, const json_t *root)
 {
     struct reader r = { c, sequence_new(name, root) };
-    json_auto_t *rest = json_copy((json_t *)root);
 
     read_name(&r, name, root);
-    complain_to_come(&r, root, rest);
-    complain_unknown(c, "", rest, known);
+    complain_unknown(c, "", root, known);
     read_head(&r, root);
     read_door(&r, root);
     read_holdout(&r, root);
     read_goal(&r, root);
+    read_waves(&r, root);
     read_leaves(&r, root);
     r.s->first = read_steps(&r, "steps", json_object_get(root, "steps"), NULL, 1);
     check_steps(&r);
@@ -371,6 +350,14 @@ void sequence_free(struct sequence *s)
     g_hash_table_unref(s->asked);
     json_decref(s->definition);
     g_free(s);
+}
+
+const struct wave *sequence_wave(const struct sequence *s, const char *name)
+{
+    for (guint i = 0; name && i < s->waves->len; i++)
+        if (strcmp(((const struct wave *)s->waves->pdata[i])->name, name) == 0)
+            return s->waves->pdata[i];
+    return NULL;
 }
 
 struct step *sequence_step(const struct sequence *s, const char *id)

@@ -15,6 +15,7 @@
 #include "schedules/condition.h"
 #include "schedules/moment.h"
 #include "schedules/span.h"
+#include "schedules/wave.h"
 
 enum step_kind {
     STEP_SEND,
@@ -100,6 +101,7 @@ struct entry {
 enum on_conflict { CONFLICT_QUEUE, CONFLICT_SKIP, CONFLICT_REPLACE };
 struct group {
     char *name;
+    bool of_account; /* one for all people of an account, else for a person */
     enum on_conflict on_conflict;
     int priority;
 };
@@ -130,6 +132,8 @@ struct sequence {
     GPtrArray *triggers; /* struct trigger */
     struct entry *entry; /* NULL for none */
     struct group *group;
+    GPtrArray *waves;        /* struct wave, in their order; empty: everybody begins at once */
+    struct gate *gate;       /* of the waves; NULL */
     const struct zone *zone; /* NULL: the person's */
     int64_t late_max;        /* a step that comes later than that after its time; -1: never too late */
     enum { LATE_GO, LATE_SKIP, LATE_EXIT } late_then;
@@ -156,6 +160,9 @@ struct sequence {
 /* sequence_read: of JSON; NULL after an error.  name: what `sequence:` must say, the file's name. */
 struct sequence *sequence_read(struct complaints *, const char *name, const json_t *);
 void sequence_free(struct sequence *);
+
+/* sequence_wave: by name, NULL when there is none. */
+const struct wave *sequence_wave(const struct sequence *, const char *name);
 
 /* sequence_step: by id, NULL when there is none. */
 struct step *sequence_step(const struct sequence *, const char *id);

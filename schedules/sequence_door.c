@@ -201,11 +201,10 @@ static void read_entry(struct reader *r, const json_t *root)
 
 static void read_group(struct reader *r, const json_t *root)
 {
-    static const char *const words[] = { "name", "one_per", "on_conflict", "priority", NULL }, *const conflicts[] = {
-        "queue", "skip", "replace", NULL
-    };
+    static const char *const words[] = { "name", "one_per", "on_conflict", "priority", NULL },
+                             *const conflicts[] = { "queue", "skip", "replace", NULL },
+                             *const one_per[] = { "recipient", "account", NULL };
     const json_t *from = json_object_get(root, "group");
-    const char *one_per = text_of(r->c, "group", from, "one_per");
     struct group *g;
 
     if (!from)
@@ -215,10 +214,59 @@ static void read_group(struct reader *r, const json_t *root)
     g->name = g_strdup(text_of(r->c, "group", from, "name"));
     if (!g->name)
         complain(r->c, "group", "name", "is required");
-    if (one_per && strcmp(one_per, "recipient") != 0)
-        complain(r->c, "group", "one_per", "must be recipient; one for each account is not known yet");
+    else if (strchr(g->name, '|'))
+        complain(r->c, "group", "name", "must have no |");
+    g->of_account = choice_of(r->c, "group", from, "one_per", one_per, 0) == 1;
     g->on_conflict = (enum on_conflict)choice_of(r->c, "group", from, "on_conflict", conflicts, CONFLICT_QUEUE);
+    if (g->of_account && g->on_conflict == CONFLICT_REPLACE)
+        complain(r->c, "group", "on_conflict", "must be queue or skip where a group has one_per: account");
     g->priority = count_of(r->c, "group", from, "priority", -1000, 1000, 0);
+}
+
+/* ---------------------------------------------------------------- waves */
+
+static void read_wave(struct reader *r, const char *at, const json_t *from)
+{
+    struct wave *w = wave_read(r->c, at, from);
+    g_autofree char *where = path_to(at, "where");
+
+    if (w->name && sequence_wave(r->s, w->name))
+        complain(r->c, at, "name", "\"%s\" is there twice", w->name);
+    look_through(r, where, w->where, true);
+    g_ptr_array_add(r->s->waves, w);
+}
+
+static void read_gate(struct reader *r, const json_t *waves)
+{
+    const json_t *from = json_object_get(waves, "gate");
+    struct gate *g = from ? gate_read(r->c, "waves.gate", from) : NULL;
+
+    r->s->gate = g;
+    if (g && g->event)
+        looks_for(r, g->event);
+    if (g && g->field)
+        looks_at(r, "waves.gate.open.answered_score", "field", g->field);
+    if (g && g->goal_above >= 0 && !r->s->goal)
+        complain(r->c, "waves.gate.open", "goal", "there is no goal in this sequence that could be reached");
+}
+
+void read_waves(struct reader *r, const json_t *root)
+{
+    static const char *const words[] = { "order", "gate", NULL };
+    const json_t *from = json_object_get(root, "waves"), *order = json_object_get(from, "order");
+    json_t *one;
+    size_t i;
+
+    if (!from)
+        return;
+    complain_unknown(r->c, "waves", from, words);
+    if (!json_is_array(order) || json_array_size(order) == 0)
+        complain(r->c, "waves", "order", "is required: a list of waves, like [{name: pilot, where: always, most: 50}]");
+    json_array_foreach ((json_t *)order, i, one) {
+        g_autofree char *at = path_item("waves", "order", i);
+        read_wave(r, at, one);
+    }
+    read_gate(r, from);
 }
 
 /* ---------------------------------------------------------------- the door */
@@ -240,4 +288,6 @@ void door_free(struct sequence *s)
         g_free(s->group->name);
     g_free(s->entry);
     g_free(s->group);
+    g_ptr_array_unref(s->waves);
+    gate_free(s->gate);
 }

@@ -14,6 +14,8 @@ struct reader {
 
 /* sequence_door.c: what lets people in.  read_event: the member "event"; take_key: a path that tells runs apart. */
 void read_door(struct reader *, const json_t *root);
+/* read_waves: behind the goal. */
+void read_waves(struct reader *, const json_t *root);
 void door_free(struct sequence *);
 void trigger_free(void *trigger);
 char *read_event(struct reader *, const char *at, const json_t *from);
@@ -27,10 +29,10 @@ void step_free(struct step *);
 
 /* read_where: a condition that is a member; NULL when it is not there. */
 struct condition *read_where(struct reader *, const char *at, const json_t *from, const char *key);
+/* look_through: what a condition asks for; sees_event: there is an event at hand. */
+void look_through(struct reader *, const char *at, const struct condition *, bool sees_event);
 /* looks_at: a path that the definition asks for; looks_for: an event. */
 void looks_at(struct reader *, const char *at, const char *key, const char *path);
 void looks_for(struct reader *, const char *event);
-/* read_share: 5 or "5%" as so many of 10,000. */
-int read_share(struct reader *, const char *at, const char *key, const json_t *);
 
 #endif

@@ -307,7 +307,7 @@ static void read_split(struct reader *r, struct step *s, const char *at, const j
     json_object_foreach ((json_t *)parts, name, share) {
         struct arm *a = g_new0(struct arm, 1);
         a->name = g_strdup(name);
-        a->upto = total += read_share(r, place, name, share);
+        a->upto = total += (int)(percent_of(r->c, place, name, share) * 10000 + 0.5);
         g_ptr_array_add(s->arms, a);
         g_ptr_array_add(names, (char *)name);
     }
