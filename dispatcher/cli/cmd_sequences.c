@@ -8,12 +8,13 @@
 #include "dispatcher/journeys/funnel.h"
 #include "dispatcher/journeys/sequences.h"
 #include "dispatcher/journeys/standing.h"
+#include "dispatcher/journeys/waves.h"
 #include "schedules/duration.h"
 
 #define CONNECT_TIMEOUT 8.0
 
 static gboolean opt_quiet, opt_again, opt_strict;
-static gboolean opt_entry, opt_dry;
+static gboolean opt_entry, opt_dry, opt_all;
 static char **opt_map;
 static char *opt_version, *opt_recipient, *opt_data, *opt_id, *opt_messages, *opt_waits;
 const GOptionEntry event_options[] = {
@@ -28,6 +29,7 @@ const GOptionEntry sequence_options[] = {
     { "version", 0, 0, G_OPTION_ARG_STRING, &opt_version, "report: only of this version", "V" },
     { "map", 0, 0, G_OPTION_ARG_STRING_ARRAY, &opt_map, "migrate: where who stands in a step goes", "OLD=NEW" },
     { "dry-run", 0, 0, G_OPTION_ARG_NONE, &opt_dry, "migrate: only says what would be", NULL },
+    { "all", 0, 0, G_OPTION_ARG_NONE, &opt_all, "wave hold: what is enqueued waits, too", NULL },
     { "entry", 0, 0, G_OPTION_ARG_NONE, &opt_entry, "pause: only the entry; runs go on", NULL },
     { "messages", 0, 0, G_OPTION_ARG_STRING, &opt_messages, "pause: hold, keep or cancel what is enqueued", "HOW" },
     { "waits", 0, 0, G_OPTION_ARG_STRING, &opt_waits,
@@ -237,6 +239,8 @@ static int change_standing(struct cli *c, const char *name, standing_fn *change,
     if (!a.ok)
         return cli_answer_failed();
     cli_print(figures);
+    if (json_array_size(json_object_get(figures, "lost")))
+        return cli_fail("the partitions in \"lost\" did not answer, and may go by what was before: repeat it");
     return 0;
 }
 
@@ -270,6 +274,54 @@ static int sequence_migrate(struct cli *c, const char *name)
 static int sequence_stop(struct cli *c, const char *name)
 {
     return change_standing(c, name, standing_stop, json_object());
+}
+
+/* ---------------------------------------------------------------- waves */
+
+static void print_wave(const json_t *w)
+{
+    const json_t *why = json_object_get(w, "why");
+    const char *gate = json_string_value(json_object_get(w, "gate"));
+    json_t *one;
+    size_t i;
+
+    printf("%-24s %-7s %8lld at the door %8lld let in %8lld settled%s%s\n",
+           json_string_value(json_object_get(w, "name")), json_string_value(json_object_get(w, "state")),
+           (long long)json_integer_value(json_object_get(w, "door")),
+           (long long)json_integer_value(json_object_get(w, "released")),
+           (long long)json_integer_value(json_object_get(w, "settled")), gate ? "  gate: " : "", gate ? gate : "");
+    json_array_foreach ((json_t *)why, i, one)
+        printf("%25s%s\n", "", json_string_value(one));
+}
+
+static int wave_status(struct cli *c, const char *name)
+{
+    struct cli_answer a = { 0 };
+    json_t *wave;
+    size_t i;
+
+    if (!waves_status(c->service, name, on_cli_answer, &a))
+        return cli_fail("there is no sequence %s that has waves", name);
+    cli_wait(c, &a);
+    json_auto_t *status = a.result;
+    if (!a.ok)
+        return cli_answer_failed();
+    if (c->json)
+        cli_print(status);
+    json_array_foreach (json_object_get(status, "waves"), i, wave)
+        if (!c->json)
+            print_wave(wave);
+    return 0;
+}
+
+static int wave_do(struct cli *c, const char *name)
+{
+    bool opens = strcmp(c->argv[1], "open") == 0;
+    json_t *how = json_pack("{s:s}", "wave", c->argv[3]);
+
+    if (opt_all)
+        json_object_set_new(how, "all", json_true());
+    return change_standing(c, name, opens ? wave_open : wave_hold, how);
 }
 
 /* ---------------------------------------------------------------- all of them */
@@ -424,12 +476,20 @@ int cmd_sequence(struct cli *c)
         return sequence_check(c);
     if (strcmp(what, "simulate") == 0 && c->argc <= 2)
         return sequence_simulate(c, name);
+    if (strcmp(what, "wave") == 0 && c->argc == 3 && strcmp(c->argv[1], "status") == 0)
+        return with_store(c, wave_status, c->argv[2]);
+    if (strcmp(what, "wave") == 0 && c->argc == 4 &&
+        (strcmp(c->argv[1], "open") == 0 || strcmp(c->argv[1], "hold") == 0))
+        return with_store(c, wave_do, c->argv[2]);
+    if (strcmp(what, "wave") == 0)
+        return cli_usage(c, "wave needs status NAME, open NAME WAVE or hold NAME WAVE");
     if (strcmp(what, "list") == 0 && c->argc == 1)
         return with_store(c, sequence_list, NULL);
     for (size_t i = 0; name && i < G_N_ELEMENTS(words); i++)
         if (strcmp(words[i].word, what) == 0)
             return words[i].person && !opt_recipient ? cli_usage(c, "%s needs --recipient", what)
                                                      : with_store(c, words[i].run, name);
-    return cli_usage(
-        c, "needs check, list, simulate, or one of show, report, enroll, exit, pause, resume and stop with a NAME");
+    return cli_usage(c, "needs check, list, simulate, wave, or one of show, report, enroll, exit, pause, resume, stop "
+                        "and migrate with a "
+                        "NAME");
 }

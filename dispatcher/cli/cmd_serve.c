@@ -16,6 +16,7 @@
 #include "dispatcher/journeys/events.h"
 #include "dispatcher/journeys/sequences.h"
 #include "dispatcher/journeys/turns.h"
+#include "dispatcher/journeys/waves.h"
 #include "dispatcher/reload.h"
 
 static char *opt_role;
@@ -32,6 +33,7 @@ struct serving {
     struct http_server *http, *figures;
     struct worker *worker;
     struct turns *turns;
+    struct waves *waves;
     struct sequences *sequences;
     struct reload *reload;
     struct supervisor supervisor;
@@ -71,6 +73,8 @@ static void on_stop(struct ev_loop *loop, ev_signal *w, int revents)
         http_stop(s->http);
     if (s->turns)
         turns_stop(s->turns);
+    if (s->waves)
+        waves_stop(s->waves);
     if (s->worker)
         worker_drain(s->worker, on_drained, s);
     else if (!s->started && s->cli->service->store)
@@ -117,7 +121,7 @@ static void on_kept(void *arg, bool ok)
     for (guint i = 0; ok && i < sequences_current(s->sequences)->len; i++) {
         const struct sequence *q = sequences_current(s->sequences)->pdata[i];
         if (q->follows)
-            store_runners(s->cli->service->store, q->name, "turn", on_roused, NULL);
+            store_runners(s->cli->service->store, q->name, "", "turn", on_roused, NULL);
     }
 }
 
@@ -177,8 +181,10 @@ static bool start(struct serving *s, char **why)
         return false;
     if (worker && !(s->worker = worker_start(c->service, event_text, why)))
         return false;
-    if (worker)
+    if (worker) {
         s->turns = turns_start(c->service);
+        s->waves = waves_start(c->service);
+    }
     store_subscribe(c->service->store, 3, (const char *[]){ "wake", "inbox", "turn" }, on_published, s);
     return true;
 }
@@ -191,6 +197,7 @@ static void stop(struct serving *s)
     if (s->worker)
         worker_close(s->worker);
     turns_close(s->turns);
+    waves_close(s->waves);
     http_close(s->http);
     http_close(s->figures);
     sequences_free(s->sequences);

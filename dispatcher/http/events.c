@@ -1,9 +1,13 @@
+#include <glib.h>
+#include <stdlib.h>
+
 #include "dispatcher/http/handlers.h"
 #include "dispatcher/http/lines.h"
 #include "dispatcher/journeys/events.h"
 #include "dispatcher/journeys/funnel.h"
 #include "dispatcher/journeys/sequences.h"
 #include "dispatcher/journeys/standing.h"
+#include "dispatcher/journeys/waves.h"
 #include "dispatcher/base/problem.h"
 
 static void on_line(void *arg, const struct intake_answer *a)
@@ -64,8 +68,18 @@ static void on_standing(void *arg, bool ok, json_t *figures)
 {
     struct request *r = arg;
 
-    if (answer_unless_gone(r, ok))
+    json_t *lost = json_object_get(figures, "lost");
+
+    if (!answer_unless_gone(r, ok)) {
+    } else if (json_array_size(lost)) {
+        char *which = json_dumps(lost, JSON_COMPACT);
+        g_autofree char *detail =
+            g_strdup_printf("the partitions %s did not answer, and may go by what was before: repeat it", which);
+        answer_problem(r, 503, detail);
+        free(which);
+    } else {
         answer_json(r, 200, figures);
+    }
 }
 
 /* Of a sequence whose file is gone the runs are still there. */
@@ -133,6 +147,42 @@ void post_migrate(struct request *r)
 void post_stop(struct request *r)
 {
     change_standing(r, standing_stop);
+}
+
+/* ---------------------------------------------------------------- waves */
+
+static void change_wave(struct request *r, standing_fn *change)
+{
+    json_auto_t *how = r->body->len ? request_json(r) : json_object();
+
+    if (!how)
+        return;
+    json_object_set_new(how, "wave", json_string(r->param[1]));
+    make_change(r, change, how);
+}
+
+void post_wave_open(struct request *r)
+{
+    change_wave(r, wave_open);
+}
+
+void post_wave_hold(struct request *r)
+{
+    change_wave(r, wave_hold);
+}
+
+static void on_waves(void *arg, bool ok, json_t *status)
+{
+    struct request *r = arg;
+
+    if (answer_unless_gone(r, ok))
+        answer_json(r, 200, status);
+}
+
+void get_waves(struct request *r)
+{
+    if (!waves_status(r->service, r->param[0], on_waves, r))
+        answer_problem(r, 404, "there is no sequence of this name that has waves");
 }
 
 /* ---------------------------------------------------------------- the report */

@@ -8,6 +8,7 @@
 #include "dispatcher/base/log.h"
 #include "dispatcher/intake/intake.h"
 #include "dispatcher/journeys/actor_own.h"
+#include "dispatcher/journeys/places.h"
 #include "dispatcher/people/profile.h"
 #include "dispatcher/people/turn.h"
 
@@ -15,6 +16,7 @@
 
 /*
  *   turn_take ──▶ definitions kept ──▶ look ──▶ definitions of its runs ──▶ events of the account ──▶ think ──▶ step
+ *                                                                                  places that it wants ◀──▶ think
  */
 struct actor {
     struct service *service;
@@ -22,6 +24,7 @@ struct actor {
     char recipient[129], sequence[129], reason[65];
     char version[VERSION_SIZE];
     json_t *event, *map, *profile;
+    json_t *places; /* by name: whether it is theirs */
     bool again, dry, existing;
     struct view view; /* what was looked at */
     struct thought thought;
@@ -43,6 +46,7 @@ static void finish(struct actor *a, enum act_result result)
     json_decref(a->event);
     json_decref(a->map);
     json_decref(a->profile);
+    json_decref(a->places);
     g_free(a);
     turn_end(s, recipient);
 }
@@ -81,12 +85,25 @@ static void write_step(struct actor *a)
 
 /* ---------------------------------------------------------------- think */
 
+static void think(struct actor *a);
+
+static void on_placed(void *arg, bool ok, bool has)
+{
+    struct actor *a = arg;
+
+    json_object_set_new(a->places, a->thought.wanted.name, json_boolean(has));
+    if (ok)
+        think(a);
+    else
+        finish(a, ACT_GONE);
+}
+
 static void think(struct actor *a)
 {
     struct thought *t = &a->thought;
 
     thought_clear(t);
-    if (!thought_begin(t, a->service, a->recipient, &a->view)) {
+    if (!thought_begin(t, a->service, a->recipient, &a->view, a->dry ? NULL : a->places)) {
         finish(a, ACT_GONE);
         return;
     }
@@ -100,7 +117,9 @@ static void think(struct actor *a)
     case ACT_TURN: thought_look(t); break;
     }
     thought_end(t);
-    if (a->dry)
+    if (t->wanted.name)
+        place_ask(a->service, &t->wanted, a->recipient, on_placed, a);
+    else if (a->dry)
         finish(a, ACT_DONE);
     else
         write_step(a);
@@ -239,6 +258,7 @@ void actor_act(struct service *s, const struct act *act, const struct seen_perso
     g_strlcpy(a->sequence, act->sequence ? act->sequence : "", sizeof a->sequence);
     g_strlcpy(a->version, act->version ? act->version : "", sizeof a->version);
     a->map = json_incref((json_t *)act->map);
+    a->places = json_object();
     a->dry = act->dry;
     a->existing = act->existing;
     g_strlcpy(a->reason, act->reason ? act->reason : "", sizeof a->reason);

@@ -34,15 +34,19 @@ struct thought {
     struct almanac almanac;
     struct person_runs *person;
     struct situation situation;
-    GPtrArray *effects; /* struct effect */
-    GPtrArray *sends;   /* struct sending */
+    GPtrArray *effects;   /* struct effect */
+    GPtrArray *sends;     /* struct sending */
+    const json_t *places; /* by name: whether it is theirs; NULL: nobody is asked */
+    struct place wanted;  /* what must be asked first; name NULL: nothing */
     json_t *did;
     json_t *cancelling; /* message → what is said of its run in `did` */
     char *runs;         /* as they become; free() */
     int hops;
     struct step_of step;
 };
-bool thought_begin(struct thought *, struct service *, const char *recipient, const struct view *);
+/* places: what is known of them (struct thought); what is not, is wanted, and then all is to be thought again. */
+bool thought_begin(struct thought *, struct service *, const char *recipient, const struct view *,
+                   const json_t *places);
 /* thought_hear: what they have not heard yet, in its order. */
 void thought_hear(struct thought *, const struct view *);
 void thought_event(struct thought *, json_t *event);

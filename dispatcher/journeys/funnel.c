@@ -1,25 +1,20 @@
 #include "dispatcher/journeys/funnel.h"
 
 #include <glib.h>
-#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include "dispatcher/base/figures.h"
-
-#define Z 1.959963984540054 /* 95 % */
+#include "schedules/share.h"
 
 enum { SEQUENCE, VERSION, HELD, STEP, WHAT, WORD, WORDS };
 
-/* Wilson's interval of a share. */
 static json_t *share(json_int_t reached, json_int_t of)
 {
-    double n = (double)of, p = of ? (double)reached / n : 0, spread = of ? 1 + Z * Z / n : 1;
-    double middle = of ? (p + Z * Z / (2 * n)) / spread : 0,
-           half = of ? Z * sqrt(p * (1 - p) / n + Z * Z / (4 * n * n)) / spread : 1;
+    struct share s = share_of(reached, of);
 
-    return json_pack("{s:I, s:I, s:f, s:f, s:f}", "of", of, "reached", reached, "rate", p, "low", MAX(middle - half, 0),
-                     "high", MIN(middle + half, 1));
+    return json_pack("{s:I, s:I, s:f, s:f, s:f}", "of", of, "reached", reached, "rate", s.rate, "low", s.low, "high",
+                     s.high);
 }
 
 struct sums {

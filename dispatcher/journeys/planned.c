@@ -40,7 +40,7 @@ static void foresee(struct planning *p)
     struct thought t = { 0 };
     json_auto_t *list = json_array();
 
-    if (thought_begin(&t, p->service, p->recipient, &p->view)) {
+    if (thought_begin(&t, p->service, p->recipient, &p->view, NULL)) {
         json_auto_t *all = forecast(&t.situation, t.person, t.situation.now + AHEAD_MS, MOST);
         for (size_t i = 0; i < json_array_size(all); i++)
             json_array_append_new(list, planned(json_array_get(all, i)));

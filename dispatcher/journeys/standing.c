@@ -8,13 +8,14 @@
 #include "dispatcher/base/figures.h"
 #include "dispatcher/base/problem.h"
 #include "dispatcher/journeys/actor.h"
+#include "dispatcher/store/standings.h"
 #include "schedules/duration.h"
 
 #define PAUSES_MOST 20 /* that are remembered for runs that have not been seen to since */
 
 /*
- *   pause:   standings read ──▶ written everywhere ──▶ messages held or cancelled
- *   resume:  standings read ──▶ written everywhere ──▶ messages released ──▶ everybody's turn
+ *   pause:   standing changed everywhere ──▶ messages held or cancelled
+ *   resume:  standing changed everywhere ──▶ messages released ──▶ everybody's turn
  *   stop:    people found ──▶ each one's runs end
  */
 struct standing_change {
@@ -93,18 +94,18 @@ static void on_messages(void *arg, bool ok, json_t *result)
         json_object_set(c->figures, "in_flight", json_object_get(result, "in_flight"));
     }
     if (ok && c->wakes)
-        store_runners(c->service->store, c->sequence, "turn", on_turned, c);
+        store_runners(c->service->store, c->sequence, "", "turn", on_turned, c);
     else
         on_turned(c, ok, result);
 }
 
-static void on_standing(void *arg, bool ok, json_t *result)
+static void on_changed(void *arg, bool ok, json_t *result)
 {
     struct standing_change *c = arg;
     const char *op = c->wakes ? "release" : c->entry || strcmp(c->messages, "keep") == 0 ? "" : c->messages;
 
-    if (ok)
-        store_runners(c->service->store, c->sequence, op, on_messages, c);
+    if (ok && json_array_size(json_object_get(result, "lost")) == 0)
+        store_runners(c->service->store, c->sequence, "", op, on_messages, c);
     else
         done(c, false);
 }
@@ -114,13 +115,16 @@ static json_t *pause_of(const json_t *was, const char *waits)
     return json_pack("[O, I, s]", json_object_get(was, "since"), (json_int_t)clock_now(), waits);
 }
 
-/* The standing as it becomes: a pause that ends is remembered, so that each run can move by it. */
-static json_t *becomes(struct standing_change *c, const json_t *was)
+/* A pause that ends is remembered, so that each run can move by it. */
+static json_t *becomes(void *arg, const json_t *was)
 {
-    json_t *is = json_object(), *pauses = json_object_get(was, "pauses");
+    struct standing_change *c = arg;
+    json_t *is = json_copy((json_t *)was), *pauses = json_object_get(was, "pauses");
     bool was_paused = g_strcmp0(json_string_value(json_object_get(was, "paused")), "all") == 0;
 
     pauses = pauses ? json_copy(pauses) : json_array();
+    json_object_del(is, "paused");
+    json_object_del(is, "since");
     if (c->pauses) {
         json_object_set_new(is, "paused", json_string(c->entry ? "entry" : "all"));
         json_object_set_new(is, "since",
@@ -137,19 +141,6 @@ static json_t *becomes(struct standing_change *c, const json_t *was)
         json_object_set(is, "pauses", pauses);
     json_decref(pauses);
     return is;
-}
-
-static void on_standings(void *arg, bool ok, json_t *standings)
-{
-    struct standing_change *c = arg;
-    json_auto_t *is = ok ? becomes(c, json_object_get(standings, c->sequence)) : NULL;
-    char *text = is && json_object_size(is) ? json_dumps(is, JSON_COMPACT) : strdup("");
-
-    if (ok)
-        store_standing(c->service->store, c->sequence, text, on_standing, c);
-    else
-        done(c, false);
-    free(text);
 }
 
 bool standing_pause(struct service *s, const char *sequence, const json_t *how, json_t *errors, json_fn *fn, void *arg)
@@ -169,7 +160,7 @@ bool standing_pause(struct service *s, const char *sequence, const json_t *how, 
     c->entry = json_is_true(json_object_get(how, "entry"));
     c->messages = messages;
     c->waits = "keep";
-    store_standings(s->store, on_standings, c);
+    store_standing_change(s->store, sequence, becomes, on_changed, c);
     return true;
 }
 
@@ -184,7 +175,7 @@ bool standing_resume(struct service *s, const char *sequence, const json_t *how,
         return false;
     c = change_new(s, sequence, json_pack("{s:s, s:b}", "sequence", sequence, "paused", 0), fn, arg);
     c->waits = waits;
-    store_standings(s->store, on_standings, c);
+    store_standing_change(s->store, sequence, becomes, on_changed, c);
     return true;
 }
 
@@ -244,7 +235,7 @@ bool standing_stop(struct service *s, const char *sequence, const json_t *how, j
     c = change_new(s, sequence,
                    json_pack("{s:s, s:i, s:i, s:i}", "sequence", sequence, "runs", 0, "cancelled", 0, "in_flight", 0),
                    fn, arg);
-    store_runners(s->store, sequence, "", on_people, c);
+    store_runners(s->store, sequence, "", "", on_people, c);
     return true;
 }
 
@@ -355,6 +346,6 @@ bool standing_migrate(struct service *s, const char *sequence, const json_t *how
     c->dry = json_is_true(json_object_get(how, "dry_run"));
     c->map = json_incref(json_object_get(how, "map"));
     g_strlcpy(c->version, from ? from : "", sizeof c->version);
-    store_runners(s->store, sequence, "", on_to_migrate, c);
+    store_runners(s->store, sequence, "", "", on_to_migrate, c);
     return true;
 }

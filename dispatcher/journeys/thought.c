@@ -204,6 +204,20 @@ static const json_t *standing(void *arg, const struct sequence *q)
     return json_object_get(t->standings, q->name);
 }
 
+static enum place_answer place(void *arg, const struct place *wanted)
+{
+    struct thought *t = arg;
+    const json_t *known = json_object_get(t->places, wanted->name);
+
+    if (!t->places || json_is_true(known))
+        return PLACE_HAS;
+    if (known)
+        return PLACE_NONE;
+    if (!t->wanted.name)
+        t->wanted = (struct place){ g_strdup(wanted->name), g_strdup(wanted->home), wanted->most, wanted->waits };
+    return PLACE_ASKED;
+}
+
 /* ---------------------------------------------------------------- facts */
 
 static json_t *standings_of(const struct view *v)
@@ -219,9 +233,11 @@ static json_t *standings_of(const struct view *v)
     return all;
 }
 
-bool thought_begin(struct thought *t, struct service *s, const char *recipient, const struct view *v)
+bool thought_begin(struct thought *t, struct service *s, const char *recipient, const struct view *v,
+                   const json_t *places)
 {
     t->service = s;
+    t->places = places;
     t->recipient = recipient;
     t->profile_text = v->profile;
     t->profile = *v->profile ? json_loads(v->profile, 0, NULL) : NULL;
@@ -243,6 +259,7 @@ bool thought_begin(struct thought *t, struct service *s, const char *recipient, 
                                        .make_id = make_id,
                                        .may_hear = may_hear,
                                        .standing = standing,
+                                       .place = place,
                                        .arg = t };
     if (!t->person)
         log_error("sequence.unreadable", "{s:s}", "why",
@@ -316,6 +333,8 @@ static void hear(struct thought *t, const json_t *unheard, size_t i)
         hear_message(t, fact);
     else if (strcmp(kept_text(fact, "k"), "p") == 0)
         hear_profile(t, fact, next_profile(unheard, i));
+    else if (strcmp(kept_text(fact, "k"), "w") == 0)
+        machine_release(&t->situation, t->person, kept_text(fact, "r"), t->effects);
     else if (json_object_get(fact, "e"))
         thought_event(t, json_object_get(fact, "e"));
 }
@@ -384,6 +403,8 @@ static json_t *said_of(const struct effect *e)
     case EFFECT_ENROLLED:
         if (*effect_text(e))
             json_object_set(item, "key", e->detail);
+        if (e->wave)
+            json_object_set_new(item, "wave", json_string(e->wave));
         return item;
     case EFFECT_NOT_ENROLLED: json_object_set(item, "why", e->detail); return item;
     case EFFECT_MATCHED:
@@ -570,6 +591,65 @@ static void count_effect(struct thought *t, const struct effect *e)
     count(t, field, 1);
 }
 
+/* What a wave counts, once for each run: when it was let in says to whom it happened. */
+static const char *counted_by_wave(const struct effect *e)
+{
+    switch (e->kind) {
+    case EFFECT_RELEASED: return "released";
+    case EFFECT_GOAL:
+    case EFFECT_COUNTED: return "goal";
+    case EFFECT_ANSWERED: return "answered";
+    case EFFECT_LEFT: return strcmp(effect_text(e), "opted_out") == 0 ? "opted_out" : NULL;
+    case EFFECT_ENDED:
+        for (int i = 0; harm_names[i]; i++)
+            if (i != HARM_OPTED_OUT && strcmp(effect_text(e), harm_names[i]) == 0)
+                return harm_names[i];
+        return NULL;
+    default: return NULL;
+    }
+}
+
+static void mark(struct thought *t, char *key, char *member, int64_t score)
+{
+    struct args *a = listed(&t->step.marks, &t->step.n_marks);
+
+    args_text(a, key);
+    args_text(a, member);
+    if (score < 0)
+        args_text(a, "");
+    else
+        args_int(a, score);
+    g_free(key);
+    g_free(member);
+}
+
+static void mark_wave(struct thought *t, const struct effect *e)
+{
+    const char *what = counted_by_wave(e);
+
+    if (e->wave && (e->kind == EFFECT_DOOR || (e->kind == EFFECT_LEFT && e->released < 0)))
+        mark(t, g_strdup_printf("qw:%s:%s", e->sequence, e->wave), g_strdup_printf("%s|%s", t->recipient, e->run),
+             e->kind == EFFECT_DOOR ? e->enrolled : -1);
+    if (e->wave && e->released >= 0 && what)
+        mark(t, g_strdup_printf("qr:%s:%s:%s", e->sequence, e->wave, what),
+             e->kind == EFFECT_ANSWERED ? g_strdup_printf("%s|%g", e->run, json_number_value(e->detail))
+                                        : g_strdup(e->run),
+             e->released);
+}
+
+/* The place of an account in a group goes back, unless another run of theirs has it now. */
+static void give_back(struct thought *t, const struct effect *e)
+{
+    const char *account = strchr(effect_text(e), '|') + 1, *group = strrchr(account, '|');
+
+    for (guint i = 0; i < t->person->runs->len; i++)
+        if (g_strcmp0(((const struct run *)t->person->runs->pdata[i])->place, effect_text(e)) == 0)
+            return;
+    add_json(&t->step.said, &t->step.n_said,
+             json_pack("{s:s%, s:s, s:s}", "account", account, (size_t)(group - account), "give", group + 1, "owner",
+                       t->recipient));
+}
+
 static void take_effect(struct thought *t, const struct effect *e)
 {
     json_t *said = said_of(e);
@@ -578,10 +658,12 @@ static void take_effect(struct thought *t, const struct effect *e)
         json_array_append_new(t->did, said);
     write_trace(t, e);
     count_effect(t, e);
+    mark_wave(t, e);
     switch (e->kind) {
     case EFFECT_SEND: send(t, e); break;
     case EFFECT_CANCELLED: cancel(t, e); break;
     case EFFECT_EMIT: hand_on(t, e); break;
+    case EFFECT_GIVEN: give_back(t, e); break;
     case EFFECT_ENROLLED: count(t, e->sequence, 1); break;
     case EFFECT_LEFT:
         count(t, e->sequence, -1);
@@ -648,6 +730,9 @@ void thought_clear(struct thought *t)
     args_clear(&s->handed);
     args_clear(&s->counts);
     args_clear(&s->said);
+    args_clear(&s->marks);
+    g_free((char *)t->wanted.name);
+    g_free((char *)t->wanted.home);
     if (t->effects)
         g_ptr_array_unref(t->effects);
     if (t->sends)

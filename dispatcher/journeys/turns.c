@@ -9,7 +9,7 @@
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/config/settings.h"
 #include "dispatcher/journeys/actor.h"
-#include "dispatcher/journeys/events.h"
+#include "dispatcher/journeys/outbox.h"
 
 #define SAFETY_NET_S 5.0 /* a partition nobody told us about is looked at this often */
 #define BATCH        32
@@ -62,8 +62,6 @@ static void take(struct turns *t, const struct turn *turn)
     }
 }
 
-/* ---------------------------------------------------------------- a partition */
-
 /* ---------------------------------------------------------------- what runs say to accounts */
 
 struct saying {
@@ -72,14 +70,13 @@ struct saying {
     char *what;
 };
 
-static void on_said(void *arg, const struct intake_answer *answer)
+static void on_said(void *arg, bool ok)
 {
     struct saying *job = arg;
-
     struct turns *t = job->turns;
 
     t->busy--;
-    if (answer->status == 202) /* else it is said again */
+    if (ok) /* else it is said again */
         store_said(t->service->store, job->partition, job->what);
     g_hash_table_remove(t->saying, job->what);
     t->lots[job->partition].next = 0; /* there may be more */
@@ -90,21 +87,15 @@ static void on_said(void *arg, const struct intake_answer *answer)
 
 static void say(struct turns *t, int partition, const char *what)
 {
-    json_auto_t *said = json_loads(what, 0, NULL);
-    const char *account = json_string_value(json_object_get(said, "account"));
     struct saying *job;
 
     if (g_hash_table_contains(t->saying, what))
         return; /* each turn shows it again, until it has been said */
-    if (!account) {
-        store_said(t->service->store, partition, what);
-        return;
-    }
     job = g_new0(struct saying, 1);
     *job = (struct saying){ t, partition, g_strdup(what) };
     g_hash_table_add(t->saying, g_strdup(what));
     t->busy++;
-    event_of_account(t->service, account, json_incref(json_object_get(said, "event")), on_said, job);
+    outbox_say(t->service, what, on_said, job);
 }
 
 /* ---------------------------------------------------------------- asking */

@@ -244,56 +244,16 @@ void store_step(struct store *s, const struct step_of *of, stepped_fn *fn, void 
     add_list(a, of->n_handed, of->handed);
     add_list(a, of->n_counts, of->counts);
     add_list(a, of->n_said, of->said);
+    add_list(a, of->n_marks, of->marks);
     store_script(s, store_partition(s, of->recipient), "step", a, on_stepped, job);
 }
 
-/* ---------------------------------------------------------------- how sequences stand */
-
-static void on_standing(void *arg, const redisReply *reply)
-{
-    struct gather *g = arg;
-
-    g->lost |= !reply;
-    gather_done(g);
-}
-
-void store_standing(struct store *s, const char *sequence, const char *standing, json_fn *fn, void *arg)
-{
-    struct gather *g = gather_new(json_pack("{s:i}", "partitions", s->partitions), fn, arg);
-
-    for (int p = 0; p < s->partitions; p++) {
-        struct args *a = args_new();
-        args_text(a, sequence);
-        args_text(a, standing);
-        g->open++;
-        store_script(s, p, "standing", a, on_standing, g);
-    }
-    gather_done(g);
-}
-
-static json_t *read_standings(const redisReply *reply, struct asking *job)
-{
-    json_t *all = json_object();
-
-    for (size_t i = 0; i + 1 < reply->elements; i += 2) {
-        json_t *one = json_loads(reply_text(reply, i + 1), 0, NULL);
-        if (one)
-            json_object_set_new(all, reply_text(reply, i), one);
-    }
-    return all;
-}
-
-void store_standings(struct store *s, json_fn *fn, void *arg)
-{
-    g_autofree char *key = g_strdup_printf("%s:{0}:qs", s->prefix);
-
-    store_command(s, on_asked, asking_new(read_standings, fn, arg), 2, (const char *[]){ "HGETALL", key });
-}
+/* ---------------------------------------------------------------- everybody in a sequence */
 
 struct walking {
     struct store *store;
     struct gather *gather;
-    char *sequence, *op;
+    char *sequence, *wave, *op;
     int partition;
     GHashTable *seen;
 };
@@ -318,6 +278,7 @@ static void on_runners(void *arg, const redisReply *reply)
     g->lost |= !head;
     g_hash_table_unref(job->seen);
     g_free(job->sequence);
+    g_free(job->wave);
     g_free(job->op);
     g_free(job);
     gather_done(g);
@@ -331,19 +292,24 @@ static void next_runners(struct walking *job, const char *cursor)
     args_int(a, job->store->retain_events_ms);
     args_text(a, cursor);
     args_text(a, job->sequence);
+    args_text(a, job->wave);
     args_text(a, job->op);
     store_script(job->store, job->partition, "runners", a, on_runners, job);
 }
 
-void store_runners(struct store *s, const char *sequence, const char *op, json_fn *fn, void *arg)
+void store_runners(struct store *s, const char *sequence, const char *wave, const char *op, json_fn *fn, void *arg)
 {
     struct gather *g = gather_new(json_pack("{s:i, s:i, s:[]}", "messages", 0, "in_flight", 0, "people"), fn, arg);
 
     for (int p = 0; p < s->partitions; p++) {
         struct walking *job = g_new0(struct walking, 1);
-        *job = (struct walking){
-            s, g, g_strdup(sequence), g_strdup(op), p, g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL)
-        };
+        *job = (struct walking){ s,
+                                 g,
+                                 g_strdup(sequence),
+                                 g_strdup(wave),
+                                 g_strdup(op),
+                                 p,
+                                 g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL) };
         g->open++;
         next_runners(job, "0");
     }

@@ -62,8 +62,8 @@ struct step_of {
     bool is_in;            /* in some sequence then, or at its door */
     size_t taken;          /* how many unheard things were dealt with */
     const char *event_id;  /* of an event that must be new, "" for none */
-    struct args *events, *messages, *cancels, *trace, *ended, *handed, *counts, *said;
-    int n_events, n_messages, n_cancels, n_trace, n_ended, n_handed, n_counts, n_said;
+    struct args *events, *messages, *cancels, *trace, *ended, *handed, *counts, *said, *marks;
+    int n_events, n_messages, n_cancels, n_trace, n_ended, n_handed, n_counts, n_said, n_marks;
 };
 enum stepped { STEPPED, STEP_RACE, STEP_KNOWN, STEP_GONE, STEP_FAILED }; /* FAILED: the script threw an error */
 /* cancelled, flying: lists of message ids, NULL unless STEPPED. */
@@ -79,15 +79,10 @@ void store_trace(struct store *, const char *recipient, json_fn *, void *arg);
 /* store_everybody: [recipient, …] of a partition, in no order; for rehearsals, whose store is small. */
 void store_everybody(struct store *, int partition, json_fn *, void *arg);
 
-/* store_standing: how a sequence stands, JSON ("" for as usual), in all partitions; ok when each has it, and then no
- * step goes by what was before. */
-void store_standing(struct store *, const char *sequence, const char *standing, json_fn *, void *arg);
-/* store_standings: {sequence: standing} of partition 0. */
-void store_standings(struct store *, json_fn *, void *arg);
-
-/* store_runners: everybody with runs of a sequence, in portions; what is to be done to the messages for which they wait
- * is an op of runners.lua.  fn gets {"messages","in_flight","people":[id, …]} with all of them. */
-void store_runners(struct store *, const char *sequence, const char *op, json_fn *, void *arg);
+/* store_runners: everybody with runs of a sequence (of one wave of it, "" for all), in portions; what is to be done to
+ * the messages for which they wait is an op of runners.lua.  fn gets {"messages","in_flight","people":[id, …]} with all
+ * of them. */
+void store_runners(struct store *, const char *sequence, const char *wave, const char *op, json_fn *, void *arg);
 
 /* store_ask_profiles: whether what happens to profiles is told to the runs, also of people who have none yet. */
 void store_ask_profiles(struct store *, bool ask);

@@ -1,13 +1,15 @@
 -- runners: people with runs of a sequence, a portion; and what is to be done to the messages that those runs wait for.
--- ARGV[3] retention ms (real)  [4] of events  [5] cursor, "0" at first  [6] sequence  [7] "" or
+-- ARGV[3] retention ms (real)  [4] of events  [5] cursor, "0" at first  [6] sequence  [7] wave, "" for all  [8] "" or
 --   hold     what waits, or is not committed, waits until release
 --   release  what is held goes now, whatever has become of its run; names nobody
+--   count    how many of them are in flight
 --   cancel   it is cancelled, and its run hears so
 --   turn     their turn is now
 -- Returns {next cursor ("0": that was all), messages that were held, released or cancelled, in flight}, then the people.
 -- flags: allow-oom
 -- needs: ending
-local ret, ret_events, cursor, sequence, op = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
+local ret, ret_events, cursor, sequence, wave, op = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local key = P..'qh:'..sequence..(wave ~= '' and ':'..wave or '')
 local FAR_MS, PORTION = 34560000000, 200
 local touched, flying = 0, 0
 
@@ -18,7 +20,7 @@ local function hold(mid, L, m, d)
   if by_gate(d[REASON]) then call('ZREM', P..'held', mid..L) end
   d[REASON], d[ADMISSIONS] = 'sequence_paused', '0'
   schedule(mid, L, now + FAR_MS)
-  call('SADD', P..'qh:'..sequence, mid..L)
+  call('SADD', key, mid..L)
   trace(mid, L, 'preference', 'deferred', '{"reason":"sequence_paused","sequence":"'..sequence..'"}')
   return 'done'
 end
@@ -44,6 +46,7 @@ local function touch(mid)
   local done, flies
   if op == 'cancel' then
     done, flies = stop(mid, CHANNELS, IS_CANCELLED, 'cancelled', ret, ret_events, '{"reason":"cancelled","by":"sequence","why":"paused"}')
+  elseif op == 'count' then done, flies = each_delivery(mid, function(_, _, _, d) return d[STATUS] == IS_COMMITTING and 'flies' end)
   else done, flies = each_delivery(mid, hold) end
   touched, flying = touched + math.min(done, 1), flying + math.min(flies, 1)
 end
@@ -52,15 +55,15 @@ local function is_in(rid)
   local text, found = string.match(call('GET', P..'q:'..rid) or '', '^%d*|(.+)$'), false
   local kept = text and cjson.decode(text) or {}
   for _, run in ipairs(kept.r or {}) do
-    if run.q == sequence then
+    if run.q == sequence and (wave == '' or run.wv == wave) then
       found = true
-      if op == 'hold' or op == 'cancel' then
+      if op == 'hold' or op == 'cancel' or op == 'count' then
         if run.m then touch(run.m) end
         for mid in pairs(run.o or {}) do touch(mid) end
       end
     end
   end
-  for _, standing in ipairs(kept.w or {}) do found = found or standing.q == sequence end
+  for _, standing in ipairs(kept.w or {}) do found = found or (standing.q == sequence and wave == '') end
   return found
 end
 
@@ -72,13 +75,13 @@ local function look_at(rid)
 end
 -- what is held is found by itself: its run may be over
 if op == 'release' then
-  for _, member in ipairs(call('SPOP', P..'qh:'..sequence, PORTION) or {}) do
+  for _, member in ipairs(call('SPOP', key, PORTION) or {}) do
     local mid, L = sub(member, 1, 22), sub(member, 23)
     local m = message(mid)
     local d = m and delivery(m, L)
     if d and release(mid, L, m, d) then touched = touched + 1 end
   end
-  return saved({ { call('EXISTS', P..'qh:'..sequence) == 1 and 'more' or '0', int(touched), '0' } })
+  return saved({ { call('EXISTS', key) == 1 and 'more' or '0', int(touched), '0' } })
 end
 local page = call('SSCAN', P..'qm', cursor, 'COUNT', PORTION)
 for _, rid in ipairs(page[2]) do look_at(rid) end

@@ -3,7 +3,7 @@
 -- then for each person: recipient, version seen ("" for none), runs as they become ("" for none to keep), due (-1: never), number of the
 --   standings seen, how many unheard things were taken, "1" when they are in some sequence then, id of an event that must be new ("" for none), then lists, each after its length: events to keep; messages (16
 --   fields each, as of accept.lua); messages to cancel, each with a detail for the trace; trace lines; runs that ended; what runs hand on;
---   counters, each with how many more; what is said to accounts
+--   counters, each with how many more; what is said to accounts; marks of waves (key, member, score; "" takes it away)
 -- Returns for each {"ok", cancelled ids, ids in flight}, {"race"} (somebody else has moved them: nothing is done) or {"known"} (the event is).
 -- needs: ending people accepting
 ret, ret_events = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -47,6 +47,14 @@ local function cancel(list)
   return cancelled, flying
 end
 
+local MARKS_MS = 34560000000
+local function mark(name, member, score)
+  local key = P..name
+  if score == '' then return call('ZREM', key, member) end
+  call('ZADD', key, score, member)
+  call('PEXPIRE', key, MARKS_MS)
+end
+
 local function plan_turn(rid, due)
   call('ZREM', P..'ql', rid)
   if call('EXISTS', P..'qi:'..rid) == 1 then return turn(rid) end
@@ -57,7 +65,7 @@ end
 
 local function step(rid, seen, runs, due, standings, taken, is_in, id)
   local events, messages, cancels, trace_lines = take_list(1), take_list(16), take_list(2), take_list(1)
-  local ended, handed, counts, said = take_list(1), take_list(1), take_list(2), take_list(1)
+  local ended, handed, counts, said, marks = take_list(1), take_list(1), take_list(2), take_list(1), take_list(3)
   local version = string.match(call('GET', P..'q:'..rid) or '', '^(%d*)')
   if id ~= '' and call('ZSCORE', P..'qx:'..rid, id) then return { 'known' } end
   if version ~= seen or (call('HGET', P..'qs', '*') or '') ~= standings then return { 'race' } end
@@ -74,6 +82,7 @@ local function step(rid, seen, runs, due, standings, taken, is_in, id)
   end
   if #handed > 0 then call('RPUSH', P..'qi:'..rid, unpack(handed)) end
   for k = 1, #counts, 2 do call('HINCRBY', P..'qn', counts[k], counts[k + 1]) end
+  for k = 1, #marks, 3 do mark(unpack(marks, k, k + 2)) end
   keep_id(rid, id)
   -- never a number again that was there before, and it outlives whoever may have looked: else what was seen before a run came and
   -- went would look like now

@@ -1,0 +1,102 @@
+#include "dispatcher/journeys/places.h"
+
+#include <glib.h>
+#include <string.h>
+
+#include "dispatcher/store/journeys.h"
+#include "dispatcher/store/places.h"
+#include "schedules/duration.h"
+
+#define UNUSED_MS MINUTE_MS /* a place is used by then, or its owner has died on the way */
+
+/* ---------------------------------------------------------------- asking */
+
+struct asking_place {
+    struct service *service;
+    char *name, *home, *group, *owner, recipient[129];
+    bool waits, again;
+    placed_fn *fn;
+    void *arg;
+};
+
+static void answer(struct asking_place *a, bool ok, bool has)
+{
+    a->fn(a->arg, ok, has);
+    g_free(a->name);
+    g_free(a->home);
+    g_free(a->group);
+    g_free(a->owner);
+    g_free(a);
+}
+
+static void take(struct asking_place *a);
+
+static void on_given_back(void *arg, bool ok, json_t *nobody)
+{
+    struct asking_place *a = arg;
+
+    if (ok)
+        take(a);
+    else
+        answer(a, false, false);
+}
+
+static bool holds(const char *runs, const char *place)
+{
+    struct person_runs *p = person_read(runs);
+    bool does = !p;
+
+    for (guint i = 0; p && i < p->runs->len; i++)
+        does |= g_strcmp0(((const struct run *)p->runs->pdata[i])->place, place) == 0;
+    person_free(p);
+    return does;
+}
+
+static void on_owner(void *arg, const struct seen_person *owner)
+{
+    struct asking_place *a = arg;
+
+    if (!owner)
+        answer(a, false, false);
+    else if (holds(owner->runs, a->name))
+        answer(a, true, false);
+    else
+        store_place_give(a->service->store, a->home, a->group, a->owner, false, on_given_back, a);
+}
+
+static void on_taken(void *arg, bool ok, bool has, const char *owner, int64_t ms)
+{
+    struct asking_place *a = arg;
+
+    if (!ok || has || a->again || !*owner || ms < UNUSED_MS) {
+        answer(a, ok, has);
+        return;
+    }
+    a->again = true;
+    a->owner = g_strdup(owner);
+    store_look(a->service->store, owner, false, on_owner, a);
+}
+
+static void take(struct asking_place *a)
+{
+    store_place_take(a->service->store, a->home, a->group, a->recipient, a->waits, on_taken, a);
+}
+
+void place_ask(struct service *s, const struct place *place, const char *recipient, placed_fn *fn, void *arg)
+{
+    struct asking_place *a = g_new0(struct asking_place, 1);
+    const char *last = strrchr(place->name, '|') + 1;
+
+    *a = (struct asking_place){ .service = s,
+                                .name = g_strdup(place->name),
+                                .home = g_strdup(place->home),
+                                .group = g_strdup(last),
+                                .waits = place->waits,
+                                .fn = fn,
+                                .arg = arg };
+    g_strlcpy(a->recipient, recipient, sizeof a->recipient);
+    if (g_str_has_prefix(place->name, "wave|"))
+        store_place_in_wave(s->store, place->home, last, recipient, place->most, on_taken, a);
+    else
+        take(a);
+}

@@ -1,0 +1,59 @@
+-- door: who stands before the waves of a sequence, and what became of those who were let in.
+-- ARGV[3] "look" sequence  [5] how many of the first at each door  [6] who was let in before that has settled (service time), then for each wave:
+--   its name, and since when what became of people counts
+--   -> {its standing, then for each wave {at the door, let in, of those bounced, complained, opted out, failed, settled, of those goals,
+--   answers, their sum}, then for each {member, since, …}}
+-- ARGV[3] "release" sequence  [5] wave  [6] number of its standing, then members ("rid|run")  -> how many were let in; -1: it stands otherwise now
+-- ARGV[3] "quota" sequence  [5] wave  [6] ms between two  [7] how many would like to  -> how many may, and when the next one may; in the partition of its name
+-- flags: allow-oom
+-- needs: ending
+local op, sequence = ARGV[3], ARGV[4]
+local HICCUP_MS = 60000 -- so much is made up for when nobody let people in
+
+local function settled(key, from, before)
+  return call('ZCOUNT', key, from, before)
+end
+
+local function figures(wave, from, before)
+  local of = P..'qr:'..sequence..':'..wave..':'
+  local out = { call('ZCARD', P..'qw:'..sequence..':'..wave), settled(of..'released', from, '+inf') }
+  for _, harm in ipairs({ 'bounced', 'complained', 'opted_out', 'failed' }) do out[#out + 1] = settled(of..harm, from, '+inf') end
+  out[#out + 1] = settled(of..'released', from, before)
+  out[#out + 1] = settled(of..'goal', from, before)
+  local n, sum = 0, 0
+  for _, member in ipairs(call('ZRANGEBYSCORE', P..'qr:'..sequence..':'..wave..':answered', from, before)) do
+    n, sum = n + 1, sum + tonumber(string.match(member, '|(.*)$'))
+  end
+  out[#out + 1], out[#out + 2] = n, string.format('%.17g', sum)
+  return out
+end
+
+if op == 'look' then
+  local out, heads = { call('HGET', P..'qs', sequence) or '' }, {}
+  for k = 7, #ARGV, 2 do
+    out[#out + 1] = figures(ARGV[k], ARGV[k + 1], ARGV[6])
+    heads[#heads + 1] = tonumber(ARGV[5]) > 0 and call('ZRANGE', P..'qw:'..sequence..':'..ARGV[k], 0, tonumber(ARGV[5]) - 1, 'WITHSCORES') or {}
+  end
+  for _, head in ipairs(heads) do out[#out + 1] = head end
+  return out
+elseif op == 'quota' then
+  local key, wave, gap, wish = P..'qg:'..sequence, ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+  local next = math.max(tonumber(call('HGET', key, wave) or '0'), now - HICCUP_MS)
+  if call('HEXISTS', key, wave) == 0 then next = now end
+  local may = next > now and 0 or math.min(wish, math.floor((now - next) / gap) + 1)
+  next = next + may * gap
+  if may > 0 then call('HSET', key, wave, string.format('%.17g', next)) end
+  return { may, int(math.ceil(next)) }
+end
+
+local wave, number, released = ARGV[5], ARGV[6], 0
+if (string.match(call('HGET', P..'qs', sequence) or '', '"n":(%d+)') or '0') ~= number then return -1 end
+for k = 7, #ARGV do
+  if call('ZREM', P..'qw:'..sequence..':'..wave, ARGV[k]) == 1 then
+    local rid, run = string.match(ARGV[k], '^(.*)|(.*)$')
+    call('RPUSH', P..'qi:'..rid, '{"k":"w","r":"'..run..'"}')
+    turn(rid)
+    released = released + 1
+  end
+end
+return released

@@ -1,0 +1,92 @@
+#include "dispatcher/store/places.h"
+
+#include <glib.h>
+
+#include "dispatcher/store/asking.h"
+
+struct taking {
+    place_fn *fn;
+    void *arg;
+};
+
+static struct taking *taking_new(place_fn *fn, void *arg)
+{
+    struct taking *t = g_new0(struct taking, 1);
+
+    *t = (struct taking){ fn, arg };
+    return t;
+}
+
+static void on_taken(void *arg, const redisReply *reply)
+{
+    struct taking *t = arg;
+
+    t->fn(t->arg, reply != NULL, *reply_text(reply, 0) == '1', reply_text(reply, 1),
+          g_ascii_strtoll(reply_text(reply, 2), NULL, 10));
+    g_free(t);
+}
+
+void store_place_in_wave(struct store *s, const char *sequence, const char *wave, const char *recipient, int most,
+                         place_fn *fn, void *arg)
+{
+    struct args *a = args_new();
+    g_autofree char *name = g_strconcat(sequence, ":", wave, NULL);
+
+    args_text(a, "wave");
+    args_text(a, name);
+    args_text(a, recipient);
+    args_int(a, most);
+    store_script(s, store_partition(s, sequence), "place", a, on_taken, taking_new(fn, arg));
+}
+
+static struct args *of_group(const char *op, const char *account, const char *group, const char *recipient)
+{
+    struct args *a = args_new();
+
+    args_text(a, op);
+    args_text(a, account);
+    args_text(a, group);
+    args_text(a, recipient);
+    return a;
+}
+
+void store_place_take(struct store *s, const char *account, const char *group, const char *recipient, bool waits,
+                      place_fn *fn, void *arg)
+{
+    struct args *a = of_group("take", account, group, recipient);
+
+    args_text(a, waits ? "1" : "");
+    store_script(s, store_partition(s, account), "place", a, on_taken, taking_new(fn, arg));
+}
+
+static json_t *read_waiting(const redisReply *reply, struct asking *job)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < reply->elements; i++)
+        json_array_append_new(list, json_string(reply_text(reply, i)));
+    return list;
+}
+
+void store_place_give(struct store *s, const char *account, const char *group, const char *recipient, bool tell,
+                      json_fn *fn, void *arg)
+{
+    struct args *a = of_group("give", account, group, recipient);
+
+    args_text(a, tell ? "1" : "");
+    store_script(s, store_partition(s, account), "place", a, on_asked, asking_new(read_waiting, fn, arg));
+}
+
+static void on_gone(void *arg, const redisReply *reply)
+{
+}
+
+void store_place_gone(struct store *s, const char *account, const char *recipient)
+{
+    struct args *a = args_new();
+
+    args_text(a, "gone");
+    args_text(a, account);
+    args_text(a, recipient);
+    store_script(s, store_partition(s, account), "place", a, on_gone, NULL);
+}
