@@ -24,6 +24,8 @@
     X(DOOR, "door")         /* it waits until its wave lets it in */                                                   \
     X(RELEASED, "released") /* its wave lets it in */                                                                  \
     X(ANSWERED, "answered") /* with a score that the gate asks for */                                                  \
+    X(MOVED, "moved")       /* it was another person's, who is this one */                                             \
+    X(PASSED, "passed")     /* the place that it holds: it is this person's now */                                     \
     X(GIVEN, "given")       /* the place of many that it held: free again */                                           \
     X(SEND, "send")         /* the message as a door would bring it; its id */                                         \
     X(HOLDOUT, "holdout")   /* it would have been sent */                                                              \
@@ -124,6 +126,11 @@ void machine_migrate(const struct situation *, struct person_runs *, const struc
 /* machine_leave: ends the runs of a sequence (NULL: all). */
 void machine_leave(const struct situation *, struct person_runs *, const char *sequence, const char *reason,
                    GPtrArray *effects);
+
+/* machine_move: they are somebody else from now on; machine_absorb: who takes over the runs of the one who has moved,
+ * as they were then; emptied. */
+void machine_move(const struct situation *, struct person_runs *, const char *into, GPtrArray *effects);
+void machine_absorb(const struct situation *, struct person_runs *, struct person_runs *from, GPtrArray *effects);
 
 /* machine_due: the next instant at which it wants to look, -1 for never. */
 int64_t machine_due(const struct situation *, const struct person_runs *);

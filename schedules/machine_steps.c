@@ -613,6 +613,8 @@ void run_moves(struct machine *m, struct run *r, const struct sequence *s, const
         leave_run(m, r, "opted_out", false);
     else if (mine && mine->leave_failed && !arrived)
         leave_run(m, r, "failed", false);
+    else if (step && waited && strcmp(status, "cancelled") == 0 && strcmp(reason, "merged") == 0)
+        run_go(m, r, s, step); /* S54: it was to go to whoever they were before */
     else if (step && waited)
         go_from(m, r, s, go_on(step_after(step)));
     else if (step && step->kind == STEP_WAIT_FOR && !r->yielded && (a = find_message(r, step, &at)))

@@ -227,6 +227,7 @@ static struct person_runs *person_new(void)
     p->seen = json_object();
     p->entries = json_object();
     p->watches = json_object();
+    p->merged = json_object();
     return p;
 }
 
@@ -249,6 +250,8 @@ struct person_runs *person_read(const char *text)
     get_part(from, "d", &p->seen);
     get_part(from, "n", &p->entries);
     get_part(from, "g", &p->watches);
+    get_part(from, "mg", &p->merged);
+    p->moved = get_text(from, "mv");
     return p;
 }
 
@@ -294,8 +297,21 @@ char *person_write(const struct person_runs *p)
     put_part(to, "d", p->seen);
     put_part(to, "n", p->entries);
     put_part(to, "g", p->watches);
+    put_part(to, "mg", p->merged);
+    put_text(to, "mv", p->moved);
     json_decref(queue);
     return json_object_size(to) ? json_dumps(to, JSON_COMPACT) : strdup("");
+}
+
+void person_empty(struct person_runs *p)
+{
+    g_ptr_array_set_size(p->runs, 0);
+    g_ptr_array_set_size(p->queue, 0);
+    g_ptr_array_set_size(p->ended, 0);
+    json_object_clear(p->seen);
+    json_object_clear(p->entries);
+    json_object_clear(p->watches);
+    json_object_clear(p->merged);
 }
 
 void person_free(struct person_runs *p)
@@ -308,5 +324,7 @@ void person_free(struct person_runs *p)
     json_decref(p->seen);
     json_decref(p->entries);
     json_decref(p->watches);
+    json_decref(p->merged);
+    g_free(p->moved);
     g_free(p);
 }

@@ -60,6 +60,8 @@ struct person_runs {
     GPtrArray *ended; /* struct run: over, but its goal may still be counted, until its `due` */
     json_t *entries;  /* sequence → when its last runs began, for the limit of entries */
     json_t *watches; /* sequence → {"v": date, "d": when it is due, -1; "o": the day it is about}: triggers by date */
+    char *moved;     /* who they are now: nothing is done here any more but to tell them; NULL */
+    json_t *merged;  /* whoever they were before → how much was heard of them there when it was taken over */
     json_t *seen;    /* sequence → key → when its last run started; what "never" and "after" ask */
 };
 
@@ -68,6 +70,8 @@ struct person_runs {
 struct person_runs *person_read(const char *text);
 char *person_write(const struct person_runs *);
 void person_free(struct person_runs *);
+/* person_empty: all but who they are now. */
+void person_empty(struct person_runs *);
 
 struct run *run_new(void);
 void run_free(struct run *);

@@ -5,6 +5,7 @@
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/problem.h"
 #include "dispatcher/base/token.h"
+#include "dispatcher/journeys/merge.h"
 #include "dispatcher/journeys/double_opt_in.h"
 #include "dispatcher/people/suppression.h"
 #include "dispatcher/people/erasure.h"
@@ -116,6 +117,14 @@ void delete_recipient(struct request *r)
 {
     if (id_good(r))
         erase_person(r->service, r->param[0], on_result, r);
+}
+
+void post_merge(struct request *r)
+{
+    json_auto_t *how = id_good(r) ? request_json(r) : NULL;
+
+    if (how)
+        merge_people(r->service, r->param[0], how, answer_intake, r);
 }
 
 /* The timeline, with what is planned. */

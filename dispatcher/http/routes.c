@@ -36,6 +36,8 @@ const struct route routes[] = {
     { "PUT", "/v1/recipients/{id}", SCOPE_MANAGE, put_recipient, "Store a recipient", NULL },
     { "PATCH", "/v1/recipients/{id}", SCOPE_MANAGE, patch_recipient, "Change a recipient (RFC 7396)", NULL },
     { "GET", "/v1/recipients/{id}", SCOPE_READ, get_recipient, "One recipient", NULL },
+    { "POST", "/v1/recipients/{id}/merge", SCOPE_MANAGE, post_merge,
+      "Two recipients are one person: the runs of this one go on there", NULL },
     { "DELETE", "/v1/recipients/{id}", SCOPE_MANAGE, delete_recipient,
       "Erase a recipient and everything that hangs on it", NULL },
     { "GET", "/v1/recipients/{id}/timeline", SCOPE_READ, get_timeline, "Everything past and pending for a person",

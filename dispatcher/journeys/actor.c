@@ -21,11 +21,13 @@
 struct actor {
     struct service *service;
     enum act_kind kind;
-    char recipient[129], sequence[129], reason[65];
+    char recipient[129], sequence[129], reason[65], other[129];
     char version[VERSION_SIZE];
     json_t *event, *map, *profile;
     json_t *places; /* by name: whether it is theirs */
     bool again, dry, existing;
+    bool frozen;      /* of MOVE: it has been written that they have moved */
+    json_t *did;      /* what came of going along; NULL: the thought says it */
     struct view view; /* what was looked at */
     struct thought thought;
     int races;
@@ -35,20 +37,26 @@ struct actor {
 
 /* ---------------------------------------------------------------- the end */
 
-static void finish(struct actor *a, enum act_result result)
+static void release(struct actor *a)
 {
     struct service *s = a->service;
     g_autofree char *recipient = g_strdup(a->recipient);
 
-    a->fn(a->arg, result, result == ACT_DONE ? a->thought.did : NULL);
     view_clear(&a->view);
     thought_clear(&a->thought);
     json_decref(a->event);
     json_decref(a->map);
     json_decref(a->profile);
     json_decref(a->places);
+    json_decref(a->did);
     g_free(a);
     turn_end(s, recipient);
+}
+
+static void finish(struct actor *a, enum act_result result)
+{
+    a->fn(a->arg, result, result != ACT_DONE ? NULL : a->did ? a->did : a->thought.did);
+    release(a);
 }
 
 /* ---------------------------------------------------------------- step */
@@ -60,6 +68,11 @@ static void on_stepped(void *arg, enum stepped stepped, const redisReply *cancel
     struct actor *a = arg;
 
     if (stepped == STEP_RACE && a->races++ < RACES_MAX) {
+        look(a);
+        return;
+    }
+    if (stepped == STEPPED && a->kind == ACT_MOVE && !a->frozen) {
+        a->frozen = true;
         look(a);
         return;
     }
@@ -115,6 +128,9 @@ static void think(struct actor *a)
     case ACT_LEAVE: thought_leave(t, a->sequence, a->reason); break;
     case ACT_MIGRATE: thought_migrate(t, a->sequence, *a->version ? a->version : NULL, a->map); break;
     case ACT_TURN: thought_look(t); break;
+    case ACT_MOVE: thought_move(t, a->other); break;
+    case ACT_ABSORB: thought_absorb(t, a->event); break;
+    case ACT_FORGET: thought_forget(t, a->other); break;
     }
     thought_end(t);
     if (t->wanted.name)
@@ -149,6 +165,94 @@ static void ask_company(struct actor *a)
         think(a);
 }
 
+/* ---------------------------------------------------------------- who has moved */
+
+/* What happens to them happens to who they are now; their own turn is over before that one's begins. */
+static void hand_on(struct actor *a)
+{
+    actor_act(a->service,
+              &(struct act){ .kind = a->kind,
+                             .recipient = a->view.moved,
+                             .event = json_incref(a->event),
+                             .sequence = a->sequence,
+                             .reason = a->reason,
+                             .other = a->other,
+                             .again = a->again,
+                             .existing = a->existing },
+              NULL, a->fn, a->arg);
+    release(a);
+}
+
+/* Nothing is left of them here but where they have gone. */
+static void leave(struct actor *a, size_t taken)
+{
+    struct thought *t = &a->thought;
+
+    thought_clear(t);
+    if (!thought_begin(t, a->service, a->recipient, &a->view, NULL)) {
+        finish(a, ACT_GONE);
+        return;
+    }
+    thought_moved(t, taken);
+    thought_end(t);
+    write_step(a);
+}
+
+static void on_absorbed(void *arg, enum act_result result, const json_t *did)
+{
+    struct actor *a = arg;
+
+    if (result != ACT_DONE) {
+        finish(a, result);
+        return;
+    }
+    json_decref(a->did);
+    a->did = json_deep_copy(did);
+    leave(a, json_array_size(a->view.unheard));
+}
+
+static void on_trace(void *arg, bool ok, json_t *trace)
+{
+    struct actor *a = arg;
+
+    if (!ok) {
+        finish(a, ACT_GONE);
+        return;
+    }
+    actor_act(a->service,
+              &(struct act){ .kind = ACT_ABSORB,
+                             .recipient = a->view.moved,
+                             .event = json_pack("{s:s, s:s, s:O, s:O, s:O}", "from", a->recipient, "runs", a->view.runs,
+                                                "unheard", a->view.unheard, "kept", a->view.kept, "trace", trace) },
+              NULL, on_absorbed, a);
+}
+
+static bool has_something(const struct view *v)
+{
+    struct person_runs *p = person_read(v->runs);
+    bool has = p && p->runs->len + p->queue->len + p->ended->len + json_object_size(p->seen) > 0;
+
+    person_free(p);
+    return has || json_array_size(v->unheard) > 0;
+}
+
+static void has_moved(struct actor *a)
+{
+    bool elsewhere = a->kind == ACT_MOVE && strcmp(a->other, a->view.moved) != 0,
+         back = a->kind == ACT_ABSORB && strcmp(kept_text(a->event, "from"), a->view.moved) == 0;
+
+    if (elsewhere || back)
+        finish(a, ACT_BUSY);
+    else if (a->kind == ACT_MIGRATE || a->dry)
+        finish(a, ACT_DONE);
+    else if (a->kind != ACT_TURN && a->kind != ACT_MOVE)
+        hand_on(a);
+    else if (has_something(&a->view))
+        store_trace(a->service->store, a->recipient, on_trace, a);
+    else
+        leave(a, 0);
+}
+
 /* ---------------------------------------------------------------- definitions of the runs */
 
 static void learn(struct actor *a);
@@ -179,7 +283,10 @@ static void learn(struct actor *a)
     g_autofree char *version = view_unknown_version(&a->view, a->service->sequences);
 
     if (!version) {
-        ask_company(a);
+        if (a->view.moved)
+            has_moved(a);
+        else
+            ask_company(a);
         return;
     }
     struct learning *l = g_new0(struct learning, 1);
@@ -255,6 +362,7 @@ void actor_act(struct service *s, const struct act *act, const struct seen_perso
                          .fn = fn,
                          .arg = arg };
     g_strlcpy(a->recipient, act->recipient, sizeof a->recipient);
+    g_strlcpy(a->other, act->other ? act->other : "", sizeof a->other);
     g_strlcpy(a->sequence, act->sequence ? act->sequence : "", sizeof a->sequence);
     g_strlcpy(a->version, act->version ? act->version : "", sizeof a->version);
     a->map = json_incref((json_t *)act->map);

@@ -8,6 +8,11 @@
  *
  * Within a process people take turns (people/turn.h); between processes the
  * version of what was looked at decides.
+ *
+ * Who has moved (two people were one) does nothing here any more: what they still
+ * have goes along with their next turn, and what happens to them is handed on.
+ *
+ *   move: frozen, open messages cancelled ──▶ absorb, of who they are now ──▶ nothing is left here
  */
 #ifndef DISPATCHER_JOURNEYS_ACTOR_H
 #define DISPATCHER_JOURNEYS_ACTOR_H
@@ -22,6 +27,9 @@ enum act_kind {
     ACT_LEAVE,   /* the runs of one sequence end */
     ACT_MIGRATE, /* runs of a sequence go on with its current version */
     ACT_TURN,    /* time has passed, or something has changed */
+    ACT_MOVE,    /* they are somebody else from now on */
+    ACT_ABSORB,  /* the runs of who they were before become theirs */
+    ACT_FORGET,  /* they never were somebody */
 };
 struct act {
     enum act_kind kind;
@@ -30,6 +38,7 @@ struct act {
     json_t *profile;      /* the recipient's fields, written first; taken; NULL for none */
     const char *sequence; /* of ENROLL and LEAVE */
     const char *reason;   /* of LEAVE */
+    const char *other;    /* of MOVE: who they are now; of FORGET: who they were */
     const char *version;  /* of MIGRATE: only runs of this one; NULL: of any */
     const json_t *map;    /* of MIGRATE: old step → new step; NULL */
     bool dry;             /* nothing is written */

@@ -13,6 +13,7 @@
 struct view {
     bool taken;
     char *version, *runs, *profile;
+    char *moved;                                   /* who they are now; NULL; known with view_unknown_version */
     json_t *kept, *unheard, *consents, *standings; /* consents: field → entry; standings: sequence → text */
 };
 void view_take(struct view *, const struct seen_person *);
@@ -22,12 +23,13 @@ void view_clear(struct view *);
 char *view_account(const struct view *);
 void view_add_company(struct view *, const json_t *events);
 /* view_unknown_version: of a run whose definition has not been looked for yet; NULL for none.  g_free. */
-char *view_unknown_version(const struct view *, const struct sequences *);
+char *view_unknown_version(struct view *, const struct sequences *);
 
 /* What the machine made of it. */
 struct thought {
     struct service *service;
     const char *recipient, *profile_text;
+    const char *other; /* who they were before, of absorbing; borrowed */
     json_t *profile;
     const json_t *consents;
     json_t *standings; /* sequence → {…} */
@@ -55,6 +57,13 @@ void thought_enroll(struct thought *, const char *sequence, const json_t *event,
 void thought_leave(struct thought *, const char *sequence, const char *reason);
 void thought_migrate(struct thought *, const char *sequence, const char *from, const json_t *map);
 void thought_look(struct thought *);
+/* Two people are one: thought_move: of the one who goes; thought_absorb: of the one who stays:
+ * {"from","runs","unheard", "kept","trace"} of the other; how much of what they had not heard has been taken over;
+ * thought_moved: of the one who has gone, when so much has been; thought_forget: that they ever were somebody. */
+void thought_move(struct thought *, const char *into);
+void thought_absorb(struct thought *, const json_t *other);
+void thought_moved(struct thought *, size_t taken);
+void thought_forget(struct thought *, const char *other);
 /* thought_end: messages are checked, and what is refused is heard of at once. */
 void thought_end(struct thought *);
 /* thought_step: for the store; borrows. */

@@ -5,8 +5,28 @@
 #include "dispatcher/base/log.h"
 #include "dispatcher/journeys/actor.h"
 #include "dispatcher/journeys/events.h"
+#include "dispatcher/people/erasure.h"
 #include "dispatcher/store/places.h"
 #include "schedules/run.h"
+
+struct telling {
+    said_fn *fn;
+    void *arg;
+};
+
+static struct telling *telling_new(said_fn *fn, void *arg)
+{
+    struct telling *t = g_new0(struct telling, 1);
+
+    *t = (struct telling){ fn, arg };
+    return t;
+}
+
+static void told(struct telling *t, bool ok)
+{
+    t->fn(t->arg, ok);
+    g_free(t);
+}
 
 /* ---------------------------------------------------------------- a place is free again: whoever waits has their turn
  */
@@ -60,36 +80,47 @@ static void give(struct service *s, const char *account, const char *group, cons
 
 /* ---------------------------------------------------------------- an event of the account */
 
-struct saying_event {
-    said_fn *fn;
-    void *arg;
-};
-
 static void on_event(void *arg, const struct intake_answer *answer)
 {
-    struct saying_event *job = arg;
-
-    job->fn(job->arg, answer->status == 202);
-    g_free(job);
+    told(arg, answer->status == 202);
 }
 
-static void tell_account(struct service *s, const char *account, json_t *event, said_fn *fn, void *arg)
-{
-    struct saying_event *job = g_new0(struct saying_event, 1);
+/* ---------------------------------------------------------------- who was erased had been merged */
 
-    *job = (struct saying_event){ fn, arg };
-    event_of_account(s, account, json_incref(event), on_event, job);
+static void on_forgotten(void *arg, enum act_result result, const json_t *did)
+{
+    told(arg, result == ACT_DONE);
+}
+
+static void on_erased(void *arg, bool ok, json_t *receipt)
+{
+    told(arg, ok);
+}
+
+static void on_passed(void *arg, bool ok, json_t *nobody)
+{
+    told(arg, ok);
 }
 
 void outbox_say(struct service *s, const char *what, said_fn *fn, void *arg)
 {
     json_auto_t *said = json_loads(what, 0, NULL);
-    const char *account = kept_text(said, "account");
+    const char *account = kept_text(said, "account"), *person = kept_text(said, "person");
 
     if (*account && json_object_get(said, "event")) {
-        tell_account(s, account, json_object_get(said, "event"), fn, arg);
+        event_of_account(s, account, json_incref(json_object_get(said, "event")), on_event, telling_new(fn, arg));
+    } else if (*account && json_object_get(said, "to")) {
+        store_place_pass(s->store, account, kept_text(said, "give"), kept_text(said, "owner"), kept_text(said, "to"),
+                         on_passed, telling_new(fn, arg));
     } else if (*account && json_object_get(said, "give")) {
         give(s, account, kept_text(said, "give"), kept_text(said, "owner"), fn, arg);
+    } else if (*person && json_object_get(said, "forget")) {
+        actor_act(s,
+                  &(struct act){
+                      .kind = ACT_FORGET, .recipient = person, .other = kept_text(said, "forget"), .existing = true },
+                  NULL, on_forgotten, telling_new(fn, arg));
+    } else if (*person) {
+        erase_person(s, person, on_erased, telling_new(fn, arg));
     } else {
         log_error("outbox.unreadable", "{s:s}", "what", what);
         fn(arg, true);

@@ -51,6 +51,7 @@ void view_clear(struct view *v)
     g_free(v->version);
     g_free(v->runs);
     g_free(v->profile);
+    g_free(v->moved);
     json_decref(v->kept);
     json_decref(v->unheard);
     json_decref(v->consents);
@@ -95,10 +96,13 @@ void view_add_company(struct view *v, const json_t *events)
     }
 }
 
-char *view_unknown_version(const struct view *v, const struct sequences *sq)
+char *view_unknown_version(struct view *v, const struct sequences *sq)
 {
     struct person_runs *p = person_read(v->runs);
     char *unknown = NULL;
+
+    g_free(v->moved);
+    v->moved = p ? g_strdup(p->moved) : NULL;
 
     for (guint i = 0; p && i < p->runs->len + p->ended->len && !unknown; i++) {
         const struct run *r = i < p->runs->len ? p->runs->pdata[i] : p->ended->pdata[i - p->runs->len];
@@ -216,6 +220,45 @@ static enum place_answer place(void *arg, const struct place *wanted)
     if (!t->wanted.name)
         t->wanted = (struct place){ g_strdup(wanted->name), g_strdup(wanted->home), wanted->most, wanted->waits };
     return PLACE_ASKED;
+}
+
+/* ---------------------------------------------------------------- what a step will write */
+
+static struct args *listed(struct args **list, int *count)
+{
+    if (!*list)
+        *list = args_new();
+    ++*count;
+    return *list;
+}
+
+static void add_json(struct args **list, int *count, json_t *value)
+{
+    char *text = json_dumps(value, JSON_COMPACT);
+
+    args_text(listed(list, count), text);
+    free(text);
+    json_decref(value);
+}
+
+static void count(struct thought *t, const char *field, int more)
+{
+    args_text(listed(&t->step.counts, &t->step.n_counts), field);
+    args_int(t->step.counts, more);
+}
+
+static void mark(struct thought *t, char *key, char *member, int64_t score)
+{
+    struct args *a = listed(&t->step.marks, &t->step.n_marks);
+
+    args_text(a, key);
+    args_text(a, member);
+    if (score < 0)
+        args_text(a, "");
+    else
+        args_int(a, score);
+    g_free(key);
+    g_free(member);
 }
 
 /* ---------------------------------------------------------------- facts */
@@ -372,24 +415,81 @@ void thought_look(struct thought *t)
     machine_look(&t->situation, t->person, t->effects);
 }
 
+/* ---------------------------------------------------------------- two people who are one */
+
+void thought_move(struct thought *t, const char *into)
+{
+    machine_move(&t->situation, t->person, into, t->effects);
+}
+
+/* What happened to their profile was about somebody else's. */
+static void absorb_facts(struct thought *t, const json_t *facts)
+{
+    size_t i;
+    json_t *fact;
+
+    json_array_foreach ((json_t *)facts, i, fact)
+        if (strcmp(kept_text(fact, "k"), "p") != 0 &&
+            !is_kept(t->situation.kept, kept_text(json_object_get(fact, "e"), "i")))
+            hear(t, facts, i);
+}
+
+static void absorb_events(struct thought *t, const json_t *kept)
+{
+    size_t i;
+    json_t *event;
+
+    json_array_foreach ((json_t *)kept, i, event)
+        if (!is_kept(t->situation.kept, kept_text(event, "i")))
+            thought_keep(t, event);
+}
+
+static void absorb_trace(struct thought *t, const json_t *lines)
+{
+    size_t i;
+    json_t *line;
+
+    json_array_foreach ((json_t *)lines, i, line)
+        add_json(&t->step.trace, &t->step.n_trace, json_incref(line));
+}
+
+void thought_absorb(struct thought *t, const json_t *other)
+{
+    const json_t *facts = json_object_get(other, "unheard");
+    struct person_runs *from = person_read(kept_text(other, "runs"));
+
+    t->other = kept_text(other, "from");
+    if (from && !json_object_get(t->person->merged, t->other)) {
+        absorb_trace(t, json_object_get(other, "trace"));
+        absorb_events(t, json_object_get(other, "kept"));
+        machine_absorb(&t->situation, t->person, from, t->effects);
+    }
+    if (from)
+        json_object_update_missing(t->person->merged, from->merged);
+    json_object_set_new(t->person->merged, t->other, json_integer((json_int_t)json_array_size(facts)));
+    absorb_facts(t, facts);
+    person_free(from);
+}
+
+void thought_moved(struct thought *t, size_t taken)
+{
+    for (guint i = 0; i < t->person->runs->len; i++) {
+        const struct run *r = t->person->runs->pdata[i];
+        count(t, r->sequence, -1);
+        if (r->wave)
+            mark(t, g_strdup_printf("qw:%s:%s", r->sequence, r->wave), g_strdup_printf("%s|%s", t->recipient, r->id),
+                 -1);
+    }
+    t->step.taken = taken;
+    person_empty(t->person);
+}
+
+void thought_forget(struct thought *t, const char *other)
+{
+    json_object_del(t->person->merged, other);
+}
+
 /* ---------------------------------------------------------------- effects: what is said of them */
-
-static struct args *listed(struct args **list, int *count)
-{
-    if (!*list)
-        *list = args_new();
-    ++*count;
-    return *list;
-}
-
-static void add_json(struct args **list, int *count, json_t *value)
-{
-    char *text = json_dumps(value, JSON_COMPACT);
-
-    args_text(listed(list, count), text);
-    free(text);
-    json_decref(value);
-}
 
 /* What the answer to an event says; NULL for what only the trace says. */
 static json_t *said_of(const struct effect *e)
@@ -426,6 +526,7 @@ static json_t *said_of(const struct effect *e)
         json_object_set(item, "items", e->detail);
         return item;
     case EFFECT_QUEUED:
+    case EFFECT_MOVED:
     case EFFECT_GOAL:
     case EFFECT_COUNTED: return item;
     default: json_decref(item); return NULL;
@@ -536,11 +637,12 @@ static void cancel(struct thought *t, const struct effect *e)
     }
     args_text(listed(&t->step.cancels, &t->step.n_cancels), e->message);
     json_auto_t *why = json_pack("{s:s, s:s, s:s, s:O?}", "reason", "cancelled", "by", "sequence", "sequence",
-                                 e->sequence, "why", json_object_get(left, "why"));
+                                 e->sequence, "why", e->detail ? e->detail : json_object_get(left, "why"));
     char *detail = json_dumps(why, JSON_COMPACT);
     args_text(t->step.cancels, detail);
     free(detail);
-    json_object_set(t->cancelling, e->message, left);
+    if (left)
+        json_object_set(t->cancelling, e->message, left);
 }
 
 /* An event that a run makes: of the person, who hears it in the next turn; or of the account. */
@@ -575,12 +677,6 @@ static void note_end(struct thought *t, const struct effect *e)
     add_json(&t->step.ended, &t->step.n_ended, was);
 }
 
-static void count(struct thought *t, const char *field, int more)
-{
-    args_text(listed(&t->step.counts, &t->step.n_counts), field);
-    args_int(t->step.counts, more);
-}
-
 /* Counters never shrink: "sequence|version|h for who is held out|step|what|word". */
 static void count_effect(struct thought *t, const struct effect *e)
 {
@@ -607,20 +703,6 @@ static const char *counted_by_wave(const struct effect *e)
         return NULL;
     default: return NULL;
     }
-}
-
-static void mark(struct thought *t, char *key, char *member, int64_t score)
-{
-    struct args *a = listed(&t->step.marks, &t->step.n_marks);
-
-    args_text(a, key);
-    args_text(a, member);
-    if (score < 0)
-        args_text(a, "");
-    else
-        args_int(a, score);
-    g_free(key);
-    g_free(member);
 }
 
 static void mark_wave(struct thought *t, const struct effect *e)
@@ -650,6 +732,16 @@ static void give_back(struct thought *t, const struct effect *e)
                        t->recipient));
 }
 
+/* What another person held for a run is this one's. */
+static void pass_on(struct thought *t, const struct effect *e)
+{
+    const char *account = strchr(effect_text(e), '|') + 1, *group = strrchr(account, '|');
+
+    add_json(&t->step.said, &t->step.n_said,
+             json_pack("{s:s%, s:s, s:s, s:s}", "account", account, (size_t)(group - account), "give", group + 1,
+                       "owner", t->other, "to", t->recipient));
+}
+
 static void take_effect(struct thought *t, const struct effect *e)
 {
     json_t *said = said_of(e);
@@ -664,6 +756,8 @@ static void take_effect(struct thought *t, const struct effect *e)
     case EFFECT_CANCELLED: cancel(t, e); break;
     case EFFECT_EMIT: hand_on(t, e); break;
     case EFFECT_GIVEN: give_back(t, e); break;
+    case EFFECT_PASSED: pass_on(t, e); break;
+    case EFFECT_MOVED:
     case EFFECT_ENROLLED: count(t, e->sequence, 1); break;
     case EFFECT_LEFT:
         count(t, e->sequence, -1);
@@ -691,7 +785,8 @@ struct step_of thought_step(struct thought *t, const struct view *v)
     t->step.runs = t->runs;
     t->step.is_in = t->person->runs->len + t->person->queue->len > 0;
     t->step.standings = kept_text(v->standings, "*");
-    t->step.due = machine_due(&t->situation, t->person);
+    t->step.due =
+        t->person->moved ? (t->person->runs->len ? t->situation.now : -1) : machine_due(&t->situation, t->person);
     return t->step;
 }
 

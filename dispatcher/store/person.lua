@@ -62,15 +62,19 @@ end
 local mids = call('ZRANGE', P..'p:'..rid, 0, -1)
 for _, mid in ipairs(call('ZRANGE', P..'r:'..rid, 0, -1)) do mids[#mids + 1] = mid end
 for _, mid in ipairs(mids) do erase(mid) end
-local runs = string.match(call('GET', P..'q:'..rid) or '', '^%d*|(.+)$')
-for _, run in ipairs(runs and cjson.decode(runs).r or {}) do
+local text = string.match(call('GET', P..'q:'..rid) or '', '^%d*|(.+)$')
+local kept = text and cjson.decode(text) or {}
+local function say(what)
+  call('RPUSH', P..'qo', cjson.encode(what))
+  call('PUBLISH', string.match(P, '^(.*){')..'turn', P..int(now))
+end
+if kept.mv then say({ person = kept.mv, forget = rid }) end
+for other in pairs(kept.mg or {}) do say({ person = other, erase = true }) end
+for _, run in ipairs(kept.r or {}) do
   call('HINCRBY', P..'qn', run.q, -1)
   if run.wv then call('ZREM', P..'qw:'..run.q..':'..run.wv, rid..'|'..run.i) end
   local account, group = string.match(run.pl or '', '^group|(.*)|(.*)$')
-  if account then
-    call('RPUSH', P..'qo', cjson.encode({ account = account, give = group, owner = rid }))
-    call('PUBLISH', string.match(P, '^(.*){')..'turn', P..int(now))
-  end
+  if account then say({ account = account, give = group, owner = rid }) end
 end
 call('DEL', u, P..'p:'..rid, P..'r:'..rid, P..'h:'..rid, P..'c:'..rid, P..'cl:'..rid, P..'x:'..rid, P..'i:'..rid, P..'io:'..rid,
   P..'q:'..rid, P..'qi:'..rid, P..'qe:'..rid, P..'qx:'..rid, P..'qt:'..rid, P..'qz:'..rid)

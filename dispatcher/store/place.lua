@@ -3,6 +3,7 @@
 -- In a group, one an account, in the partition of the account: until it is given back.
 -- ARGV[3] "take"  [4] account  [5] group  [6] rid  [7] "1": who does not get it waits  -> {"1"}, else {"0", whose it is, for how long (ms, real)}
 -- ARGV[3] "give"  [4] account  [5] group  [6] rid  [7] "1": those who wait are told  -> who they are; who still wants it asks again
+-- ARGV[3] "pass"  [4] account  [5] group  [6] rid  [7] who has it now
 -- ARGV[3] "gone"  [4] account  [5] rid             nobody waits any more
 local op = ARGV[3]
 if op == 'wave' then
@@ -38,6 +39,10 @@ if op == 'take' then
   return { '1' }
 end
 if owner ~= rid then return {} end
+if op == 'pass' then
+  call('HSET', P..'ap:'..account, group, ARGV[7]..'|'..int(real))
+  return {}
+end
 call('HDEL', P..'ap:'..account, group)
 if ARGV[7] ~= '1' then return {} end
 local told = {}

@@ -77,6 +77,15 @@ void store_place_give(struct store *s, const char *account, const char *group, c
     store_script(s, store_partition(s, account), "place", a, on_asked, asking_new(read_waiting, fn, arg));
 }
 
+void store_place_pass(struct store *s, const char *account, const char *group, const char *owner, const char *to,
+                      json_fn *fn, void *arg)
+{
+    struct args *a = of_group("pass", account, group, owner);
+
+    args_text(a, to);
+    store_script(s, store_partition(s, account), "place", a, on_asked, asking_new(read_waiting, fn, arg));
+}
+
 static void on_gone(void *arg, const redisReply *reply)
 {
 }

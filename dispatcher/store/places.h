@@ -17,6 +17,9 @@ void store_place_take(struct store *, const char *account, const char *group, co
 /* store_place_give: tell: the answer is the list of those who wait for it, and who wait no more; else they still do. */
 void store_place_give(struct store *, const char *account, const char *group, const char *recipient, bool tell,
                       json_fn *, void *arg);
+/* store_place_pass: it is somebody else's now, who is the same person. */
+void store_place_pass(struct store *, const char *account, const char *group, const char *owner, const char *to,
+                      json_fn *, void *arg);
 /* store_place_gone: somebody waits for no place of an account any more. */
 void store_place_gone(struct store *, const char *account, const char *recipient);
 

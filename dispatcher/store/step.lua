@@ -38,8 +38,9 @@ local function cancel(list)
   for k = 1, #list, 2 do
     local mid, m = list[k], message(list[k])
     if m then
-      silent[mid] = true
-      local stopped, open = stop(mid, CHANNELS, IS_CANCELLED, 'cancelled', ret, ret_events, list[k + 1])
+      local merged = has(list[k + 1], '"why":"merged"') -- then the run hears of it, wherever it is
+      silent[mid] = not merged
+      local stopped, open = stop(mid, CHANNELS, IS_CANCELLED, merged and 'merged' or 'cancelled', ret, ret_events, list[k + 1])
       if stopped > 0 then cancelled[#cancelled + 1] = mid end
       if open > 0 then flying[#flying + 1] = mid end
     end
