@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include "dispatcher/cli/cli.h"
+#include "dispatcher/base/figures.h"
 #include "dispatcher/cli/import.h"
+#include "dispatcher/journeys/waves.h"
 #include "dispatcher/simulator/page.h"
 #include "dispatcher/simulator/report.h"
 #include "dispatcher/simulator/stage.h"
@@ -340,6 +342,36 @@ static bool begins_by_event(const struct sequence *q)
     return event;
 }
 
+/* A rehearsal opens the first wave, and approves; where no gate opens the next ones, it opens them all. */
+static bool open_waves(struct cli *c, const struct sequence *q)
+{
+    guint count = q->gate && q->gate->opens ? MIN(q->waves->len, 1) : q->waves->len;
+    bool ok = true;
+
+    for (guint i = 0; i < count && ok; i++) {
+        struct cli_answer a = { 0 };
+        json_auto_t *errors = json_array(),
+                    *how = json_pack("{s:s}", "wave", ((const struct wave *)q->waves->pdata[i])->name);
+        wave_open(c->service, q->name, how, errors, on_cli_answer, &a);
+        cli_wait(c, &a);
+        ok = a.ok;
+        json_decref(a.result);
+    }
+    return ok;
+}
+
+static bool tell_waves(struct cli *c, const struct sequence *q, json_t *report)
+{
+    struct cli_answer a = { 0 };
+
+    if (!waves_status(c->service, q->name, on_cli_answer, &a))
+        return true;
+    cli_wait(c, &a);
+    if (a.ok)
+        json_object_set_new(figures_of(report, "waves"), q->name, a.result);
+    return a.ok;
+}
+
 static int play(struct cli *c, struct stage *stage, const char *names, int64_t from, int64_t to)
 {
     struct cli_answer a = { 0 };
@@ -355,6 +387,9 @@ static int play(struct cli *c, struct stage *stage, const char *names, int64_t f
             enroll_all(stage, from, *name, people);
     if (status)
         return status;
+    for (char **name = list; *name; name++)
+        if (!open_waves(c, sequences_find(c->service->sequences, *name, NULL)))
+            return cli_answer_failed();
     if (!stage_play(stage, to, &why)) {
         status = cli_fail("%s", why);
         g_free(why);
@@ -365,6 +400,9 @@ static int play(struct cli *c, struct stage *stage, const char *names, int64_t f
     json_auto_t *report = a.result;
     if (!a.ok)
         return cli_answer_failed();
+    for (char **name = list; *name; name++)
+        if (!tell_waves(c, sequences_find(c->service->sequences, *name, NULL), report))
+            return cli_answer_failed();
     json_object_set_new(report, "instants", json_integer(stage_jumps(stage)));
     json_object_set(report, "refused", (json_t *)stage_refused(stage));
     return tell(c, names, report);

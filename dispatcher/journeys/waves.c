@@ -9,10 +9,11 @@
 #include "dispatcher/store/standings.h"
 #include "schedules/duration.h"
 
-#define LOOK_S  1.0 /* at least so often */
-#define SOON_S  0.02
-#define HEADS   128     /* of each partition, let in at a time */
-#define IDLE_MS HOUR_MS /* what has settled meanwhile is looked at so often when time jumps */
+#define LOOK_S    1.0 /* at least so often */
+#define SOON_S    0.02
+#define AT_ONCE_S 0.0005
+#define HEADS     128     /* of each partition, let in at a time */
+#define IDLE_MS   HOUR_MS /* what has settled meanwhile is looked at so often when time jumps */
 
 struct waves {
     struct service *service;
@@ -32,7 +33,7 @@ struct round {
 
 static void plan(struct waves *w)
 {
-    double wait = w->at_once ? SOON_S : LOOK_S;
+    double wait = !w->at_once ? LOOK_S : w->service->rehearses ? AT_ONCE_S : SOON_S;
 
     if (w->next != INT64_MAX)
         wait = CLAMP(clock_wait(w->next), SOON_S, wait);

@@ -9,6 +9,7 @@
 #include "dispatcher/carry/worker.h"
 #include "dispatcher/journeys/events.h"
 #include "dispatcher/journeys/turns.h"
+#include "dispatcher/journeys/waves.h"
 
 #define CONNECT_TIMEOUT 20.0
 
@@ -16,6 +17,7 @@ struct stage {
     struct service *service;
     struct worker *worker;
     struct turns *turns;
+    struct waves *waves;
     struct sequences *sequences;
     char *dir;
     GArray *events; /* struct coming, sorted when it begins */
@@ -118,7 +120,13 @@ static struct looked look(struct stage *s)
 
 static bool is_busy(const struct stage *s, const struct looked *l)
 {
-    return s->answers > 0 || worker_busy(s->worker) > 0 || turns_busy(s->turns) > 0 || l->in_hand > 0;
+    return s->answers > 0 || worker_busy(s->worker) > 0 || turns_busy(s->turns) > 0 || waves_busy(s->waves) ||
+           l->in_hand > 0;
+}
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < 0 ? b : b < 0 ? a : MIN(a, b);
 }
 
 /* Works off what is due; what comes next, -1 for nothing, or -2 when the store is gone. */
@@ -127,6 +135,7 @@ static int64_t settle(struct stage *s)
     for (;;) {
         worker_time_jumped(s->worker);
         turns_anew(s->turns);
+        waves_look(s->waves);
         ev_run(s->service->loop, EVRUN_NOWAIT);
         struct looked l = look(s);
         while (l.ok && is_busy(s, &l)) {
@@ -135,17 +144,13 @@ static int64_t settle(struct stage *s)
         }
         if (!l.ok)
             return -2;
+        l.next = sooner(l.next, waves_next(s->waves));
         if (l.next < 0 || l.next > clock_now())
             return l.next;
     }
 }
 
 /* ---------------------------------------------------------------- playing */
-
-static int64_t sooner(int64_t a, int64_t b)
-{
-    return a < 0 ? b : b < 0 ? a : MIN(a, b);
-}
 
 bool stage_play(struct stage *s, int64_t to, char **why)
 {
@@ -201,8 +206,10 @@ static bool begin(struct stage *s, char **why)
         return false;
     sequences_keep(s->sequences, on_kept, NULL);
     s->worker = worker_start(s->service, event_text, why);
-    if (s->worker)
+    if (s->worker) {
         s->turns = turns_start(s->service);
+        s->waves = waves_start(s->service);
+    }
     return s->worker != NULL;
 }
 
@@ -242,6 +249,7 @@ void stage_close(struct stage *s)
     if (s->service->store)
         service_disconnect(s->service);
     turns_close(s->turns);
+    waves_close(s->waves);
     if (s->worker)
         worker_close(s->worker);
     sequences_free(s->sequences);

@@ -8,7 +8,7 @@
 -- flags: allow-oom
 -- needs: ending
 local op, sequence = ARGV[3], ARGV[4]
-local HICCUP_MS = 60000 -- so much is made up for when nobody let people in
+local HICCUP_MS = 5000 -- so much is made up for when nobody let people in
 
 local function settled(key, from, before)
   return call('ZCOUNT', key, from, before)
