@@ -9,7 +9,7 @@ static bool url_good(const char *url)
            (url[0] == '/' && url[1] != '/' && url[1] != '\\');
 }
 
-char *in_app_card(const char *title, const char *body, const char *url, const char **why)
+char *in_app_card(const char *title, const char *body, const char *url, const json_t *answer, const char **why)
 {
     json_auto_t *card = json_pack("{s:s}", "title", title);
 
@@ -21,5 +21,7 @@ char *in_app_card(const char *title, const char *body, const char *url, const ch
         json_object_set_new(card, "body", json_string(body));
     if (url && *url)
         json_object_set_new(card, "url", json_string(url));
+    if (answer)
+        json_object_set(card, "answer", (json_t *)answer);
     return json_dumps(card, JSON_COMPACT);
 }

@@ -8,8 +8,9 @@
 #include <jansson.h>
 #include <stdint.h>
 
-/* in_app_card: {"title","body","url"} as one compact text (to be freed with free()); body and url may be NULL.
+/* in_app_card: {"title","body","url","answer"} as one compact text (to be freed with free()); body, url and answer
+ * ({"event","choices"}) may be NULL.
  * NULL with *why when the address of the card is not http, https or a path. */
-char *in_app_card(const char *title, const char *body, const char *url, const char **why);
+char *in_app_card(const char *title, const char *body, const char *url, const json_t *answer, const char **why);
 
 #endif

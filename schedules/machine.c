@@ -339,6 +339,23 @@ void machine_message(const struct situation *in, struct person_runs *p, const ch
     end_fact(&m);
 }
 
+void machine_engaged(const struct situation *in, struct person_runs *p, const char *message, const char *what,
+                     GPtrArray *effects)
+{
+    struct machine m = { in, p, effects, NULL };
+    guint runs = p->runs->len;
+
+    for (guint i = 0; i < runs; i++) {
+        struct run *r = p->runs->pdata[i];
+        const struct sequence *s = definition_of(&m, r);
+        if (s)
+            run_engages(&m, r, s, message, what);
+        if (run_is_over(r))
+            admit_next(&m);
+    }
+    end_fact(&m);
+}
+
 void machine_look(const struct situation *in, struct person_runs *p, GPtrArray *effects)
 {
     struct machine m = { in, p, effects, NULL };

@@ -33,6 +33,7 @@
     X(WAIT, "wait")         /* until when */                                                                           \
     X(LATE, "late")         /* what it comes too late for: go, skip or exit */                                         \
     X(PAST, "past")         /* go, exit, or the step */                                                                \
+    X(ENGAGED, "engaged")   /* its message was read, or answered */                                                    \
     X(WAITED, "waited")                                                                                                \
     X(MATCHED, "matched") /* as */                                                                                     \
     X(TIMEOUT, "timeout")                                                                                              \
@@ -107,6 +108,9 @@ struct situation {
 void machine_event(const struct situation *, struct person_runs *, const json_t *event, GPtrArray *effects);
 void machine_message(const struct situation *, struct person_runs *, const char *message, const char *status,
                      const char *reason, GPtrArray *effects);
+/* machine_engaged: the person has read or answered a message. */
+void machine_engaged(const struct situation *, struct person_runs *, const char *message, const char *what,
+                     GPtrArray *effects);
 /* machine_look: time has passed, or something that conditions look at has changed. */
 void machine_look(const struct situation *, struct person_runs *, GPtrArray *effects);
 /* machine_profile: a profile was written; was: as it was before, NULL for none; id: of the write, of which events are

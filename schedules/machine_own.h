@@ -68,6 +68,8 @@ const struct step *run_hears(struct machine *, struct run *, const struct sequen
                              const char *status, const char *reason);
 void run_moves(struct machine *, struct run *, const struct sequence *, const struct step *mine, bool waited,
                const char *status, const char *reason);
+/* run_engages: the same of what the person does with a message. */
+void run_engages(struct machine *, struct run *, const struct sequence *, const char *message, const char *what);
 /* run_timer: what it waited for did not come, or is over. */
 void run_timer(struct machine *, struct run *, const struct sequence *);
 /* run_resumed: pauses that have ended since move what it waits for, as the operator said. */

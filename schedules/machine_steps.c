@@ -137,7 +137,7 @@ static struct went enter_send(struct machine *m, struct run *r, const struct seq
     e = tell(m, EFFECT_SEND, r, step->id, compose(m, r, s, step));
     m->in->make_id(m->in->arg, seed, e->message);
     record(r, s, step->id, "message", json_string(e->message));
-    forget(r, step->id, (const char *const[]){ "status", "reason", "at", NULL });
+    forget(r, step->id, (const char *const[]){ "status", "reason", "at", "did", "engagement", NULL });
     r->sent = true;
     if (step->at_once) {
         note_open(r, e->message, step->id);
@@ -226,6 +226,17 @@ static const struct awaited *find_kept(const struct machine *m, const struct run
     return best;
 }
 
+/* Since when a message is as it is waited for: what it has come to, or what the person has done with it; -1: it is not.
+ */
+static int64_t message_is(const struct run *r, const struct awaited *a)
+{
+    const json_t *of = json_object_get(r->steps, a->name), *done = json_object_get(json_object_get(of, "did"), a->is);
+
+    if (done)
+        return json_integer_value(done);
+    return is_as_awaited(a->is, recorded(r, a->name, "status")) ? json_integer_value(json_object_get(of, "at")) : -1;
+}
+
 /* The same of messages, at the instant at which they became so. */
 static const struct awaited *find_message(const struct run *r, const struct step *step, int64_t *at)
 {
@@ -233,9 +244,8 @@ static const struct awaited *find_message(const struct run *r, const struct step
 
     for (guint k = 0; k < step->awaited->len; k++) {
         const struct awaited *a = step->awaited->pdata[k];
-        int64_t since = json_integer_value(json_object_get(json_object_get(r->steps, a->name), "at"));
-        if (a->kind != AWAIT_MESSAGE || !is_as_awaited(a->is, recorded(r, a->name, "status")) || since > r->deadline ||
-            (best && since >= *at))
+        int64_t since = a->kind == AWAIT_MESSAGE ? message_is(r, a) : -1;
+        if (since < 0 || since > r->deadline || (best && since >= *at))
             continue;
         best = a;
         *at = since;
@@ -599,6 +609,38 @@ const struct step *run_hears(struct machine *m, struct run *r, const struct sequ
     if (mine)
         tell(m, EFFECT_ENDED, r, mine->id, json_string(status));
     return mine;
+}
+
+/* Whoever answers has read. */
+static void note_done(json_t *of, const char *what, int64_t now)
+{
+    json_t *did = json_object_get(of, "did");
+
+    if (!did)
+        json_object_set_new(of, "did", did = json_object());
+    if (!json_object_get(did, what))
+        json_object_set_new(did, what, json_integer(now));
+}
+
+void run_engages(struct machine *m, struct run *r, const struct sequence *s, const char *message, const char *what)
+{
+    const struct step *step = sequence_step(s, r->step);
+    const struct awaited *a;
+    const char *id;
+    json_t *of;
+    int64_t at;
+
+    json_object_foreach (r->steps, id, of) {
+        if (g_strcmp0(json_string_value(json_object_get(of, "message")), message) != 0)
+            continue;
+        note_done(of, what, m->in->now);
+        note_done(of, "read", m->in->now);
+        if (strcmp(what, "read") != 0 || !json_object_get(of, "engagement"))
+            json_object_set_new(of, "engagement", json_string(what));
+        tell(m, EFFECT_ENGAGED, r, id, json_string(what));
+    }
+    if (step && step->kind == STEP_WAIT_FOR && !r->yielded && (a = find_message(r, step, &at)))
+        go_from(m, r, s, matched(m, r, s, step, a, NULL));
 }
 
 void run_moves(struct machine *m, struct run *r, const struct sequence *s, const struct step *mine, bool waited,

@@ -4,7 +4,8 @@
  * All runs of a person, and what must be remembered of earlier ones, are one
  * text (JSON with short keys); a run that waits takes some 250 bytes of it.
  * Kept events are a JSON array, oldest first: {"i": id, "n": name, "t": when it
- * happened, "a": when it came, "d": data, "b": true for history}.
+ * happened, "a": when it came, "d": data, "b": true for history, "g": the message that it
+ * answers}.
  */
 #ifndef SCHEDULES_RUN_H
 #define SCHEDULES_RUN_H

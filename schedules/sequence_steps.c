@@ -152,16 +152,37 @@ static void read_data(struct reader *r, const char *at, const json_t *data)
 
 typedef void read_fn(struct reader *, struct step *, const char *at, const json_t *from, const json_t *step, int depth);
 
+/* What the buttons of a card say, and the event that an answer is. */
+static void read_answer(struct reader *r, const char *at, const json_t *from)
+{
+    static const char *const words[] = { "event", "choices", NULL };
+    g_autofree char *place = path_to(at, "answer");
+    const json_t *choices = json_object_get(from, "choices");
+    json_t *one;
+    size_t i;
+
+    if (!from)
+        return;
+    complain_unknown(r->c, place, from, words);
+    if (!text_of(r->c, place, from, "event"))
+        complain(r->c, place, "event", "is required: what has happened when somebody answers");
+    if (!json_is_array(choices) || json_array_size(choices) == 0 || json_array_size(choices) > 20)
+        complain(r->c, place, "choices", "must be a list of 1 to 20 texts or numbers");
+    json_array_foreach ((json_t *)choices, i, one)
+        if (!json_is_string(one) && !json_is_number(one))
+            complain(r->c, place, "choices", "must be a list of texts or numbers");
+}
+
 static void read_send(struct reader *r, struct step *s, const char *at, const json_t *from, const json_t *step,
                       int depth)
 {
     static const char *const strategies[] = { "all", "first", NULL }, *const lanes[] = { "high", "normal", "low",
                                                                                          NULL };
     static const char *const words[] = { "template",  "channels", "strategy", "category",  "priority", "ttl",
-                                         "supersede", "data",     "done",     "on_failed", NULL };
+                                         "supersede", "data",     "done",     "on_failed", "answer",   NULL };
     static const char *const done[] = { "ended", "enqueued", NULL }, *const failed[] = { "go", "exit", NULL },
                              *const plain[] = { "template", "channels",  "strategy", "category",
-                                                "priority", "supersede", NULL };
+                                                "priority", "supersede", "answer",   NULL };
     g_autofree char *place = path_to(at, "data");
 
     if (!json_is_object(from)) {
@@ -185,6 +206,7 @@ static void read_send(struct reader *r, struct step *s, const char *at, const js
     if (s->ttl <= 0)
         complain(r->c, at, "ttl", "leaves no time to send");
     s->at_once = choice_of(r->c, at, from, "done", done, 0) == 1;
+    read_answer(r, at, json_object_get(from, "answer"));
     s->leave_failed = choice_of(r->c, at, from, "on_failed", failed, 0) == 1;
 }
 
@@ -199,7 +221,7 @@ static void read_wait(struct reader *r, struct step *s, const char *at, const js
 /* Engagement, and what providers say later. */
 static bool word_is_unheard(const char *is)
 {
-    static const char *const words[] = { "delivered", "bounced", "clicked", "read", "answered", "opened", NULL };
+    static const char *const words[] = { "delivered", "bounced", "clicked", "opened", NULL };
     return g_strv_contains(words, is);
 }
 

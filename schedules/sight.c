@@ -96,8 +96,8 @@ const char *sight_path_fault(const char *path)
                              *const clock[] = { "date", "time", "weekday", NULL },
                              *const person[] = { "id",   "email",   "phone",    "locale",      "timezone",   "account",
                                                  "role", "persona", "channels", "preferences", "attributes", NULL },
-                             *const step[] = { "status", "reason", "message", "matched", "event",
-                                               "part",   "items",  "total",   NULL };
+                             *const step[] = { "status", "reason", "message", "matched",    "event",
+                                               "part",   "items",  "total",   "engagement", NULL };
     g_auto(GStrv) words = g_strsplit(path, ".", -1);
     const char *first = words[0] ? words[0] : "", *second = words[0] ? words[1] : NULL;
 
@@ -114,7 +114,7 @@ const char *sight_path_fault(const char *path)
     if (strcmp(first, "steps") == 0)
         return second && is_among(words[2], step)
                    ? NULL
-                   : "must be like steps.STEP.status, .reason, .message, .matched, .event.NAME or .part";
+                   : "must be like steps.STEP.status, .reason, .message, .matched, .event.NAME, .part or .engagement";
     if (strcmp(first, "run") == 0)
         return is_among(second, of_run_words) && !words[2]
                    ? NULL

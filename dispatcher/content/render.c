@@ -277,7 +277,8 @@ static char *compose_card(struct making *m)
     for (int i = 0; i < 3; i++)
         if (part[i])
             g_string_truncate(part[i], strlen(g_strchomp(part[i]->str)));
-    card = in_app_card(part[0]->str, part[1] ? part[1]->str : NULL, part[2] ? part[2]->str : NULL, &why);
+    card = in_app_card(part[0]->str, part[1] ? part[1]->str : NULL, part[2] ? part[2]->str : NULL,
+                       json_object_get(m->body, "answer"), &why);
     g_string_append(m->out->bytes, card ? card : "");
     free(card);
     return why ? g_strdup(why) : NULL;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "dispatcher/http/handlers.h"
+#include "dispatcher/journeys/events.h"
 #include "dispatcher/store/inbox.h"
 
 /* ---------------------------------------------------------------- list and mark */
@@ -60,6 +61,124 @@ void post_inbox_seen(struct request *r)
 void post_inbox_archive(struct request *r)
 {
     mark(r, "archive");
+}
+
+/* ---------------------------------------------------------------- answer */
+
+/* {"answers": {"score": 4}} or {"answer": 4}: one of the card's choices. */
+struct answering {
+    struct request *request;
+    json_t *answer, *totals;
+};
+
+static void answering_end(struct answering *a)
+{
+    json_decref(a->answer);
+    json_decref(a->totals);
+    g_free(a);
+}
+
+static void on_answer_event(void *arg, const struct intake_answer *answer)
+{
+    struct answering *a = arg;
+
+    if (answer->status == 202)
+        answer_json(a->request, 200, a->totals);
+    else
+        answer_json(a->request, answer->status, answer->body);
+    answering_end(a);
+}
+
+/* The same answer again is the same event. */
+static void tell_answer(struct answering *a, const char *name)
+{
+    struct request *r = a->request;
+    char *said = json_dumps(a->answer, JSON_COMPACT | JSON_ENCODE_ANY);
+    g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, said, -1),
+                    *id = g_strdup_printf("answer/%s/%.16s", r->param[0], hash),
+                    *message = g_strndup(r->param[0], strcspn(r->param[0], "-"));
+    json_auto_t *event = json_pack("{s:s, s:s, s:s, s:{s:s, s:O}}", "recipient", r->recipient, "name", name, "id", id,
+                                   "data", "message", message, "answer", a->answer);
+
+    free(said);
+    if (json_is_number(a->answer))
+        json_object_set(json_object_get(event, "data"), "score", a->answer);
+    char *text = json_dumps(event, JSON_COMPACT);
+    event_text(r->service, text, strlen(text), &(struct intake_origin){ .door = "inbox", .source = "" },
+               on_answer_event, a);
+    free(text);
+}
+
+static void on_answered(void *arg, bool ok, json_t *result)
+{
+    struct answering *a = arg;
+    const char *text = json_string_value(json_object_get(result, "card"));
+    json_auto_t *card = text ? json_loads(text, 0, NULL) : NULL;
+
+    if (!answer_unless_gone(a->request, ok)) {
+        answering_end(a);
+    } else if (!json_is_true(json_object_get(result, "known"))) {
+        answer_problem(a->request, text ? 409 : 404,
+                       text ? "this card asks nothing" : "there is no card of this id in this inbox");
+        answering_end(a);
+    } else {
+        json_object_del(result, "known");
+        json_object_del(result, "card");
+        a->totals = json_incref(result);
+        tell_answer(a, json_string_value(json_object_get(json_object_get(card, "answer"), "event")));
+    }
+}
+
+static bool is_choice(const json_t *choices, const json_t *answer)
+{
+    json_t *one;
+    size_t i;
+
+    json_array_foreach ((json_t *)choices, i, one)
+        if (json_equal(one, answer))
+            return true;
+    return false;
+}
+
+static void on_card(void *arg, bool ok, json_t *card)
+{
+    struct answering *a = arg;
+    struct request *r = a->request;
+    char *said = NULL;
+
+    if (!answer_unless_gone(r, ok)) {
+        answering_end(a);
+    } else if (!card || !json_object_get(card, "answer")) {
+        answer_problem(r, card ? 409 : 404,
+                       card ? "this card asks nothing" : "there is no card of this id in this inbox");
+        answering_end(a);
+    } else if (!is_choice(json_object_get(json_object_get(card, "answer"), "choices"), a->answer)) {
+        answer_problem(r, 422, "answer is none of the card's choices");
+        answering_end(a);
+    } else {
+        said = json_dumps(a->answer, JSON_COMPACT | JSON_ENCODE_ANY);
+        store_inbox_answer(r->service->store, r->recipient, r->param[0], said, on_answered, a);
+        free(said);
+    }
+}
+
+void post_inbox_answer(struct request *r)
+{
+    json_auto_t *body = request_json(r);
+    const json_t *answer = json_object_get(body, "answer"), *answers = json_object_get(body, "answers");
+    struct answering *a;
+
+    if (!body)
+        return;
+    if (!answer && json_object_size(answers) == 1)
+        answer = json_object_iter_value(json_object_iter((json_t *)answers));
+    if (!json_is_string(answer) && !json_is_number(answer)) {
+        answer_problem(r, 422, "send {\"answer\": one of the card's choices}");
+        return;
+    }
+    a = g_new0(struct answering, 1);
+    *a = (struct answering){ r, json_incref((json_t *)answer), NULL };
+    store_inbox_card(r->service->store, r->recipient, r->param[0], on_card, a);
 }
 
 /* ---------------------------------------------------------------- stream */

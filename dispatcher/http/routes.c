@@ -64,6 +64,7 @@ const struct route routes[] = {
       "token ticket" },
     { "POST", "/v1/inbox/{id}/read", SCOPE_RECIPIENT, post_inbox_read, "Mark a card read", "token" },
     { "POST", "/v1/inbox/{id}/seen", SCOPE_RECIPIENT, post_inbox_seen, "Mark a card seen", "token" },
+    { "POST", "/v1/inbox/{id}/answer", SCOPE_RECIPIENT, post_inbox_answer, "Answer a card that asks", "token" },
     { "POST", "/v1/inbox/{id}/archive", SCOPE_RECIPIENT, post_inbox_archive, "Archive a card", "token" },
     { "GET", "/v1/queue", SCOPE_READ, get_queue, "Depth and lag of the queue", NULL },
     { "GET", "/u/{token}", SCOPE_PUBLIC, get_unsubscribe, "The unsubscribe page; changes nothing", "*" },

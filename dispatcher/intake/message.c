@@ -57,7 +57,7 @@ static const char *const known[] = { "idempotency_key", "recipient",  "template"
                                      "channels",        "strategy",   "send_at",  "send_at_local",
                                      "delay",           "expires_at", "ttl",      "supersede",
                                      "priority",        "source",     "data",     "tags",
-                                     "attachments",     "thread",     NULL };
+                                     "attachments",     "thread",     "answer",   NULL };
 
 bool message_text_good(const char *text, size_t max)
 {
@@ -295,12 +295,40 @@ void draft_place(const struct draft *d, const struct zone *zone, int64_t now, in
         problem_add(errors, "/expires_at", "lies before the send time");
 }
 
+/* ---------------------------------------------------------------- what a card asks */
+
+/* {"event": NAME, "choices": [4, "later"]}: an answer is that event. */
+static void check_answer(struct checking *c)
+{
+    static const char *const members[] = { "event", "choices", NULL };
+    const json_t *answer = json_object_get(c->in, "answer"), *choices = json_object_get(answer, "choices");
+    const char *event = json_string_value(json_object_get(answer, "event"));
+    json_t *one;
+    size_t i;
+
+    if (!answer)
+        return;
+    if (!json_is_object(answer)) {
+        problem_add(c->errors, "/answer",
+                    "must be an object like {\"event\": \"survey.answered\", \"choices\": [1, 2, 3]}");
+        return;
+    }
+    problem_unknown(c->errors, answer, members, "is unknown here");
+    if (!event || !message_text_good(event, 64) || strchr(event, ' '))
+        problem_add(c->errors, "/answer/event", "must be the name of an event, without blanks");
+    if (!json_is_array(choices) || json_array_size(choices) == 0 || json_array_size(choices) > 20)
+        problem_add(c->errors, "/answer/choices", "must be a list of 1 to 20 texts or numbers");
+    json_array_foreach ((json_t *)choices, i, one)
+        if (!json_is_string(one) && !json_is_number(one))
+            problem_add(c->errors, "/answer/choices", "must be a list of texts or numbers");
+}
+
 /* ---------------------------------------------------------------- all of it */
 
 static json_t *body_of(struct checking *c, const char *door, const char *source)
 {
     static const char *const copied[] = { "data",     "tags",        "supersede", "idempotency_key",
-                                          "priority", "attachments", "thread" };
+                                          "priority", "attachments", "thread",    "answer" };
     json_t *body = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "recipient", c->d->recipient, "template",
                              c->template ? template_name(c->template) : "", "category", c->d->category, "door", door,
                              "template_version", c->template ? template_version(c->template) : "", "strategy",
@@ -336,6 +364,7 @@ void message_check(const struct service *s, const json_t *message, const char *d
     check_channels(&c);
     check_attachments(&c);
     check_thread(&c);
+    check_answer(&c);
     check_when(&c);
     check_expiry(&c);
     d->strategy = choice_field(&c, "strategy", strategies, 0) ? 'f' : 'a';

@@ -351,6 +351,8 @@ static void take_event(struct arriving *a, const json_t *in, const struct intake
     make_id(a, in, data, o);
     g_autofree char *own = a->account ? g_strconcat(ACCOUNT_EVENT, name, NULL) : g_strdup(name);
     make_event(a, own, at, now, data);
+    if (strcmp(o->door, "inbox") == 0)
+        json_object_set(a->event, "g", json_object_get(data, "message"));
     go(a);
 }
 

@@ -326,6 +326,8 @@ void thought_event(struct thought *t, json_t *event)
 {
     thought_keep(t, event);
     machine_event(&t->situation, t->person, event, t->effects);
+    if (*kept_text(event, "g"))
+        machine_engaged(&t->situation, t->person, kept_text(event, "g"), "answered", t->effects);
 }
 
 /* {"k":"m","m":id,"d":[[status letter, reason], …]}: the best of its deliveries speaks for it. */
@@ -376,6 +378,8 @@ static void hear(struct thought *t, const json_t *unheard, size_t i)
         hear_message(t, fact);
     else if (strcmp(kept_text(fact, "k"), "p") == 0)
         hear_profile(t, fact, next_profile(unheard, i));
+    else if (strcmp(kept_text(fact, "k"), "g") == 0)
+        machine_engaged(&t->situation, t->person, kept_text(fact, "m"), kept_text(fact, "d"), t->effects);
     else if (strcmp(kept_text(fact, "k"), "w") == 0)
         machine_release(&t->situation, t->person, kept_text(fact, "r"), t->effects);
     else if (json_object_get(fact, "e"))

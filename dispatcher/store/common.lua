@@ -16,7 +16,8 @@
 --   k:<key>      idempotency                         aq           account reservations to be given back, a list of
 --                                                                  JSON [account, member, fence]
 --   q:<rid>      runs of sequences, version|text (schedules/run.h)
---   qi:<rid>     what they have not heard yet, a list of JSON: {"k":"m"} the end of a message, {"k":"e"} an event of another run
+--   qi:<rid>     what they have not heard yet, a list of JSON: {"k":"m"} the end of a message, {"k":"e"} an event of another run, {"k":"p"} a profile that was written,
+--                {"k":"w"} their wave lets a run in, {"k":"g"} they have read a message
 --   qe:<rid> qx:<rid>  events that are kept, and the ids of those that came  qt:<rid> qz:<rid>  trace of runs, and those that ended
 --   qs           standing of sequences: paused, waves …, and how often one has changed (*)
 --   qw:<sequence>:<wave>  who stands at the door of a wave, rid|run by enrolment
@@ -237,4 +238,15 @@ local function give_back(holder, fence, sent)
   local role, account = string.match(holder, '^([^|]*)|(.*)$')
   call('RPUSH', P..'aq', cjson.encode({ account, sent..'\n'..role, tonumber(fence) }))
   wake()
+end
+
+-- Something has happened to a person's runs (journeys/): the next turn is now.
+local told_turn = false
+local function turn(rid)
+  call('ZADD', P..'qd', 'LT', int(now), rid)
+  if not told_turn then call('PUBLISH', string.match(P, '^(.*){')..'turn', P..int(now)) end
+  told_turn = true
+end
+local function turn_if_any(rid)
+  if call('EXISTS', P..'q:'..rid) == 1 then turn(rid) end
 end

@@ -6,7 +6,6 @@
 -- ARGV[3] "release" sequence  [5] wave  [6] number of its standing, then members ("rid|run")  -> how many were let in; -1: it stands otherwise now
 -- ARGV[3] "quota" sequence  [5] wave  [6] ms between two  [7] how many would like to  -> how many may, and when the next one may; in the partition of its name
 -- flags: allow-oom
--- needs: ending
 local op, sequence = ARGV[3], ARGV[4]
 local HICCUP_MS = 5000 -- so much is made up for when nobody let people in
 

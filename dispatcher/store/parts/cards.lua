@@ -4,7 +4,7 @@ local function drop_card(rid, did)
   local i = P..'i:'..rid
   if call('HEXISTS', i, did..'.r') == 0 and call('HEXISTS', i, did..'.a') == 0 then call('HINCRBY', i, '_unread', -1) end
   if call('HEXISTS', i, did..'.s') == 0 and call('HEXISTS', i, did..'.a') == 0 then call('HINCRBY', i, '_unseen', -1) end
-  call('HDEL', i, did, did..'.r', did..'.s', did..'.a')
+  call('HDEL', i, did, did..'.r', did..'.s', did..'.a', did..'.w')
   if call('ZREM', P..'io:'..rid, did) == 1 and call('HEXISTS', i, '_count') == 1 then call('HINCRBY', i, '_count', -1) end
 end
 local INBOX_LOOK_MS = 600000 -- an inbox that gets many cards is looked over for outdated ones so often; service time

@@ -34,16 +34,6 @@ local function age(mid, rid, ended, at, ret, ret_events)
   if ret_events < keep then keep_for('!'..mid, ended, ret_events, ret_events) end
 end
 
--- Something has happened to a person's runs (journeys/): the next turn is now.
-local told_turn = false
-local function turn(rid)
-  call('ZADD', P..'qd', 'LT', int(now), rid)
-  if not told_turn then call('PUBLISH', string.match(P, '^(.*){')..'turn', P..int(now)) end
-  told_turn = true
-end
-local function turn_if_any(rid)
-  if call('EXISTS', P..'q:'..rid) == 1 then turn(rid) end
-end
 -- A run hears how its message has ended, unless it has cancelled it itself.
 local silent = {}
 local function tell_run(mid, m)
