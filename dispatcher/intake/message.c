@@ -300,9 +300,8 @@ void draft_place(const struct draft *d, const struct zone *zone, int64_t now, in
 /* {"event": NAME, "choices": [4, "later"]}: an answer is that event. */
 static void check_answer(struct checking *c)
 {
-    static const char *const members[] = { "event", "choices", NULL };
     const json_t *answer = json_object_get(c->in, "answer"), *choices = json_object_get(answer, "choices");
-    const char *event = json_string_value(json_object_get(answer, "event"));
+    const char *event = json_string_value(json_object_get(answer, "event")), *key;
     json_t *one;
     size_t i;
 
@@ -313,7 +312,9 @@ static void check_answer(struct checking *c)
                     "must be an object like {\"event\": \"survey.answered\", \"choices\": [1, 2, 3]}");
         return;
     }
-    problem_unknown(c->errors, answer, members, "is unknown here");
+    json_object_foreach ((json_t *)answer, key, one)
+        if (strcmp(key, "event") != 0 && strcmp(key, "choices") != 0)
+            problem_add(c->errors, "/answer", "%s is unknown here", key);
     if (!event || !message_text_good(event, 64) || strchr(event, ' '))
         problem_add(c->errors, "/answer/event", "must be the name of an event, without blanks");
     if (!json_is_array(choices) || json_array_size(choices) == 0 || json_array_size(choices) > 20)
