@@ -4,6 +4,8 @@
 
 #include "dispatcher/cli/cli.h"
 #include "dispatcher/cli/stream.h"
+#include "dispatcher/config/yaml.h"
+#include "dispatcher/journeys/bulk.h"
 #include "dispatcher/journeys/events.h"
 #include "dispatcher/journeys/funnel.h"
 #include "dispatcher/journeys/sequences.h"
@@ -16,7 +18,7 @@
 static gboolean opt_quiet, opt_again, opt_strict;
 static gboolean opt_entry, opt_dry, opt_all;
 static char **opt_map;
-static char *opt_version, *opt_recipient, *opt_data, *opt_id, *opt_messages, *opt_waits;
+static char *opt_version, *opt_recipient, *opt_data, *opt_id, *opt_messages, *opt_waits, *opt_where, *opt_confirm;
 const GOptionEntry event_options[] = {
     { "quiet", 'q', 0, G_OPTION_ARG_NONE, &opt_quiet, "one line at the end instead of an answer to each", NULL },
     { 0 },
@@ -25,6 +27,10 @@ const GOptionEntry sequence_options[] = {
     { "recipient", 0, 0, G_OPTION_ARG_STRING, &opt_recipient, "enroll, exit: whom", "R" },
     { "data", 0, 0, G_OPTION_ARG_STRING, &opt_data, "enroll: what the trigger's data would be", "JSON" },
     { "id", 0, 0, G_OPTION_ARG_STRING, &opt_id, "enroll: the same id again does nothing", "ID" },
+    { "where", 0, 0, G_OPTION_ARG_STRING, &opt_where,
+      "enroll, exit: everybody whom it meets, like '{recipient.role: admin}'; counts, and says a token", "COND" },
+    { "confirm", 0, 0, G_OPTION_ARG_STRING, &opt_confirm, "enroll, exit: does it, for those who were counted",
+      "TOKEN" },
     { "again", 0, 0, G_OPTION_ARG_NONE, &opt_again, "enroll: also whoever has been in it", NULL },
     { "version", 0, 0, G_OPTION_ARG_STRING, &opt_version, "report: only of this version", "V" },
     { "map", 0, 0, G_OPTION_ARG_STRING_ARRAY, &opt_map, "migrate: where who stands in a step goes", "OLD=NEW" },
@@ -178,8 +184,36 @@ static int print_answer(struct cli *c, struct answered *a)
     return 0;
 }
 
+static int do_many(struct cli *c, const char *name, standing_fn *change)
+{
+    struct cli_answer a = { 0 };
+    g_autofree char *why = NULL;
+    json_auto_t *where = yaml_parse("--where", opt_where, strlen(opt_where), YAML_TYPED, NULL, &why),
+                *errors = json_array(), *how = json_pack("{s:O*, s:s*}", "where", where, "confirm", opt_confirm);
+
+    if (!where)
+        return cli_fail("%s", why);
+    if (opt_again)
+        json_object_set_new(how, "again", json_true());
+    if (!change(c->service, name, how, errors, on_cli_answer, &a)) {
+        const json_t *first = json_array_get(errors, 0);
+        return cli_fail("%s", json_string_value(json_object_get(first, "detail")));
+    }
+    cli_wait(c, &a);
+    json_auto_t *figures = a.result;
+    if (!a.ok)
+        return cli_answer_failed();
+    if (json_object_get(figures, "stale"))
+        return cli_fail("this token is of no count of the last hour with this condition: count again");
+    cli_print(figures);
+    return 0;
+}
+
 static int sequence_enroll(struct cli *c, const char *name)
 {
+    if (opt_where)
+        return do_many(c, name, bulk_enroll);
+
     struct answered a = { 0 };
     json_auto_t *data = opt_data ? json_loads(opt_data, JSON_REJECT_DUPLICATES, NULL) : json_object();
     json_auto_t *body = json_pack("{s:s, s:o*}", "recipient", opt_recipient, "id", opt_id ? json_string(opt_id) : NULL);
@@ -200,6 +234,8 @@ static int sequence_exit(struct cli *c, const char *name)
 {
     struct answered a = { 0 };
 
+    if (opt_where)
+        return do_many(c, name, bulk_exit);
     event_leave(c->service, name, opt_recipient, on_answer, &a);
     return print_answer(c, &a);
 }
@@ -487,8 +523,9 @@ int cmd_sequence(struct cli *c)
         return with_store(c, sequence_list, NULL);
     for (size_t i = 0; name && i < G_N_ELEMENTS(words); i++)
         if (strcmp(words[i].word, what) == 0)
-            return words[i].person && !opt_recipient ? cli_usage(c, "%s needs --recipient", what)
-                                                     : with_store(c, words[i].run, name);
+            return words[i].person && !opt_recipient == !opt_where
+                       ? cli_usage(c, "%s needs --recipient or --where", what)
+                       : with_store(c, words[i].run, name);
     return cli_usage(c, "needs check, list, simulate, wave, or one of show, report, enroll, exit, pause, resume, stop "
                         "and migrate with a "
                         "NAME");

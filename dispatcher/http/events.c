@@ -3,6 +3,7 @@
 
 #include "dispatcher/http/handlers.h"
 #include "dispatcher/http/lines.h"
+#include "dispatcher/journeys/bulk.h"
 #include "dispatcher/journeys/events.h"
 #include "dispatcher/journeys/funnel.h"
 #include "dispatcher/journeys/sequences.h"
@@ -23,6 +24,8 @@ static void take_line(struct request *r, const char *text, size_t len, struct li
     event_text(r->service, text, len, &(struct intake_origin){ .door = "http", .source = r->caller }, on_line, line);
 }
 
+static void change_many(struct request *r, standing_fn *change);
+
 void post_events(struct request *r)
 {
     if (request_is(r, "application/x-ndjson"))
@@ -34,10 +37,27 @@ void post_events(struct request *r)
                    &(struct intake_origin){ .door = "http", .source = r->caller }, answer_intake, r);
 }
 
+static void enroll_line(struct request *r, const char *text, size_t len, struct line *line)
+{
+    event_enroll(r->service, r->param[0], text, len, false,
+                 &(struct intake_origin){ .door = "http", .source = r->caller }, on_line, line);
+}
+
+/* {"where": …} is about many. */
+static bool is_bulk(const struct request *r)
+{
+    json_auto_t *body = json_loadb(r->body->str, r->body->len, 0, NULL);
+    return json_object_get(body, "where") && !json_object_get(body, "recipient");
+}
+
 void post_enroll(struct request *r)
 {
-    if (!request_is(r, "application/json"))
-        answer_problem(r, 415, "send application/json in UTF-8");
+    if (request_is(r, "application/x-ndjson"))
+        answer_lines(r, enroll_line);
+    else if (!request_is(r, "application/json"))
+        answer_problem(r, 415, "send application/json in UTF-8, or application/x-ndjson for many");
+    else if (is_bulk(r))
+        change_many(r, bulk_enroll);
     else
         event_enroll(r->service, r->param[0], r->body->str, r->body->len, false,
                      &(struct intake_origin){ .door = "http", .source = r->caller }, answer_intake, r);
@@ -71,6 +91,8 @@ static void on_standing(void *arg, bool ok, json_t *figures)
     json_t *lost = json_object_get(figures, "lost");
 
     if (!answer_unless_gone(r, ok)) {
+    } else if (json_object_get(figures, "stale")) {
+        answer_problem(r, 409, "this token is of no count of the last hour with this condition: count again");
     } else if (json_array_size(lost)) {
         char *which = json_dumps(lost, JSON_COMPACT);
         g_autofree char *detail =
@@ -147,6 +169,21 @@ void post_migrate(struct request *r)
 void post_stop(struct request *r)
 {
     change_standing(r, standing_stop);
+}
+
+/* ---------------------------------------------------------------- many at once */
+
+static void change_many(struct request *r, standing_fn *change)
+{
+    json_auto_t *how = request_json(r);
+
+    if (how)
+        make_change(r, change, how);
+}
+
+void post_exit(struct request *r)
+{
+    change_many(r, bulk_exit);
 }
 
 /* ---------------------------------------------------------------- waves */

@@ -15,7 +15,7 @@
 handler_fn post_messages, get_messages, get_message, delete_message;
 /* events.c */
 handler_fn post_events, post_enroll, delete_runs, get_sequences, post_pause, post_resume, post_stop, post_migrate,
-    get_waves, post_wave_open, post_wave_hold, post_merge, post_inbox_answer, get_sequence_report;
+    get_waves, post_wave_open, post_wave_hold, post_merge, post_inbox_answer, post_exit, get_sequence_report;
 /* people.c */
 handler_fn put_recipient, patch_recipient, get_recipient, delete_recipient, get_timeline, post_consent, post_consents,
     get_consents, put_suppression, get_suppression, delete_suppression, get_suppressions, post_inbox_token, get_choices,

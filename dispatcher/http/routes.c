@@ -18,6 +18,8 @@ const struct route routes[] = {
       NULL },
     { "GET", "/v1/sequences", SCOPE_READ, get_sequences, "Sequences, and how many runs each has", NULL },
     { "POST", "/v1/sequences/{name}/enroll", SCOPE_ENQUEUE, post_enroll, "Enroll a person in a sequence", NULL },
+    { "POST", "/v1/sequences/{name}/exit", SCOPE_MANAGE, post_exit,
+      "Take out everybody whom a condition meets: counted first, done with the count's token", NULL },
     { "GET", "/v1/sequences/{name}/report", SCOPE_READ, get_sequence_report,
       "How many came to each step, what became of them, and the goal", "version" },
     { "POST", "/v1/sequences/{name}/pause", SCOPE_MANAGE, post_pause,

@@ -23,6 +23,7 @@ struct actor {
     enum act_kind kind;
     char recipient[129], sequence[129], reason[65], other[129];
     char version[VERSION_SIZE];
+    const struct condition *where;
     json_t *event, *map, *profile;
     json_t *places; /* by name: whether it is theirs */
     bool again, dry, existing;
@@ -120,6 +121,11 @@ static void think(struct actor *a)
         finish(a, ACT_GONE);
         return;
     }
+    if (a->where && !thought_meets(t, a->where)) {
+        thought_clear(t);
+        finish(a, ACT_DONE);
+        return;
+    }
     thought_hear(t, &a->view);
     switch (a->kind) {
     case ACT_EVENT: thought_event(t, a->event); break;
@@ -178,6 +184,7 @@ static void hand_on(struct actor *a)
                              .reason = a->reason,
                              .other = a->other,
                              .again = a->again,
+                             .where = a->where,
                              .existing = a->existing },
               NULL, a->fn, a->arg);
     release(a);
@@ -369,6 +376,7 @@ void actor_act(struct service *s, const struct act *act, const struct seen_perso
     a->places = json_object();
     a->dry = act->dry;
     a->existing = act->existing;
+    a->where = act->where;
     g_strlcpy(a->reason, act->reason ? act->reason : "", sizeof a->reason);
     if (seen)
         view_take(&a->view, seen);

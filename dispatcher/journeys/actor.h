@@ -34,16 +34,17 @@ enum act_kind {
 struct act {
     enum act_kind kind;
     const char *recipient;
-    json_t *event;        /* as kept (schedules/run.h); taken; NULL for LEAVE and TURN */
-    json_t *profile;      /* the recipient's fields, written first; taken; NULL for none */
-    const char *sequence; /* of ENROLL and LEAVE */
-    const char *reason;   /* of LEAVE */
-    const char *other;    /* of MOVE: who they are now; of FORGET: who they were */
-    const char *version;  /* of MIGRATE: only runs of this one; NULL: of any */
-    const json_t *map;    /* of MIGRATE: old step → new step; NULL */
-    bool dry;             /* nothing is written */
-    bool existing;        /* only of somebody who is there: they may have been erased meanwhile */
-    bool again;           /* of ENROLL: re-entry is not asked */
+    json_t *event;                 /* as kept (schedules/run.h); taken; NULL for LEAVE and TURN */
+    json_t *profile;               /* the recipient's fields, written first; taken; NULL for none */
+    const char *sequence;          /* of ENROLL and LEAVE */
+    const char *reason;            /* of LEAVE */
+    const char *other;             /* of MOVE: who they are now; of FORGET: who they were */
+    const char *version;           /* of MIGRATE: only runs of this one; NULL: of any */
+    const json_t *map;             /* of MIGRATE: old step → new step; NULL */
+    const struct condition *where; /* only when it holds for the profile, else nothing is done; must stay; NULL */
+    bool dry;                      /* nothing is written */
+    bool existing;                 /* only of somebody who is there: they may have been erased meanwhile */
+    bool again;                    /* of ENROLL: re-entry is not asked */
 };
 /* BUSY: other processes move this person all the time; FAILED: the store threw an error over it. */
 enum act_result { ACT_DONE, ACT_KNOWN, ACT_GONE, ACT_BUSY, ACT_FAILED };

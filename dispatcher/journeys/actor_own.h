@@ -49,6 +49,8 @@ struct thought {
 /* places: what is known of them (struct thought); what is not, is wanted, and then all is to be thought again. */
 bool thought_begin(struct thought *, struct service *, const char *recipient, const struct view *,
                    const json_t *places);
+/* thought_meets: a condition on the person. */
+bool thought_meets(const struct thought *, const struct condition *);
 /* thought_hear: what they have not heard yet, in its order. */
 void thought_hear(struct thought *, const struct view *);
 void thought_event(struct thought *, json_t *event);

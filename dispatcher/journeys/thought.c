@@ -310,6 +310,16 @@ bool thought_begin(struct thought *t, struct service *s, const char *recipient, 
     return t->person != NULL;
 }
 
+bool thought_meets(const struct thought *t, const struct condition *where)
+{
+    const struct situation *in = &t->situation;
+    const struct sight sight = {
+        .now = in->now, .zone = in->zone, .recipient = t->recipient, .profile = in->profile, .kept = in->kept
+    };
+
+    return condition_holds(where, &sight, NULL);
+}
+
 void thought_keep(struct thought *t, json_t *event)
 {
     char *text = json_dumps(event, JSON_COMPACT);

@@ -1,0 +1,113 @@
+#include "dispatcher/store/counts.h"
+
+#include <string.h>
+
+#include "dispatcher/store/asking.h"
+#include "dispatcher/store/wire/scan.h"
+
+#define SLICE  1000
+#define KEPT_S "3600"
+
+/* ---------------------------------------------------------------- people */
+
+struct paging {
+    people_fn *fn;
+    void *arg;
+};
+
+static void on_page(void *arg, const char *cursor, const redisReply *keys)
+{
+    struct paging *p = arg;
+    json_auto_t *people = json_array();
+
+    for (size_t i = 0; keys && i < keys->elements; i++) {
+        const char *name = strstr(reply_text(keys, i), "}:u:");
+        if (name)
+            json_array_append_new(people, json_string(name + strlen("}:u:")));
+    }
+    p->fn(p->arg, keys != NULL, cursor, people);
+    g_free(p);
+}
+
+void store_people_page(struct store *s, const char *cursor, people_fn *fn, void *arg)
+{
+    struct paging *p = g_new0(struct paging, 1);
+    g_autofree char *match = g_strconcat(s->prefix, ":{*}:u:*", NULL);
+
+    *p = (struct paging){ fn, arg };
+    scan_page(s->nodes, match, cursor, on_page, p);
+}
+
+/* ---------------------------------------------------------------- a count */
+
+struct keeping_count {
+    int open;
+    bool ok;
+    void (*fn)(void *arg, bool ok);
+    void *arg;
+};
+
+static void count_done(struct keeping_count *k)
+{
+    if (--k->open > 0)
+        return;
+    k->fn(k->arg, k->ok);
+    g_free(k);
+}
+
+static void on_added(void *arg, const redisReply *reply)
+{
+    struct keeping_count *k = arg;
+
+    k->ok &= reply && reply->type == REDIS_REPLY_INTEGER;
+    count_done(k);
+}
+
+static char *count_key(const struct store *s, const char *name)
+{
+    g_autofree char *own = g_strconcat("count:", name, NULL);
+    return store_key(s, own);
+}
+
+void store_count_keep(struct store *s, const char *name, GHashTable *hashes, void (*fn)(void *arg, bool ok), void *arg)
+{
+    struct keeping_count *k = g_new0(struct keeping_count, 1);
+    g_autofree char *key = count_key(s, name);
+    const char *words[SLICE + 2] = { "SADD", key, "" }; /* one that is nobody's: nobody was counted is a count, too */
+    GHashTableIter i;
+    const char *hash;
+    int n = 3;
+
+    *k = (struct keeping_count){ 1, true, fn, arg };
+    g_hash_table_iter_init(&i, hashes);
+    while (g_hash_table_iter_next(&i, (void **)&hash, NULL)) {
+        words[n++] = hash;
+        if (n < SLICE + 2)
+            continue;
+        k->open++;
+        store_command(s, on_added, k, n, words);
+        n = 2;
+    }
+    if (n > 2) {
+        k->open++;
+        store_command(s, on_added, k, n, words);
+    }
+    k->open++;
+    store_command(s, on_added, k, 3, (const char *[]){ "EXPIRE", key, KEPT_S });
+    count_done(k);
+}
+
+static json_t *read_members(const redisReply *reply, struct asking *job)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < reply->elements; i++)
+        json_array_append_new(list, json_string(reply_text(reply, i)));
+    return list;
+}
+
+void store_count_kept(struct store *s, const char *name, json_fn *fn, void *arg)
+{
+    g_autofree char *key = count_key(s, name);
+    store_command(s, on_asked, asking_new(read_members, fn, arg), 2, (const char *[]){ "SMEMBERS", key });
+}
