@@ -388,6 +388,43 @@ bool condition_holds(const struct condition *c, const struct sight *s, json_t *i
     return c->kind != ANY;
 }
 
+/* ---------------------------------------------------------------- once more */
+
+static bool again_comparison(const struct condition *c, const struct sight *s, const json_t *was, bool *agrees)
+{
+    const json_t *found = json_array_get(was, 1), *wanted = json_array_get(was, 3);
+    bool result = compare(c->op, json_is_null(found) ? NULL : found, json_is_null(wanted) ? NULL : wanted, s);
+
+    *agrees &= g_strcmp0(json_string_value(json_array_get(was, 0)), c->path) == 0 &&
+               g_strcmp0(json_string_value(json_array_get(was, 2)), op_names[c->op]) == 0;
+    return result;
+}
+
+static bool again_happened(const struct condition *c, const json_t *was, bool *agrees)
+{
+    json_int_t n = json_integer_value(json_array_get(was, 1));
+
+    *agrees &= g_strcmp0(json_string_value(json_array_get(was, 3)), c->event) == 0;
+    return n >= c->min && (c->max < 0 || n <= c->max);
+}
+
+bool condition_again(const struct condition *c, const struct sight *s, const json_t *inputs, size_t *at, bool *agrees)
+{
+    if (!c || c->kind == ALWAYS)
+        return true;
+    if (c->kind == COMPARE || c->kind == HAPPENED) {
+        const json_t *was = json_array_get(inputs, (*at)++);
+        bool result = c->kind == COMPARE ? again_comparison(c, s, was, agrees) : again_happened(c, was, agrees);
+        *agrees &= json_is_true(json_array_get(was, 4)) == result;
+        return result;
+    }
+    bool wanted = c->kind == ANY;
+    for (guint i = 0; i < c->parts->len; i++)
+        if (condition_again(c->parts->pdata[i], s, inputs, at, agrees) == (c->kind == NOT ? true : wanted))
+            return c->kind == ANY;
+    return c->kind != ANY;
+}
+
 /* in_happened: the event that is meant there is another one than that at hand. */
 static void each(const struct condition *c, bool in_happened, void (*fn)(void *, const char *, const char *), void *arg)
 {

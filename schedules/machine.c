@@ -21,6 +21,7 @@ void effect_free(struct effect *e)
     g_free(e->step);
     g_free(e->wave);
     json_decref(e->detail);
+    json_decref(e->inputs);
     json_decref(e->was);
     g_free(e);
 }
@@ -41,6 +42,14 @@ struct effect *add_effect(struct machine *m, enum effect_kind kind, const char *
     };
     g_ptr_array_add(m->effects, e);
     return e;
+}
+
+json_t *event_inputs(const json_t *event)
+{
+    return event ? json_pack("{s:O, s:O, s:O, s:O}", "event", json_object_get(event, "i"), "name",
+                             json_object_get(event, "n"), "at", json_object_get(event, "t"), "arrived",
+                             json_object_get(event, "a"))
+                 : NULL;
 }
 
 struct effect *tell(struct machine *m, enum effect_kind kind, const struct run *r, const char *step, json_t *detail)
@@ -116,7 +125,9 @@ void leave_run(struct machine *m, struct run *r, const char *reason, bool keep_m
     const char *id;
     json_t *step;
 
-    tell(m, EFFECT_LEFT, r, r->step, json_string(reason))->was = run_json(r);
+    struct effect *left = tell(m, EFFECT_LEFT, r, r->step, json_string(reason));
+    left->was = run_json(r);
+    left->inputs = event_inputs(m->at_hand);
     if (r->message)
         json_object_set_new(r->open, r->message, json_string(r->sender));
     json_object_foreach (r->open, id, step)
@@ -160,7 +171,7 @@ static void check_goal(struct machine *m, struct run *r, const struct sequence *
     if (!reaches_goal(m, r, s, event))
         return;
     r->goal = true;
-    tell(m, EFFECT_GOAL, r, NULL, NULL);
+    tell(m, EFFECT_GOAL, r, NULL, NULL)->inputs = event_inputs(event);
     if (s->goal->ends)
         leave_run(m, r, "goal", false);
 }

@@ -68,6 +68,7 @@ struct effect {
     char *wave;                 /* of the run; NULL */
     int64_t released, enrolled; /* of the run; -1: not yet */
     json_t *detail;             /* as the table says; NULL for none */
+    json_t *inputs;             /* on what it was decided, for the trace (schedules/rerun.h); NULL */
     json_t *was;                /* of LEFT: the run as it was (run_json) */
 };
 

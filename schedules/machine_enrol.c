@@ -198,7 +198,10 @@ static void begin_run(struct machine *m, const struct sequence *s, const char *k
     watch(m, r, s);
     g_ptr_array_add(m->person->runs, r);
     remember(m, r, s);
-    tell(m, EFFECT_ENROLLED, r, NULL, json_string(key));
+    json_t *inputs = event_inputs(event);
+    json_object_set_new(inputs, "version", json_string(r->version));
+    json_object_set_new(inputs, "zone", json_string(zone_name(zone_of(m, s))));
+    tell(m, EFFECT_ENROLLED, r, NULL, json_string(key))->inputs = inputs;
     if (wave)
         stand_at_door(m, r, s);
     else

@@ -16,6 +16,8 @@ struct machine {
 
 /* tell: takes the detail. */
 struct effect *tell(struct machine *, enum effect_kind, const struct run *, const char *step, json_t *detail);
+/* event_inputs: which it was, and its two times; NULL for none. */
+json_t *event_inputs(const json_t *event);
 struct sight sight_of(const struct machine *, const struct run *, const json_t *event);
 /* leave_run: the run is over; it goes when the fact has been dealt with (run_is_over). */
 void leave_run(struct machine *, struct run *, const char *reason, bool keep_message);

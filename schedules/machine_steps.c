@@ -171,6 +171,27 @@ static int64_t due_of(const struct machine *m, const struct run *r, const struct
     return moment_due(w, r->entered, zone_of(m, s), m->in->almanac, value);
 }
 
+/* What the end of a wait was computed from. */
+static json_t *wait_inputs(const struct machine *m, const struct run *r, const struct sequence *s,
+                           const struct moment *w)
+{
+    struct sight sight = sight_of(m, r, NULL);
+    json_auto_t *value = w->path ? sight_find(&sight, w->path) : NULL;
+
+    return json_pack("{s:I, s:s, s:O*}", "entered", (json_int_t)r->entered, "zone", zone_name(zone_of(m, s)), "value",
+                     value);
+}
+
+static json_t *due_inputs(const struct run *r)
+{
+    return json_pack("{s:I}", "due", (json_int_t)r->due);
+}
+
+static json_t *compared_inputs(const struct machine *m, json_t *compared)
+{
+    return json_pack("{s:o, s:s}", "compared", compared, "zone", zone_name(m->in->zone));
+}
+
 static struct went enter_wait(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
 {
     int64_t due = due_of(m, r, s, step->moment);
@@ -178,7 +199,7 @@ static struct went enter_wait(struct machine *m, struct run *r, const struct seq
     if (due <= m->in->now)
         return past(m, r, s, step);
     r->due = due;
-    tell(m, EFFECT_WAIT, r, step->id, json_integer(due));
+    tell(m, EFFECT_WAIT, r, step->id, json_integer(due))->inputs = wait_inputs(m, r, s, step->moment);
     return stay();
 }
 
@@ -271,7 +292,10 @@ static struct went matched(struct machine *m, struct run *r, const struct sequen
     record(r, s, step->id, "matched", json_string(as));
     if (event)
         record(r, s, step->id, "event", json_incref(json_object_get(event, "d")));
-    tell(m, EFFECT_MATCHED, r, step->id, json_string(as));
+    json_t *inputs = event ? event_inputs(event) : json_object();
+    json_object_set_new(inputs, "since", json_integer(since_from(&step->since, r)));
+    json_object_set_new(inputs, "until", json_integer(r->deadline));
+    tell(m, EFFECT_MATCHED, r, step->id, json_string(as))->inputs = inputs;
     return into(step, named_arm(step, a->as));
 }
 
@@ -290,7 +314,7 @@ static struct went enter_wait_for(struct machine *m, struct run *r, const struct
     if (a)
         return matched(m, r, s, step, a, event);
     r->due = r->deadline + step->grace;
-    tell(m, EFFECT_WAIT, r, step->id, json_integer(r->deadline));
+    tell(m, EFFECT_WAIT, r, step->id, json_integer(r->deadline))->inputs = wait_inputs(m, r, s, step->moment);
     return stay();
 }
 
@@ -299,16 +323,16 @@ static struct went enter_wait_for(struct machine *m, struct run *r, const struct
 static struct went enter_branch(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
 {
     struct sight sight = sight_of(m, r, NULL);
+    json_t *compared = json_array();
+    const struct arm *taken = NULL;
+    guint i = 0;
 
-    for (guint i = 0; i < step->arms->len; i++) {
-        const struct arm *a = step->arms->pdata[i];
-        if (condition_holds(a->when, &sight, NULL)) {
-            tell(m, EFFECT_BRANCH, r, step->id, json_integer(i));
-            return into(step, a);
-        }
-    }
-    tell(m, EFFECT_BRANCH, r, step->id, json_integer(-1));
-    return go_on(step_after(step));
+    for (; i < step->arms->len && !taken; i++)
+        if (condition_holds(((const struct arm *)step->arms->pdata[i])->when, &sight, compared))
+            taken = step->arms->pdata[i];
+    tell(m, EFFECT_BRANCH, r, step->id, json_integer(taken ? (json_int_t)i - 1 : -1))->inputs =
+        compared_inputs(m, compared);
+    return taken ? into(step, taken) : go_on(step_after(step));
 }
 
 static struct went enter_split(struct machine *m, struct run *r, const struct sequence *s, const struct step *step)
@@ -320,7 +344,7 @@ static struct went enter_split(struct machine *m, struct run *r, const struct se
         i++;
     const struct arm *a = step->arms->pdata[i];
     record(r, s, step->id, "part", json_string(a->name));
-    tell(m, EFFECT_PART, r, step->id, json_string(a->name));
+    tell(m, EFFECT_PART, r, step->id, json_string(a->name))->inputs = json_pack("{s:i}", "bucket", bucket);
     return into(step, a);
 }
 
@@ -329,13 +353,14 @@ static struct went enter_repeat(struct machine *m, struct run *r, const struct s
     json_int_t rounds = json_integer_value(json_object_get(r->rounds, step->id));
     struct sight sight = sight_of(m, r, NULL);
     const struct arm *body = step->arms->pdata[0];
+    json_auto_t *compared = json_array();
 
-    if (rounds >= step->max || (step->until && condition_holds(step->until, &sight, NULL))) {
+    if (rounds >= step->max || (step->until && condition_holds(step->until, &sight, compared))) {
         json_object_del(r->rounds, step->id);
         return go_on(step_after(step));
     }
     json_object_set_new(r->rounds, step->id, json_integer(rounds + 1));
-    tell(m, EFFECT_ROUND, r, step->id, json_integer(rounds + 1));
+    tell(m, EFFECT_ROUND, r, step->id, json_integer(rounds + 1))->inputs = compared_inputs(m, json_incref(compared));
     return go_on(body->first);
 }
 
@@ -506,9 +531,10 @@ static struct went enter_step(struct machine *m, struct run *r, const struct seq
         leave_run(m, r, "too_many_visits", false);
         return stay();
     }
+    json_auto_t *compared = json_array();
     sight = sight_of(m, r, NULL);
-    if (!back && !condition_holds(step->when, &sight, NULL)) {
-        tell(m, EFFECT_SKIPPED, r, step->id, NULL);
+    if (!back && !condition_holds(step->when, &sight, compared)) {
+        tell(m, EFFECT_SKIPPED, r, step->id, NULL)->inputs = compared_inputs(m, json_incref(compared));
         return go_on(step_after(step));
     }
     note_goal_from(r, s);
@@ -667,12 +693,12 @@ static struct went over(struct machine *m, struct run *r, const struct sequence 
 {
     if (step->kind == STEP_WAIT_FOR) {
         forget(r, step->id, (const char *const[]){ "event", "matched", NULL });
-        tell(m, EFFECT_TIMEOUT, r, step->id, NULL);
+        tell(m, EFFECT_TIMEOUT, r, step->id, NULL)->inputs = due_inputs(r);
         return into(step, named_arm(step, "timeout"));
     }
     if (step->kind == STEP_COLLECT)
         return close_window(m, r, s, step);
-    tell(m, EFFECT_WAITED, r, step->id, NULL);
+    tell(m, EFFECT_WAITED, r, step->id, NULL)->inputs = due_inputs(r);
     return go_on(step_after(step));
 }
 

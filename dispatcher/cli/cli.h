@@ -60,6 +60,9 @@ int cmd_recipient(struct cli *), cmd_consent(struct cli *), cmd_suppress(struct 
 int cmd_dead(struct cli *), cmd_check(struct cli *);
 /* cmd_simulate.c: part of the command sequence; asked: NAME[,NAME], NULL for none. */
 int sequence_simulate(struct cli *, const char *asked);
+/* sequence_why: a run's decisions, for a person; replay: made once more.  recipient NULL: looked for. */
+int sequence_why(struct cli *, const char *run, const char *recipient, bool replay);
+bool sequence_all(void);         /* --all, which wave hold has, too */
 const char *sequence_from(void); /* --from, which migrate has, too */
 extern const GOptionEntry simulate_options[];
 int cmd_report(struct cli *), cmd_event(struct cli *), cmd_sequence(struct cli *);

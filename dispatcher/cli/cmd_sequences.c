@@ -16,7 +16,7 @@
 #define CONNECT_TIMEOUT 8.0
 
 static gboolean opt_quiet, opt_again, opt_strict;
-static gboolean opt_entry, opt_dry, opt_all;
+static gboolean opt_entry, opt_dry, opt_replay;
 static char **opt_map;
 static char *opt_version, *opt_recipient, *opt_data, *opt_id, *opt_messages, *opt_waits, *opt_where, *opt_confirm;
 const GOptionEntry event_options[] = {
@@ -35,7 +35,10 @@ const GOptionEntry sequence_options[] = {
     { "version", 0, 0, G_OPTION_ARG_STRING, &opt_version, "report: only of this version", "V" },
     { "map", 0, 0, G_OPTION_ARG_STRING_ARRAY, &opt_map, "migrate: where who stands in a step goes", "OLD=NEW" },
     { "dry-run", 0, 0, G_OPTION_ARG_NONE, &opt_dry, "migrate: only says what would be", NULL },
-    { "all", 0, 0, G_OPTION_ARG_NONE, &opt_all, "wave hold: what is enqueued waits, too", NULL },
+    { "replay", 0, 0, G_OPTION_ARG_NONE, &opt_replay,
+      "why: each decision once more; exit status 1 when one comes out "
+      "otherwise",
+      NULL },
     { "entry", 0, 0, G_OPTION_ARG_NONE, &opt_entry, "pause: only the entry; runs go on", NULL },
     { "messages", 0, 0, G_OPTION_ARG_STRING, &opt_messages, "pause: hold, keep or cancel what is enqueued", "HOW" },
     { "waits", 0, 0, G_OPTION_ARG_STRING, &opt_waits,
@@ -350,12 +353,17 @@ static int wave_status(struct cli *c, const char *name)
     return 0;
 }
 
+static int run_why(struct cli *c, const char *run)
+{
+    return sequence_why(c, run, opt_recipient, opt_replay);
+}
+
 static int wave_do(struct cli *c, const char *name)
 {
     bool opens = strcmp(c->argv[1], "open") == 0;
     json_t *how = json_pack("{s:s}", "wave", c->argv[3]);
 
-    if (opt_all)
+    if (sequence_all())
         json_object_set_new(how, "all", json_true());
     return change_standing(c, name, opens ? wave_open : wave_hold, how);
 }
@@ -512,6 +520,8 @@ int cmd_sequence(struct cli *c)
         return sequence_check(c);
     if (strcmp(what, "simulate") == 0 && c->argc <= 2)
         return sequence_simulate(c, name);
+    if (strcmp(what, "why") == 0 && name)
+        return with_store(c, run_why, name);
     if (strcmp(what, "wave") == 0 && c->argc == 3 && strcmp(c->argv[1], "status") == 0)
         return with_store(c, wave_status, c->argv[2]);
     if (strcmp(what, "wave") == 0 && c->argc == 4 &&
@@ -526,7 +536,8 @@ int cmd_sequence(struct cli *c)
             return words[i].person && !opt_recipient == !opt_where
                        ? cli_usage(c, "%s needs --recipient or --where", what)
                        : with_store(c, words[i].run, name);
-    return cli_usage(c, "needs check, list, simulate, wave, or one of show, report, enroll, exit, pause, resume, stop "
-                        "and migrate with a "
-                        "NAME");
+    return cli_usage(
+        c, "needs check, list, simulate, wave, why RUN, or one of show, report, enroll, exit, pause, resume, stop "
+           "and migrate with a "
+           "NAME");
 }

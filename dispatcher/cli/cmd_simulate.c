@@ -24,7 +24,8 @@ const GOptionEntry simulate_options[] = {
     { "from", 0, 0, G_OPTION_ARG_STRING, &opt_from, "simulate: a date, or RFC 3339; migrate: only runs of this version",
       "T" },
     { "to", 0, 0, G_OPTION_ARG_STRING, &opt_to, "simulate: likewise", "T" },
-    { "all", 0, 0, G_OPTION_ARG_NONE, &opt_all, "simulate: all sequences together", NULL },
+    { "all", 0, 0, G_OPTION_ARG_NONE, &opt_all,
+      "simulate: all sequences together; wave hold: what is enqueued waits, too", NULL },
     { "html", 0, 0, G_OPTION_ARG_FILENAME, &opt_html, "simulate: the report as a page", "OUT" },
     { "against", 0, 0, G_OPTION_ARG_FILENAME, &opt_against, "simulate: another version of a sequence, to compare with",
       "FILE" },
@@ -38,6 +39,11 @@ const GOptionEntry simulate_options[] = {
 const char *sequence_from(void)
 {
     return opt_from;
+}
+
+bool sequence_all(void)
+{
+    return opt_all;
 }
 
 /* ---------------------------------------------------------------- what was asked */

@@ -572,8 +572,8 @@ static json_t *traced(const struct effect *e)
 static void write_trace(struct thought *t, const struct effect *e)
 {
     add_json(&t->step.trace, &t->step.n_trace,
-             json_pack("[I, s, s, s, s, o]", (json_int_t)t->situation.now, e->run, e->sequence, e->step,
-                       effect_names[e->kind], traced(e)));
+             json_pack("[I, s, s, s, s, o, O*]", (json_int_t)t->situation.now, e->run, e->sequence, e->step,
+                       effect_names[e->kind], traced(e), e->inputs));
 }
 
 /* ---------------------------------------------------------------- effects: what they do */

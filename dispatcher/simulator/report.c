@@ -231,6 +231,22 @@ static void write_person(struct person *p)
                                     "entries", sorted(lines, by_instant)));
 }
 
+/* People are seen in no order, and so are the names of what is counted. */
+static void order_figures(json_t *report)
+{
+    static const char *const whole[] = { "sequences", "calendar" }, *const parts[] = { "by_template", "not_sent",
+                                                                                       "deferred" };
+    json_t *messages = json_object_get(report, "messages");
+
+    for (size_t i = 0; i < G_N_ELEMENTS(whole) + G_N_ELEMENTS(parts); i++) {
+        json_t *in = i < G_N_ELEMENTS(whole) ? report : messages;
+        const char *key = i < G_N_ELEMENTS(whole) ? whole[i] : parts[i - G_N_ELEMENTS(whole)];
+        char *text = json_dumps(json_object_get(in, key), JSON_COMPACT | JSON_SORT_KEYS);
+        json_object_set_new(in, key, json_loads(text, 0, NULL));
+        free(text);
+    }
+}
+
 /* ---------------------------------------------------------------- everybody */
 
 #define AT_A_TIME 64
@@ -305,6 +321,7 @@ static void finish(struct reporting *r)
     size_t n = json_array_size(timeline);
 
     json_object_set_new(r->report, "timeline", sorted(timeline, by_name));
+    order_figures(r->report);
     json_object_set_new(json_object_get(messages, "per_person"), "mean",
                         json_real(n ? (double)json_integer_value(json_object_get(messages, "sent")) / (double)n : 0));
     r->fn(r->arg, !r->lost, r->report);

@@ -2,6 +2,7 @@
 
 #include <ev.h>
 #include <glib.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -204,6 +205,7 @@ static bool begin(struct stage *s, char **why)
 {
     if (!service_connect(s->service, 0, CONNECT_TIMEOUT, why))
         return false;
+    s->service->store->trace_lines = INT_MAX; /* the report is made of it */
     sequences_keep(s->sequences, on_kept, NULL);
     s->worker = worker_start(s->service, event_text, why);
     if (s->worker) {

@@ -11,6 +11,7 @@
 /* ---------------------------------------------------------------- people */
 
 struct paging {
+    const char *mark; /* behind which a key has the id */
     people_fn *fn;
     void *arg;
 };
@@ -21,9 +22,9 @@ static void on_page(void *arg, const char *cursor, const redisReply *keys)
     json_auto_t *people = json_array();
 
     for (size_t i = 0; keys && i < keys->elements; i++) {
-        const char *name = strstr(reply_text(keys, i), "}:u:");
+        const char *name = strstr(reply_text(keys, i), p->mark);
         if (name)
-            json_array_append_new(people, json_string(name + strlen("}:u:")));
+            json_array_append_new(people, json_string(name + strlen(p->mark)));
     }
     p->fn(p->arg, keys != NULL, cursor, people);
     g_free(p);
@@ -34,7 +35,16 @@ void store_people_page(struct store *s, const char *cursor, people_fn *fn, void 
     struct paging *p = g_new0(struct paging, 1);
     g_autofree char *match = g_strconcat(s->prefix, ":{*}:u:*", NULL);
 
-    *p = (struct paging){ fn, arg };
+    *p = (struct paging){ "}:u:", fn, arg };
+    scan_page(s->nodes, match, cursor, on_page, p);
+}
+
+void store_traced_page(struct store *s, int partition, const char *cursor, people_fn *fn, void *arg)
+{
+    struct paging *p = g_new0(struct paging, 1);
+    g_autofree char *match = g_strdup_printf("%s:{%d}:qt:*", s->prefix, partition);
+
+    *p = (struct paging){ "}:qt:", fn, arg };
     scan_page(s->nodes, match, cursor, on_page, p);
 }
 

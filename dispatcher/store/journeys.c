@@ -228,6 +228,7 @@ void store_step(struct store *s, const struct step_of *of, stepped_fn *fn, void 
     args_int(a, s->retain_messages_ms);
     args_int(a, s->retain_events_ms);
     args_text(a, wake);
+    args_int(a, s->trace_lines);
     args_text(a, of->recipient);
     args_text(a, of->version);
     args_text(a, of->runs);

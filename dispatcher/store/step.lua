@@ -1,5 +1,5 @@
 -- step: moves the runs of people, whole or not at all: runs, messages, what is cancelled, events, trace.
--- ARGV[3] retention ms (real)  [4] of events  [5] wake channel
+-- ARGV[3] retention ms (real)  [4] of events  [5] wake channel  [6] how many lines of trace a person has
 -- then for each person: recipient, version seen ("" for none), runs as they become ("" for none to keep), due (-1: never), number of the
 --   standings seen, how many unheard things were taken, "1" when they are in some sequence then, id of an event that must be new ("" for none), then lists, each after its length: events to keep; messages (16
 --   fields each, as of accept.lua); messages to cancel, each with a detail for the trace; trace lines; runs that ended; what runs hand on;
@@ -7,8 +7,8 @@
 -- Returns for each {"ok", cancelled ids, ids in flight}, {"race"} (somebody else has moved them: nothing is done) or {"known"} (the event is).
 -- needs: ending people accepting
 ret, ret_events = tonumber(ARGV[3]), tonumber(ARGV[4])
-local KEPT_MOST, LINES_MOST, ENDED_MOST, IDS_LEAST_MS, OUTLIVES_MS = 200, 500, 50, 604800000, 600000
-local at = 6
+local lines_most, KEPT_MOST, ENDED_MOST, IDS_LEAST_MS, OUTLIVES_MS = tonumber(ARGV[6]), 200, 50, 604800000, 600000
+local at = 7
 local function take(n)
   local list = {}
   for k = 1, n do list[k] = ARGV[at + k - 1] end
@@ -73,7 +73,7 @@ local function step(rid, seen, runs, due, standings, taken, is_in, id)
   for k = 1, #messages, 16 do accept(unpack(messages, k, k + 15)) end
   write_due()
   local cancelled, flying = cancel(cancels)
-  append(P..'qt:'..rid, trace_lines, LINES_MOST)
+  append(P..'qt:'..rid, trace_lines, lines_most)
   append(P..'qz:'..rid, ended, ENDED_MOST)
   append(P..'qe:'..rid, events, KEPT_MOST)
   call('LTRIM', P..'qi:'..rid, tonumber(taken), -1)

@@ -16,6 +16,7 @@
 #include "dispatcher/store/wire/server.h"
 #include "dispatcher/store/wire/subscriber.h"
 
+#define TRACE_LINES    500 /* of a person's runs */
 #define CALL_TIMEOUT   5.0
 #define CLOCK_INTERVAL 10.0
 #define GREET_AGAIN    0.5
@@ -363,6 +364,7 @@ struct store *store_open(struct ev_loop *loop, const struct config *config, doub
     s->partitions = (int)setting_int(root, "redis.partitions");
     s->retain_messages_ms = setting_ms(root, "retention.messages");
     s->retain_events_ms = setting_ms(root, "retention.events");
+    s->trace_lines = TRACE_LINES;
     ev_init(&s->own->clock, on_clock);
     ev_init(&s->own->again, on_greet_again);
     s->own->clock.data = s->own->again.data = s;

@@ -42,6 +42,7 @@ struct store {
     char *warning; /* unsafe settings, for `tidings check`; may be NULL */
     char *version; /* of the server */
     int64_t retain_messages_ms, retain_events_ms;
+    int trace_lines;                         /* of a person's runs that are kept; a rehearsal sets it to all of them */
     void (*on_ready)(void *arg, bool ready); /* true again when more partitions can be reached */
     void *ready_arg;
     struct store_private *own;

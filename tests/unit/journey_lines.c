@@ -8,6 +8,7 @@
 
 #include "schedules/duration.h"
 #include "schedules/machine.h"
+#include "schedules/rerun.h"
 
 #define KEPT_MOST 200
 
@@ -88,12 +89,32 @@ static json_t *detail_of(const struct effect *e)
     return e->detail ? json_pack("[O]", e->detail) : json_array();
 }
 
+/* D3: what was recorded of a decision is enough to make it once more, and it comes out the same. */
+static void decide_again(const struct scenario *sc, const struct effect *e)
+{
+    const struct sequence *s = find((void *)sc, e->sequence, NULL);
+    char at[32];
+    json_t *detail = e->kind == EFFECT_WAIT ? json_string(instant_format(at, json_integer_value(e->detail)))
+                     : e->detail            ? json_incref(e->detail)
+                                            : json_null();
+    json_auto_t *line = json_pack("[I, s, s, s, s, o, O*]", (json_int_t)sc->situation.now, e->run, e->sequence, e->step,
+                                  effect_names[e->kind], detail, e->inputs);
+    g_autofree char *fault = s && *e->run ? rerun_fault(s, sc->situation.recipient, sc->situation.almanac, line) : NULL;
+
+    if (fault) {
+        char *text = json_dumps(line, JSON_COMPACT);
+        fprintf(stderr, "decided again: %s: %s\n", fault, text);
+        exit(3);
+    }
+}
+
 static void write_down(struct scenario *sc, GPtrArray *effects)
 {
     for (guint i = 0; i < effects->len; i++) {
         const struct effect *e = effects->pdata[i];
         if (e->kind == EFFECT_NOT_ENROLLED && strcmp(effect_text(e), "where") == 0)
             continue; /* what a trigger does not mean is no decision about the person */
+        decide_again(sc, e);
         json_t *entry = json_pack("[I, s, s]", (json_int_t)sc->situation.now, effect_names[e->kind], e->sequence),
                *more = detail_of(e);
         if (*e->step && e->kind != EFFECT_LEFT && e->kind != EFFECT_GOAL)

@@ -109,17 +109,17 @@ local function recall_sends(rid)
 end
 
 -- Sequences may begin or end with it; where none asks for profiles, only those who are in one.
-local function tell_profile(rid, was, import)
+local function tell_profile(rid, was, will, import)
   if call('EXISTS', P..'qp') == 0 then return turn_if_any(rid) end
-  local key = P..'qi:'..rid
-  call('RPUSH', key, cjson.encode({ k = 'p', w = was, m = import, i = int(real)..'-'..call('LLEN', key) }))
+  local id = int(now)..'-'..sub(redis.sha1hex(was..'\0'..will), 1, 10) -- the same in each rehearsal
+  call('RPUSH', P..'qi:'..rid, cjson.encode({ k = 'p', w = was, m = import, i = id }))
   turn(rid)
 end
 
 -- Stores a profile; what is pending follows a new order of channels.  import: it came with many others.
 local function put_profile(rid, was, will, import)
   call('SET', P..'u:'..rid, will)
-  tell_profile(rid, was, import == true)
+  tell_profile(rid, was, will, import == true)
   was, will = was ~= '' and cjson.decode(was) or {}, will ~= '' and cjson.decode(will) or {}
   if own_choice(was) ~= own_choice(will) then
     if not own_limit(was) and own_limit(will) then recall_sends(rid) end
