@@ -9,6 +9,8 @@
 
 #include "schedules/duration.h"
 #include "schedules/quiet.h"
+#include "schedules/share.h"
+#include "schedules/wave.h"
 #include "schedules/window.h"
 #include "schedules/zone.h"
 
@@ -182,6 +184,149 @@ static void windows_open_at_the_right_wall_clock(void **state)
     assert_int_equal(window_opens(never, 1, zone_open("UTC"), 0), -1);
 }
 
+static void shares_have_the_bounds_of_wilson(void **state)
+{
+    static const struct {
+        int64_t reached, of;
+        double low, high;
+    } rows[] = { { 1, 20, 0.0089, 0.2361 },   { 6, 60, 0.0466, 0.2015 },   { 0, 10, 0, 0.2775 },
+                 { 10, 10, 0.7225, 1 },       { 4, 60, 0.0262, 0.1593 },   { 5, 60, 0.0361, 0.1807 },
+                 { 33, 100, 0.2456, 0.4269 }, { 34, 100, 0.2546, 0.4372 }, { 488, 4000, 0.1122, 0.1325 },
+                 { 1, 1, 0.2065, 1 },         { 0, 1, 0, 0.7935 },         { 250, 1000, 0.2242, 0.2778 },
+                 { 50, 100, 0.4038, 0.5962 } };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct share s = share_of(rows[i].reached, rows[i].of);
+        assert_int_equal(s.reached, rows[i].reached);
+        assert_int_equal(s.of, rows[i].of);
+        assert_float_equal(s.rate, (double)rows[i].reached / (double)rows[i].of, 1e-9);
+        assert_float_equal(s.low, rows[i].low, 6e-5);
+        assert_float_equal(s.high, rows[i].high, 6e-5);
+    }
+    struct share none = share_of(0, 0);
+    assert_true(none.rate == 0 && none.low == 0 && none.high == 1);
+}
+
+static void no_complaint(void *arg, bool error, const char *at, const char *detail)
+{
+    fail_msg("%s: %s", at, detail);
+}
+
+static json_t *json_of(const char *text)
+{
+    json_t *json = json_loads(text, 0, NULL);
+    assert_non_null(json);
+    return json;
+}
+
+/* S57: 1 of 20 is no evidence, 6 of 60 are. */
+static void gates_decide_on_evidence(void **state)
+{
+    static const char
+        harm[] =
+            "{\"settle\":\"1h\",\"least\":30,\"hold\":{\"bounced\":\"3%\",\"complained\":\"0.3%\",\"failed\":\"5%\"}}",
+        goal[] =
+            "{\"settle\":\"1h\",\"least\":30,\"hold\":{\"failed\":\"3%\"},\"open\":{\"goal\":{\"above\":\"25%\"}}}",
+        yes[] = "{\"settle\":\"1h\",\"least\":30,\"open\":{\"goal\":{\"above\":\"25%\"},\"approve\":true}}",
+        mean[] = "{\"settle\":\"1h\",\"least\":30,\"open\":{\"answered_score\":{\"event\":\"e\",\"field\":\"event."
+                 "score\",\"mean_above\":6}}}",
+        both[] = "{\"settle\":\"1h\",\"least\":30,\"open\":{\"goal\":{\"above\":\"25%\"},"
+                 "\"answered_score\":{\"event\":\"e\",\"field\":\"event.score\",\"mean_above\":6}}}";
+    static const struct {
+        const char *gate;
+        struct wave_figures figures;
+        enum verdict verdict;
+    } rows[] = {
+        { harm, { .released = 60, .harmed = { [HARM_BOUNCED] = 4 }, .settled = 60 }, VERDICT_UNDECIDED },
+        { harm, { .released = 60, .harmed = { [HARM_BOUNCED] = 5 }, .settled = 60 }, VERDICT_HOLD },
+        { harm, { .released = 60, .harmed = { [HARM_BOUNCED] = 6 }, .settled = 60 }, VERDICT_HOLD },
+        { harm, { .released = 60, .harmed = { [HARM_FAILED] = 6 }, .settled = 60 }, VERDICT_UNDECIDED },
+        { harm, { .released = 60, .harmed = { [HARM_COMPLAINED] = 2 }, .settled = 60 }, VERDICT_HOLD },
+        { harm,
+          { .released = 60, .harmed = { [HARM_OPTED_OUT] = 60 }, .settled = 60 },
+          VERDICT_UNDECIDED }, /* no limit */
+        { harm, { .released = 20, .harmed = { [HARM_BOUNCED] = 1 }, .settled = 20 }, VERDICT_UNDECIDED },
+        { harm, { .released = 60, .settled = 60 }, VERDICT_UNDECIDED }, /* nothing on which it opens */
+        { harm, { 0 }, VERDICT_UNDECIDED },
+        { harm, { .released = 60, .harmed = { [HARM_BOUNCED] = 6 } }, VERDICT_HOLD }, /* harm only grows */
+        { goal, { .released = 100, .settled = 100, .goals = 33 }, VERDICT_UNDECIDED },
+        { goal, { .released = 100, .settled = 100, .goals = 34 }, VERDICT_OPEN },
+        { goal, { .released = 30, .settled = 30, .goals = 13 }, VERDICT_OPEN },
+        { goal, { .released = 30, .settled = 30, .goals = 12 }, VERDICT_UNDECIDED },
+        { goal, { .released = 100, .settled = 29, .goals = 29 }, VERDICT_UNDECIDED }, /* too few who count */
+        { goal, { .released = 100, .settled = 100, .goals = 90, .harmed = { [HARM_FAILED] = 10 } }, VERDICT_HOLD },
+        { yes, { .released = 100, .settled = 100, .goals = 90 }, VERDICT_OPEN },
+        { yes, { .released = 100, .settled = 100, .goals = 30 }, VERDICT_UNDECIDED },
+        { mean, { .released = 30, .settled = 30, .answered = 10, .answers = 60 }, VERDICT_UNDECIDED },
+        { mean, { .released = 30, .settled = 30, .answered = 10, .answers = 61 }, VERDICT_OPEN },
+        { mean, { .released = 30, .settled = 30 }, VERDICT_UNDECIDED },
+        { mean, { .released = 29, .settled = 29, .answered = 29, .answers = 290 }, VERDICT_UNDECIDED },
+        { both, { .released = 30, .settled = 30, .goals = 20, .answered = 10, .answers = 60 }, VERDICT_UNDECIDED },
+        { both, { .released = 30, .settled = 30, .goals = 12, .answered = 10, .answers = 90 }, VERDICT_UNDECIDED },
+        { both, { .released = 30, .settled = 30, .goals = 20, .answered = 10, .answers = 90 }, VERDICT_OPEN }
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct complaints c = { .fn = no_complaint };
+        json_t *json = json_of(rows[i].gate), *reasons = json_array();
+        struct gate *gate = gate_read(&c, "gate", json);
+        enum verdict verdict = gate_judge(gate, &rows[i].figures, reasons);
+        if (verdict != rows[i].verdict)
+            fail_msg("row %zu: verdict %d, not %d: %s", i, verdict, rows[i].verdict, json_dumps(reasons, 0));
+        if (verdict == VERDICT_HOLD)
+            assert_true(json_array_size(reasons) > 0);
+        if (verdict == VERDICT_UNDECIDED && gate->opens)
+            assert_true(json_array_size(reasons) > 0);
+        json_decref(json);
+        json_decref(reasons);
+        gate_free(gate);
+    }
+}
+
+static void waves_open_within_their_windows(void **state)
+{
+    static const char work[] =
+        "{\"name\":\"a\",\"where\":\"always\",\"window\":{\"at\":\"09:00\",\"until\":\"17:00\",\"only\":\"workdays\"}}",
+                      day[] = "{\"name\":\"a\",\"where\":\"always\",\"window\":{\"at\":\"09:00\"}}",
+                      sunday[] = "{\"name\":\"a\",\"where\":\"always\",\"window\":{\"at\":\"09:00\",\"until\":\"10:"
+                                 "00\",\"only\":[\"sun\"]}}",
+                      gap[] = "{\"name\":\"a\",\"where\":\"always\",\"window\":{\"at\":\"02:30\",\"until\":\"04:00\"}}",
+                      none[] = "{\"name\":\"a\",\"where\":\"always\"}";
+    static const char *holidays[] = { "2026-12-25", "2026-12-28" };
+    static const struct almanac almanac = { .holidays = { holidays, 2 } };
+    static const struct {
+        const char *wave, *zone, *now, *opens; /* NULL: now */
+    } rows[] = { { none, "UTC", "2026-06-06T03:00:00Z", NULL },
+                 { work, "UTC", "2026-06-01T08:59:59Z", "2026-06-01T09:00:00Z" }, /* a Monday */
+                 { work, "UTC", "2026-06-01T09:00:00Z", NULL },
+                 { work, "UTC", "2026-06-01T12:00:00Z", NULL },
+                 { work, "UTC", "2026-06-01T16:59:59.999Z", NULL },
+                 { work, "UTC", "2026-06-01T17:00:00Z", "2026-06-02T09:00:00Z" },
+                 { work, "UTC", "2026-06-05T18:00:00Z", "2026-06-08T09:00:00Z" }, /* over the weekend */
+                 { work, "UTC", "2026-06-06T12:00:00Z", "2026-06-08T09:00:00Z" },
+                 { work, "UTC", "2026-12-24T17:00:00Z", "2026-12-29T09:00:00Z" }, /* and over holidays */
+                 { work, "UTC", "2026-12-25T10:00:00Z", "2026-12-29T09:00:00Z" },
+                 { work, "Asia/Kathmandu", "2026-06-01T03:15:00Z", NULL }, /* nine o'clock there */
+                 { work, "Asia/Kathmandu", "2026-06-01T11:15:00Z", "2026-06-02T03:15:00Z" },
+                 { day, "UTC", "2026-06-06T23:59:59Z", NULL },
+                 { day, "UTC", "2026-06-07T00:00:00Z", "2026-06-07T09:00:00Z" }, /* it has closed with the day */
+                 { sunday, "UTC", "2026-06-07T09:30:00Z", NULL },
+                 { sunday, "UTC", "2026-06-07T10:00:00Z", "2026-06-14T09:00:00Z" },
+                 { sunday, "America/New_York", "2026-06-07T09:30:00Z", "2026-06-07T13:00:00Z" },
+                 { gap, "Europe/Berlin", "2026-03-29T00:30:00Z", "2026-03-29T01:00:00Z" }, /* there is no 02:30 */
+                 { gap, "Europe/Berlin", "2026-03-29T01:30:00Z", NULL },
+                 { gap, "Europe/Berlin", "2026-03-29T02:00:00Z", "2026-03-30T00:30:00Z" } };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char got[32];
+        struct complaints c = { .fn = no_complaint };
+        json_t *json = json_of(rows[i].wave);
+        struct wave *wave = wave_read(&c, "wave", json);
+        int64_t opens = wave_opens_at(wave, zone_open(rows[i].zone), &almanac, utc(rows[i].now));
+        if (opens != utc(rows[i].opens ? rows[i].opens : rows[i].now))
+            fail_msg("row %zu: %s", i, instant_format(got, opens));
+        json_decref(json);
+        wave_free(wave);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +335,9 @@ int main(void)
         cmocka_unit_test(local_times_follow_the_stated_rule),
         cmocka_unit_test(quiet_hours_end_at_the_right_wall_clock),
         cmocka_unit_test(windows_open_at_the_right_wall_clock),
+        cmocka_unit_test(shares_have_the_bounds_of_wilson),
+        cmocka_unit_test(gates_decide_on_evidence),
+        cmocka_unit_test(waves_open_within_their_windows),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     zone_forget();
