@@ -37,9 +37,12 @@ struct effect *add_effect(struct machine *m, enum effect_kind kind, const char *
 {
     struct effect *e = g_new0(struct effect, 1);
 
-    *e = (struct effect){
-        .kind = kind, .sequence = g_strdup(sequence), .run = g_strdup(run), .step = g_strdup(step), .detail = detail
-    };
+    *e = (struct effect){ .kind = kind,
+                          .sequence = g_strdup(sequence),
+                          .run = g_strdup(run),
+                          .step = g_strdup(step),
+                          .detail = detail,
+                          .lapse = -1 };
     g_ptr_array_add(m->effects, e);
     return e;
 }
@@ -52,6 +55,18 @@ json_t *event_inputs(const json_t *event)
                  : NULL;
 }
 
+/* How long it was in the step that is over, or on its way to the goal. */
+static int64_t lapse_of(const struct machine *m, enum effect_kind kind, const struct run *r, const char *step)
+{
+    bool goal = kind == EFFECT_GOAL || kind == EFFECT_COUNTED, over = kind == EFFECT_MATCHED ||
+                                                                      kind == EFFECT_TIMEOUT || kind == EFFECT_WAITED ||
+                                                                      kind == EFFECT_ENDED || kind == EFFECT_COLLECTED;
+
+    if (goal && m->at_hand)
+        return MAX(kept_time(m->at_hand, "t") - r->started, 0);
+    return over && g_strcmp0(step, r->step) == 0 ? MAX(m->in->now - r->entered, 0) : -1;
+}
+
 struct effect *tell(struct machine *m, enum effect_kind kind, const struct run *r, const char *step, json_t *detail)
 {
     struct effect *e = add_effect(m, kind, r->sequence, r->id, step ? step : "", detail);
@@ -61,6 +76,7 @@ struct effect *tell(struct machine *m, enum effect_kind kind, const struct run *
     e->wave = g_strdup(r->wave);
     e->released = r->released;
     e->enrolled = r->enrolled;
+    e->lapse = lapse_of(m, kind, r, step);
     return e;
 }
 

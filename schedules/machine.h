@@ -67,6 +67,7 @@ struct effect {
     bool held_out;              /* the run hears nothing */
     char *wave;                 /* of the run; NULL */
     int64_t released, enrolled; /* of the run; -1: not yet */
+    int64_t lapse;              /* ms: of a step that is over, and of a goal since the run's start; -1 */
     json_t *detail;             /* as the table says; NULL for none */
     json_t *inputs;             /* on what it was decided, for the trace (schedules/rerun.h); NULL */
     json_t *was;                /* of LEFT: the run as it was (run_json) */

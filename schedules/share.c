@@ -13,3 +13,11 @@ struct share share_of(int64_t reached, int64_t of)
     /* at the ends rounding would leave a trace of what is nothing, or everything */
     return (struct share){ reached, of, p, reached == 0 ? 0 : middle - half, reached == of ? 1 : middle + half };
 }
+
+struct lift share_lift(const struct share *a, const struct share *b)
+{
+    double d = a->rate - b->rate;
+
+    return (struct lift){ d, d - hypot(a->rate - a->low, b->high - b->rate),
+                          d + hypot(a->high - a->rate, b->rate - b->low) };
+}

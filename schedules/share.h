@@ -13,4 +13,10 @@ struct share {
 };
 struct share share_of(int64_t reached, int64_t of);
 
+/* share_lift: how much the first is above the second, with bounds by Newcombe (1998, method 10). */
+struct lift {
+    double points, low, high; /* of one */
+};
+struct lift share_lift(const struct share *, const struct share *other);
+
 #endif

@@ -413,6 +413,26 @@ static void print_share(const char *title, const json_t *share)
                100 * json_number_value(json_object_get(share, "high")));
 }
 
+static void print_lift(const json_t *report)
+{
+    if (json_is_number(json_object_get(report, "lift")))
+        printf("%-14s %+.1f points (%+.1f to %+.1f)\n", "lift",
+               100 * json_number_value(json_object_get(report, "lift")),
+               100 * json_number_value(json_object_get(report, "lift_low")),
+               100 * json_number_value(json_object_get(report, "lift_high")));
+}
+
+static void print_lapse(const char *title, const json_t *lapse)
+{
+    char median[48], most[48];
+
+    if (json_is_object(lapse))
+        printf("%-14s half of %lld within %s, nine in ten within %s\n", title,
+               (long long)json_integer_value(json_object_get(lapse, "of")),
+               duration_format(median, (int64_t)(json_number_value(json_object_get(lapse, "median"))) * SECOND_MS),
+               duration_format(most, (int64_t)(json_number_value(json_object_get(lapse, "p90"))) * SECOND_MS));
+}
+
 static int sequence_report(struct cli *c, const char *name)
 {
     struct cli_answer a = { 0 };
@@ -433,9 +453,13 @@ static int sequence_report(struct cli *c, const char *name)
     printf("%s: %lld entered\n", name, (long long)json_integer_value(json_object_get(report, "enrolled")));
     print_share("goal", json_object_get(report, "goal"));
     print_share("held out", json_object_get(report, "holdout"));
+    print_lift(report);
+    print_lapse("time to goal", json_object_get(report, "time_to_goal"));
+    print_lapse("held out", json_object_get(report, "holdout_time_to_goal"));
     for (guint i = 0; q && i < q->steps->len; i++) {
         const char *step = ((const struct step *)q->steps->pdata[i])->id;
         print_counts(step, json_object_get(json_object_get(report, "steps"), step));
+        print_lapse(step, json_object_get(json_object_get(report, "time_in_step"), step));
     }
     print_counts("left", json_object_get(report, "left"));
     print_counts("not enrolled", json_object_get(report, "not_enrolled"));

@@ -10,9 +10,11 @@
 /* funnel_make: of what store_counted says; version: only of that one, NULL for all.
  *
  *   {"sequence","enrolled","goal":{"of","reached","rate","low","high"},"holdout":{the same} or null,"lift": or null,
- *    "not_enrolled":{why:n},"left":{reason:n},"steps":[{"step","what":{"send":n,"ended sent":n,…}}],"versions":{v:n}}
+ *    "lift_low","lift_high","time_to_goal":{"of","median","p90"} (seconds) or null,"holdout_time_to_goal",
+ *    "not_enrolled":{why:n},"left":{reason:n},"steps":{step:{"send":n,"ended sent":n,…}},"time_in_step":{step:{as to
+ * the goal}},"answers":{step:{"of","mean","scores":{score:n}}},"versions":{v:n}}
  *
- * Rates are of runs; low and high are the bounds of 95 % (Wilson). */
+ * Rates are of runs; low and high are the bounds of 95 % (Wilson; of the lift, Newcombe). */
 json_t *funnel_make(const char *sequence, const json_t *counted, const char *version);
 
 #endif

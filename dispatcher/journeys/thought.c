@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "dispatcher/base/clock.h"
+#include "dispatcher/base/lapse.h"
 #include "dispatcher/base/log.h"
 #include "dispatcher/base/vocab.h"
 #include "dispatcher/intake/intake.h"
@@ -691,6 +692,28 @@ static void note_end(struct thought *t, const struct effect *e)
     add_json(&t->step.ended, &t->step.n_ended, was);
 }
 
+static void count_word(struct thought *t, const struct effect *e, const char *what, int word)
+{
+    g_autofree char *field = g_strdup_printf("%s|%s|%s|%s|%s|%d", e->sequence, e->version, e->held_out ? "h" : "",
+                                             e->kind == EFFECT_COUNTED ? "" : e->step, what, word);
+    count(t, field, 1);
+}
+
+/* An answer with a score from 0 to 10. */
+static void count_score(struct thought *t, const struct effect *e)
+{
+    const char *id = kept_text(e->inputs, "event");
+    json_t *event;
+    size_t i;
+
+    json_array_foreach (t->situation.kept, i, event) {
+        const json_t *score = json_object_get(json_object_get(event, "d"), "score");
+        if (*id && strcmp(kept_text(event, "i"), id) == 0 && json_is_integer(score) && json_integer_value(score) >= 0 &&
+            json_integer_value(score) <= 10)
+            count_word(t, e, "score", (int)json_integer_value(score));
+    }
+}
+
 /* Counters never shrink: "sequence|version|h for who is held out|step|what|word". */
 static void count_effect(struct thought *t, const struct effect *e)
 {
@@ -699,6 +722,10 @@ static void count_effect(struct thought *t, const struct effect *e)
                         effect_names[e->kind], e->kind == EFFECT_ENROLLED ? "" : effect_text(e));
 
     count(t, field, 1);
+    if (e->lapse >= 0)
+        count_word(t, e, "lapse", lapse_bucket(e->lapse));
+    if (e->kind == EFFECT_MATCHED)
+        count_score(t, e);
 }
 
 /* What a wave counts, once for each run: when it was let in says to whom it happened. */

@@ -1235,7 +1235,7 @@ class Killed(Merging):
                         seen.setdefault((lead, customer), {}).setdefault(name.split('.')[0], []).append(self.begin(who, name)['run'])
             self.event(pairs[0][0], 'place.begun'), self.event(pairs[1][0], 'place.begun')
             everybody += pairs
-            delay = chance.random() * 0.12
+            delay = chance.random() * 0.03 * SLOWNESS
             ended = threading.Timer(delay, self.kill, (p,))
             def attempt(pair):
                 try:
