@@ -92,6 +92,8 @@ void service_close(struct service *s)
     store_close(s->store);
     if (s->turns)
         g_hash_table_unref(s->turns);
+    if (s->moved)
+        g_hash_table_unref(s->moved);
     library_free(s->library);
     library_free(s->built_in);
     policy_free(s->policy);

@@ -24,6 +24,7 @@ struct service {
     bool takes_over;             /* what an earlier version wrote */
     struct batches *accepts;     /* messages that are being accepted */
     GHashTable *turns;           /* of people: people/turn.c */
+    GHashTable *moved;           /* who is somebody else now, as far as is known: journeys/actor.c; NULL: nobody */
     struct sequences *sequences; /* journeys/sequences.c, which sets it; NULL: nothing goes on with runs here */
     char *public_url;
     char *from_name, *from;      /* name may be NULL */

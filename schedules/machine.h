@@ -136,7 +136,10 @@ void machine_leave(const struct situation *, struct person_runs *, const char *s
 /* machine_move: they are somebody else from now on; machine_absorb: who takes over the runs of the one who has moved,
  * as they were then; emptied. */
 void machine_move(const struct situation *, struct person_runs *, const char *into, GPtrArray *effects);
-void machine_absorb(const struct situation *, struct person_runs *, struct person_runs *from, GPtrArray *effects);
+void machine_absorb(const struct situation *, struct person_runs *, const char *who, struct person_runs *from,
+                    GPtrArray *effects);
+/* machine_forget: nothing will be heard any more of what was sent to whoever they were. */
+void machine_forget(const struct situation *, struct person_runs *, const char *who, GPtrArray *effects);
 
 /* machine_due: the next instant at which it wants to look, -1 for never. */
 int64_t machine_due(const struct situation *, const struct person_runs *);

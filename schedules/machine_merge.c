@@ -87,9 +87,29 @@ static void *steal_first(GPtrArray *list)
     return g_ptr_array_steal_index(list, 0);
 }
 
-void machine_absorb(const struct situation *in, struct person_runs *p, struct person_runs *from, GPtrArray *effects)
+static void note_author(struct run *r, const char *who)
+{
+    if (r->message && !r->author)
+        r->author = g_strdup(who);
+}
+
+void machine_forget(const struct situation *in, struct person_runs *p, const char *who, GPtrArray *effects)
+{
+    for (guint i = 0; i < p->runs->len; i++) {
+        const struct run *r = p->runs->pdata[i];
+        g_autofree char *message = g_strcmp0(r->author, who) == 0 ? g_strdup(r->message) : NULL;
+        if (message)
+            machine_message(in, p, message, "unknown", "erased", effects);
+    }
+}
+
+void machine_absorb(const struct situation *in, struct person_runs *p, const char *who, struct person_runs *from,
+                    GPtrArray *effects)
 {
     struct machine m = { in, p, effects, NULL };
+
+    for (guint i = 0; i < from->runs->len; i++)
+        note_author(from->runs->pdata[i], who);
 
     remember_all(p->seen, from->seen);
     while (from->runs->len)

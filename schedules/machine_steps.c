@@ -629,8 +629,10 @@ const struct step *run_hears(struct machine *m, struct run *r, const struct sequ
     const struct step *mine = sender ? sequence_step(s, sender) : NULL;
 
     note_status(m, r, message, status, reason);
-    if (waited)
+    if (waited) {
         g_clear_pointer(&r->message, g_free);
+        g_clear_pointer(&r->author, g_free);
+    }
     json_object_del(r->open, message);
     if (mine)
         tell(m, EFFECT_ENDED, r, mine->id, json_string(status));

@@ -42,6 +42,7 @@ void run_free(struct run *r)
     g_free(r->step);
     g_free(r->message);
     g_free(r->sender);
+    g_free(r->author);
     g_free(r->wave);
     g_free(r->place);
     json_decref(r->trigger);
@@ -84,6 +85,7 @@ static json_t *pack(const struct run *r)
         json_object_set_new(to, "s", json_string(r->step));
     put_text(to, "m", r->message);
     put_text(to, "ms", r->message ? r->sender : NULL);
+    put_text(to, "mf", r->message ? r->author : NULL);
     put_time(to, "st", r->started);
     put_time(to, "en", r->enrolled);
     put_time(to, "e", r->entered);
@@ -151,6 +153,7 @@ static struct run *unpack(const json_t *from)
     r->step = get_text(from, "s");
     r->message = get_text(from, "m");
     r->sender = get_text(from, "ms");
+    r->author = get_text(from, "mf");
     r->started = get_time(from, "st");
     r->enrolled = get_time(from, "en");
     r->entered = get_time(from, "e");

@@ -32,6 +32,7 @@ struct run {
     int64_t deadline;     /* of wait_for: what happened later does not count; -1 */
     char *message;        /* the open message, NULL */
     char *sender;         /* the step that sent it */
+    char *author;         /* who they were when it was sent, before they were merged; NULL */
     json_t *open;         /* by id: step of the messages that it does not wait for, and would cancel */
     json_t *steps;        /* by id: what became of them, as far as the definition asks: {"status":…, "matched":…} */
     json_t *rounds;       /* by id of a repeat: rounds begun */

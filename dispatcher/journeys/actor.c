@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "dispatcher/base/clock.h"
+#include "dispatcher/base/figures.h"
 #include "dispatcher/base/log.h"
 #include "dispatcher/intake/intake.h"
 #include "dispatcher/journeys/actor_own.h"
 #include "dispatcher/journeys/places.h"
+#include "dispatcher/people/erasure.h"
 #include "dispatcher/people/profile.h"
 #include "dispatcher/people/turn.h"
 
@@ -27,7 +29,11 @@ struct actor {
     json_t *event, *map, *profile;
     json_t *places; /* by name: whether it is theirs */
     bool again, dry, existing;
+    char via[129];    /* whoever they were when it was brought; "" */
     bool frozen;      /* of MOVE: it has been written that they have moved */
+    bool taking;      /* what is left here is being taken along */
+    json_t *stopped;  /* run → what became of its messages when they moved: {"cancelled":[…],"in_flight":[…]} */
+    json_t *trace;    /* while it is taken along */
     json_t *did;      /* what came of going along; NULL: the thought says it */
     struct view view; /* what was looked at */
     struct thought thought;
@@ -50,6 +56,8 @@ static void release(struct actor *a)
     json_decref(a->profile);
     json_decref(a->places);
     json_decref(a->did);
+    json_decref(a->stopped);
+    json_decref(a->trace);
     g_free(a);
     turn_end(s, recipient);
 }
@@ -64,6 +72,32 @@ static void finish(struct actor *a, enum act_result result)
 
 static void look(struct actor *a);
 
+static void add_stopped(struct actor *a, const struct person_runs *p, const redisReply *ids, const char *key)
+{
+    for (size_t i = 0; ids && i < ids->elements; i++)
+        for (guint k = 0; k < p->runs->len; k++) {
+            const struct run *r = p->runs->pdata[k];
+            if (g_strcmp0(r->message, reply_text(ids, i)) != 0 && !json_object_get(r->open, reply_text(ids, i)))
+                continue;
+            json_t *of = figures_of(a->stopped, r->id), *list = json_object_get(of, key);
+            if (!list)
+                json_object_set_new(of, key, list = json_array());
+            json_array_append_new(list, json_string(reply_text(ids, i)));
+        }
+}
+
+static void note_stopped(struct actor *a, const redisReply *cancelled, const redisReply *flying)
+{
+    struct person_runs *p = person_read(a->view.runs);
+
+    a->stopped = json_object();
+    if (p) {
+        add_stopped(a, p, cancelled, "cancelled");
+        add_stopped(a, p, flying, "in_flight");
+    }
+    person_free(p);
+}
+
 static void on_stepped(void *arg, enum stepped stepped, const redisReply *cancelled, const redisReply *flying)
 {
     struct actor *a = arg;
@@ -74,6 +108,12 @@ static void on_stepped(void *arg, enum stepped stepped, const redisReply *cancel
     }
     if (stepped == STEPPED && a->kind == ACT_MOVE && !a->frozen) {
         a->frozen = true;
+        note_stopped(a, cancelled, flying);
+        look(a);
+        return;
+    }
+    if (stepped == STEPPED && a->taking && a->kind != ACT_TURN && a->kind != ACT_MOVE) {
+        a->taking = false; /* now what was brought is handed on */
         look(a);
         return;
     }
@@ -173,6 +213,53 @@ static void ask_company(struct actor *a)
 
 /* ---------------------------------------------------------------- who has moved */
 
+#define MOVED_MOST 10000 /* that a process remembers */
+
+/* Lines of one person must follow each other, by whatever id they come: who has been seen to have moved is known at the
+ * door, and who they are now knows whether that still holds. */
+static void remember_moved(struct actor *a)
+{
+    GHashTable **moved = &a->service->moved;
+
+    if (!*moved)
+        *moved = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    if (g_hash_table_size(*moved) >= MOVED_MOST)
+        g_hash_table_remove_all(*moved);
+    g_hash_table_replace(*moved, g_strdup(a->recipient), g_strdup(a->view.moved));
+}
+
+static const char *now_called(struct service *s, const struct act *act)
+{
+    const char *name = act->recipient, *next;
+    bool brought = act->kind == ACT_EVENT || act->kind == ACT_KEEP || act->kind == ACT_ENROLL || act->kind == ACT_LEAVE;
+
+    for (int n = 0; brought && s->moved && !act->profile && !act->dry && n < 16; n++) {
+        next = g_hash_table_lookup(s->moved, name);
+        if (!next)
+            break;
+        name = next;
+    }
+    return name;
+}
+
+/* They were erased meanwhile, and are two again. */
+static void hand_back(struct actor *a)
+{
+    g_hash_table_remove(a->service->moved, a->via);
+    g_strlcpy(a->other, a->via, sizeof a->other);
+    actor_act(a->service,
+              &(struct act){ .kind = a->kind,
+                             .recipient = a->other,
+                             .event = json_incref(a->event),
+                             .sequence = a->sequence,
+                             .reason = a->reason,
+                             .where = a->where,
+                             .again = a->again,
+                             .existing = a->existing },
+              NULL, a->fn, a->arg);
+    release(a);
+}
+
 /* What happens to them happens to who they are now; their own turn is over before that one's begins. */
 static void hand_on(struct actor *a)
 {
@@ -205,6 +292,26 @@ static void leave(struct actor *a, size_t taken)
     write_step(a);
 }
 
+/* Of runs that ended because the other one's was further. */
+static void tell_stopped(struct actor *a)
+{
+    json_t *item, *list;
+    const char *key;
+    size_t i;
+
+    json_array_foreach (a->did, i, item) {
+        const char *run = json_string_value(json_object_get(item, "run"));
+        json_t *of = run && json_object_get(item, "cancelled") ? json_object_get(a->stopped, run) : NULL;
+        json_object_foreach (of, key, list)
+            json_array_extend(json_object_get(item, key), list);
+    }
+}
+
+static void on_erased(void *arg, bool ok, json_t *receipt)
+{
+    finish(arg, ok ? ACT_DONE : ACT_GONE);
+}
+
 static void on_absorbed(void *arg, enum act_result result, const json_t *did)
 {
     struct actor *a = arg;
@@ -213,12 +320,17 @@ static void on_absorbed(void *arg, enum act_result result, const json_t *did)
         finish(a, result);
         return;
     }
+    if (!did) { /* who they are now was erased meanwhile, and they are the same person */
+        erase_person(a->service, a->recipient, on_erased, a);
+        return;
+    }
     json_decref(a->did);
     a->did = json_deep_copy(did);
+    tell_stopped(a);
     leave(a, json_array_size(a->view.unheard));
 }
 
-static void on_trace(void *arg, bool ok, json_t *trace)
+static void on_ids(void *arg, bool ok, json_t *ids)
 {
     struct actor *a = arg;
 
@@ -229,9 +341,30 @@ static void on_trace(void *arg, bool ok, json_t *trace)
     actor_act(a->service,
               &(struct act){ .kind = ACT_ABSORB,
                              .recipient = a->view.moved,
-                             .event = json_pack("{s:s, s:s, s:O, s:O, s:O}", "from", a->recipient, "runs", a->view.runs,
-                                                "unheard", a->view.unheard, "kept", a->view.kept, "trace", trace) },
+                             .event = json_pack("{s:s, s:s, s:O, s:O, s:O, s:O}", "from", a->recipient, "runs",
+                                                a->view.runs, "unheard", a->view.unheard, "kept", a->view.kept, "trace",
+                                                a->trace, "ids", ids),
+                             .existing = true },
               NULL, on_absorbed, a);
+}
+
+static void on_trace(void *arg, bool ok, json_t *trace)
+{
+    struct actor *a = arg;
+
+    json_decref(a->trace);
+    a->trace = json_incref(trace);
+    if (ok)
+        store_event_ids(a->service->store, a->recipient, on_ids, a);
+    else
+        finish(a, ACT_GONE);
+}
+
+/* Also nothing: who they are now must know of it. */
+static void take_along(struct actor *a)
+{
+    a->taking = true;
+    store_trace(a->service->store, a->recipient, on_trace, a);
 }
 
 static bool has_something(const struct view *v)
@@ -248,14 +381,15 @@ static void has_moved(struct actor *a)
     bool elsewhere = a->kind == ACT_MOVE && strcmp(a->other, a->view.moved) != 0,
          back = a->kind == ACT_ABSORB && strcmp(kept_text(a->event, "from"), a->view.moved) == 0;
 
+    remember_moved(a);
     if (elsewhere || back)
         finish(a, ACT_BUSY);
     else if (a->kind == ACT_MIGRATE || a->dry)
         finish(a, ACT_DONE);
+    else if (has_something(&a->view) || a->frozen)
+        take_along(a);
     else if (a->kind != ACT_TURN && a->kind != ACT_MOVE)
         hand_on(a);
-    else if (has_something(&a->view))
-        store_trace(a->service->store, a->recipient, on_trace, a);
     else
         leave(a, 0);
 }
@@ -292,6 +426,10 @@ static void learn(struct actor *a)
     if (!version) {
         if (a->view.moved)
             has_moved(a);
+        else if (a->frozen)
+            finish(a, ACT_DONE); /* they have been erased meanwhile */
+        else if (*a->via && !json_object_get(a->view.merged, a->via))
+            hand_back(a);
         else
             ask_company(a);
         return;
@@ -368,7 +506,9 @@ void actor_act(struct service *s, const struct act *act, const struct seen_perso
                          .again = act->again,
                          .fn = fn,
                          .arg = arg };
-    g_strlcpy(a->recipient, act->recipient, sizeof a->recipient);
+    g_strlcpy(a->recipient, now_called(s, act), sizeof a->recipient);
+    if (strcmp(a->recipient, act->recipient) != 0)
+        g_strlcpy(a->via, act->recipient, sizeof a->via);
     g_strlcpy(a->other, act->other ? act->other : "", sizeof a->other);
     g_strlcpy(a->sequence, act->sequence ? act->sequence : "", sizeof a->sequence);
     g_strlcpy(a->version, act->version ? act->version : "", sizeof a->version);

@@ -14,6 +14,7 @@ struct view {
     bool taken;
     char *version, *runs, *profile;
     char *moved;                                   /* who they are now; NULL; known with view_unknown_version */
+    json_t *merged;                                /* likewise: who they were */
     json_t *kept, *unheard, *consents, *standings; /* consents: field → entry; standings: sequence → text */
 };
 void view_take(struct view *, const struct seen_person *);

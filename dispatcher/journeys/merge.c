@@ -19,6 +19,7 @@
 struct merging {
     struct service *service;
     char *recipient, *into;
+    bool again; /* it has been written already */
     int hops;
     json_t *consents, *errors; /* of who goes */
     void *next;                /* iterator of consents */
@@ -70,7 +71,8 @@ static void on_moved(void *arg, enum act_result result, const json_t *did)
 
 static void move_runs(struct merging *m)
 {
-    actor_act(m->service, &(struct act){ .kind = ACT_MOVE, .recipient = m->recipient, .other = m->into }, NULL,
+    actor_act(m->service,
+              &(struct act){ .kind = ACT_MOVE, .recipient = m->recipient, .other = m->into, .existing = true }, NULL,
               on_moved, m);
 }
 
@@ -148,6 +150,15 @@ static void look_at_other(struct merging *m)
     store_look(m->service->store, m->into, false, on_other, m);
 }
 
+static bool has_gone(const struct seen_person *seen, const char *into)
+{
+    struct person_runs *p = person_read(seen->runs);
+    bool has = p && g_strcmp0(p->moved, into) == 0;
+
+    person_free(p);
+    return has;
+}
+
 static void on_recipient(void *arg, const struct seen_person *seen)
 {
     struct merging *m = arg;
@@ -160,10 +171,14 @@ static void on_recipient(void *arg, const struct seen_person *seen)
         refuse(m, 404, "there is no recipient of this id");
         return;
     }
+    m->again = has_gone(seen, m->into);
     for (size_t i = 0; seen->consents && i + 1 < seen->consents->elements; i += 2)
         json_object_set_new(m->consents, reply_text(seen->consents, i), json_string(reply_text(seen->consents, i + 1)));
     m->next = json_object_iter(m->consents);
-    look_at_other(m);
+    if (m->again)
+        move_runs(m); /* wherever that one has gone since */
+    else
+        look_at_other(m);
 }
 
 static void check(struct merging *m, const json_t *how)

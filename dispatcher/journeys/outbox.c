@@ -5,8 +5,10 @@
 #include "dispatcher/base/log.h"
 #include "dispatcher/journeys/actor.h"
 #include "dispatcher/journeys/events.h"
+#include "dispatcher/people/consent.h"
 #include "dispatcher/people/erasure.h"
 #include "dispatcher/store/places.h"
+#include "schedules/instant.h"
 #include "schedules/run.h"
 
 struct telling {
@@ -92,14 +94,26 @@ static void on_forgotten(void *arg, enum act_result result, const json_t *did)
     told(arg, result == ACT_DONE);
 }
 
-static void on_erased(void *arg, bool ok, json_t *receipt)
+static void on_done(void *arg, bool ok, json_t *result)
 {
     told(arg, ok);
 }
 
-static void on_passed(void *arg, bool ok, json_t *nobody)
+/* Of who they were before: it holds for who they are. */
+static void withdraw(struct service *s, const char *person, const json_t *what, said_fn *fn, void *arg)
 {
-    told(arg, ok);
+    const char *channel = kept_text(what, "channel");
+    json_auto_t *errors = json_array();
+    char at[32];
+    json_auto_t *entry =
+        json_pack("{s:O, s:s?, s:s, s:s, s:s}", "category", json_object_get(what, "category"), "channel",
+                  *channel == '*' ? "*" : channel_name(*channel), "state", "withdrawn", "source", "merge", "at",
+                  instant_format(at, g_ascii_strtoll(kept_text(what, "at"), NULL, 10)));
+
+    struct telling *job = telling_new(fn, arg);
+
+    if (!consent_change(s, person, entry, "merge", errors, on_done, job))
+        told(job, true); /* its category asks for no consent any more */
 }
 
 void outbox_say(struct service *s, const char *what, said_fn *fn, void *arg)
@@ -111,7 +125,7 @@ void outbox_say(struct service *s, const char *what, said_fn *fn, void *arg)
         event_of_account(s, account, json_incref(json_object_get(said, "event")), on_event, telling_new(fn, arg));
     } else if (*account && json_object_get(said, "to")) {
         store_place_pass(s->store, account, kept_text(said, "give"), kept_text(said, "owner"), kept_text(said, "to"),
-                         on_passed, telling_new(fn, arg));
+                         on_done, telling_new(fn, arg));
     } else if (*account && json_object_get(said, "give")) {
         give(s, account, kept_text(said, "give"), kept_text(said, "owner"), fn, arg);
     } else if (*person && json_object_get(said, "forget")) {
@@ -119,8 +133,10 @@ void outbox_say(struct service *s, const char *what, said_fn *fn, void *arg)
                   &(struct act){
                       .kind = ACT_FORGET, .recipient = person, .other = kept_text(said, "forget"), .existing = true },
                   NULL, on_forgotten, telling_new(fn, arg));
+    } else if (*person && json_object_get(said, "withdraw")) {
+        withdraw(s, person, json_object_get(said, "withdraw"), fn, arg);
     } else if (*person) {
-        erase_person(s, person, on_erased, telling_new(fn, arg));
+        erase_person(s, person, on_done, telling_new(fn, arg));
     } else {
         log_error("outbox.unreadable", "{s:s}", "what", what);
         fn(arg, true);

@@ -53,6 +53,7 @@ void view_clear(struct view *v)
     g_free(v->runs);
     g_free(v->profile);
     g_free(v->moved);
+    json_decref(v->merged);
     json_decref(v->kept);
     json_decref(v->unheard);
     json_decref(v->consents);
@@ -103,7 +104,9 @@ char *view_unknown_version(struct view *v, const struct sequences *sq)
     char *unknown = NULL;
 
     g_free(v->moved);
+    json_decref(v->merged);
     v->moved = p ? g_strdup(p->moved) : NULL;
+    v->merged = p ? json_incref(p->merged) : NULL;
 
     for (guint i = 0; p && i < p->runs->len + p->ended->len && !unknown; i++) {
         const struct run *r = i < p->runs->len ? p->runs->pdata[i] : p->ended->pdata[i - p->runs->len];
@@ -459,6 +462,16 @@ static void absorb_events(struct thought *t, const json_t *kept)
             thought_keep(t, event);
 }
 
+/* What they have been told of, they have been told of. */
+static void absorb_ids(struct thought *t, const json_t *ids)
+{
+    size_t i;
+    json_t *id;
+
+    json_array_foreach ((json_t *)ids, i, id)
+        args_text(listed(&t->step.known, &t->step.n_known), json_string_value(id));
+}
+
 static void absorb_trace(struct thought *t, const json_t *lines)
 {
     size_t i;
@@ -477,7 +490,8 @@ void thought_absorb(struct thought *t, const json_t *other)
     if (from && !json_object_get(t->person->merged, t->other)) {
         absorb_trace(t, json_object_get(other, "trace"));
         absorb_events(t, json_object_get(other, "kept"));
-        machine_absorb(&t->situation, t->person, from, t->effects);
+        absorb_ids(t, json_object_get(other, "ids"));
+        machine_absorb(&t->situation, t->person, t->other, from, t->effects);
     }
     if (from)
         json_object_update_missing(t->person->merged, from->merged);
@@ -502,6 +516,7 @@ void thought_moved(struct thought *t, size_t taken)
 void thought_forget(struct thought *t, const char *other)
 {
     json_object_del(t->person->merged, other);
+    machine_forget(&t->situation, t->person, other, t->effects);
 }
 
 /* ---------------------------------------------------------------- effects: what is said of them */
@@ -867,6 +882,7 @@ void thought_clear(struct thought *t)
     args_clear(&s->counts);
     args_clear(&s->said);
     args_clear(&s->marks);
+    args_clear(&s->known);
     g_free((char *)t->wanted.name);
     g_free((char *)t->wanted.home);
     if (t->effects)

@@ -26,7 +26,7 @@
 --   qn           runs under way, by sequence; and what has happened in them (journeys/thought.c)
 --   qm           who is in some sequence, or at its door  qh:<sequence> messages that are held because it is paused, mid..L
 --   qd ql        whose runs have something to do when (service time), and who is being seen to until when (real)
---   qo           what runs have to say to others, a list of JSON: {"account","event"}, {"account","give","owner","to"}, {"person","forget"}, {"person","erase"}
+--   qo           what runs have to say to others, a list of JSON: {"account","event"}, {"account","give","owner","to"}, {"person","forget"}, {"person","erase"}, {"person","withdraw"}
 -- In the partition of a sequence's name:
 --   qg:<sequence> when each wave may let in the next one  wm:<sequence>:<wave> who has a place in a wave of so many, hashed
 -- In the partition of an account:

@@ -70,6 +70,12 @@ end
 if state ~= 'w' then return { holding('w') == 0 and 'g' or 'o', {}, {}, {}, {} } end
 if holding('w') == 0 then return { 'n', {}, {}, {}, {} } end
 turn_if_any(rid)
+-- Who has turned out to be somebody else (journeys/merge.h) has said it as that one, too: say, by the link in an earlier mail.
+local now_called = string.match(call('GET', P..'q:'..rid) or '', '"mv":"([^"\\]+)"}$')
+if now_called then
+  call('RPUSH', P..'qo', cjson.encode({ person = now_called, withdraw = { category = cat, channel = ch, at = int(at) } }))
+  call('PUBLISH', string.match(P, '^(.*){')..'turn', P..int(now))
+end
 
 local pending, left = call('ZRANGE', P..'p:'..rid, 0, -1), {}
 if #pending > PORTION then -- what is under way first, for it cannot wait; the others are swept behind this call

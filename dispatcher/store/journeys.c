@@ -246,6 +246,7 @@ void store_step(struct store *s, const struct step_of *of, stepped_fn *fn, void 
     add_list(a, of->n_counts, of->counts);
     add_list(a, of->n_said, of->said);
     add_list(a, of->n_marks, of->marks);
+    add_list(a, of->n_known, of->known);
     store_script(s, store_partition(s, of->recipient), "step", a, on_stepped, job);
 }
 
@@ -467,6 +468,22 @@ void store_trace(struct store *s, const char *recipient, json_fn *fn, void *arg)
     g_autofree char *key = g_strdup_printf("%s:{%d}:qt:%s", s->prefix, store_partition(s, recipient), recipient);
 
     store_command(s, on_asked, asking_new(read_list, fn, arg), 4, (const char *[]){ "LRANGE", key, "0", "-1" });
+}
+
+static json_t *read_ids(const redisReply *reply, struct asking *job)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < reply->elements; i++)
+        json_array_append_new(list, json_string(reply_text(reply, i)));
+    return list;
+}
+
+void store_event_ids(struct store *s, const char *recipient, json_fn *fn, void *arg)
+{
+    g_autofree char *key = g_strdup_printf("%s:{%d}:qx:%s", s->prefix, store_partition(s, recipient), recipient);
+
+    store_command(s, on_asked, asking_new(read_ids, fn, arg), 4, (const char *[]){ "ZRANGE", key, "0", "-1" });
 }
 
 static json_t *read_names(const redisReply *reply, struct asking *job)

@@ -62,8 +62,8 @@ struct step_of {
     bool is_in;            /* in some sequence then, or at its door */
     size_t taken;          /* how many unheard things were dealt with */
     const char *event_id;  /* of an event that must be new, "" for none */
-    struct args *events, *messages, *cancels, *trace, *ended, *handed, *counts, *said, *marks;
-    int n_events, n_messages, n_cancels, n_trace, n_ended, n_handed, n_counts, n_said, n_marks;
+    struct args *events, *messages, *cancels, *trace, *ended, *handed, *counts, *said, *marks, *known;
+    int n_events, n_messages, n_cancels, n_trace, n_ended, n_handed, n_counts, n_said, n_marks, n_known;
 };
 enum stepped { STEPPED, STEP_RACE, STEP_KNOWN, STEP_GONE, STEP_FAILED }; /* FAILED: the script threw an error */
 /* cancelled, flying: lists of message ids, NULL unless STEPPED. */
@@ -76,6 +76,8 @@ void store_step(struct store *, const struct step_of *, stepped_fn *, void *arg)
 typedef void next_fn(void *arg, bool ok, int64_t next, int in_hand);
 void store_next(struct store *, int partition, next_fn *, void *arg);
 void store_trace(struct store *, const char *recipient, json_fn *, void *arg);
+/* store_event_ids: of the events that they have been told of. */
+void store_event_ids(struct store *, const char *recipient, json_fn *, void *arg);
 /* store_everybody: [recipient, …] of a partition, in no order; for rehearsals, whose store is small. */
 void store_everybody(struct store *, int partition, json_fn *, void *arg);
 

@@ -3,7 +3,8 @@
 -- then for each person: recipient, version seen ("" for none), runs as they become ("" for none to keep), due (-1: never), number of the
 --   standings seen, how many unheard things were taken, "1" when they are in some sequence then, id of an event that must be new ("" for none), then lists, each after its length: events to keep; messages (16
 --   fields each, as of accept.lua); messages to cancel, each with a detail for the trace; trace lines; runs that ended; what runs hand on;
---   counters, each with how many more; what is said to accounts; marks of waves (key, member, score; "" takes it away)
+--   counters, each with how many more; what is said to accounts; marks of waves (key, member, score; "" takes it away);
+--   ids of events that they have been told of as somebody else
 -- Returns for each {"ok", cancelled ids, ids in flight}, {"race"} (somebody else has moved them: nothing is done) or {"known"} (the event is).
 -- needs: ending people accepting
 ret, ret_events = tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -67,6 +68,7 @@ end
 local function step(rid, seen, runs, due, standings, taken, is_in, id)
   local events, messages, cancels, trace_lines = take_list(1), take_list(16), take_list(2), take_list(1)
   local ended, handed, counts, said, marks = take_list(1), take_list(1), take_list(2), take_list(1), take_list(3)
+  local known = take_list(1)
   local version = string.match(call('GET', P..'q:'..rid) or '', '^(%d*)')
   if id ~= '' and call('ZSCORE', P..'qx:'..rid, id) then return { 'known' } end
   if version ~= seen or (call('HGET', P..'qs', '*') or '') ~= standings then return { 'race' } end
@@ -85,11 +87,12 @@ local function step(rid, seen, runs, due, standings, taken, is_in, id)
   for k = 1, #counts, 2 do call('HINCRBY', P..'qn', counts[k], counts[k + 1]) end
   for k = 1, #marks, 3 do mark(unpack(marks, k, k + 2)) end
   keep_id(rid, id)
+  for _, one in ipairs(known) do keep_id(rid, one) end
   -- never a number again that was there before, and it outlives whoever may have looked: else what was seen before a run came and
   -- went would look like now
   local key, new = P..'q:'..rid, int(math.max(real, (tonumber(version) or 0) + 1))
   -- of who was in nothing and to whom nothing has happened there is nothing to outlive: they may have just been erased
-  local idle = version == '' and id == '' and taken == '0' and #events + #messages + #ended + #trace_lines == 0
+  local idle = version == '' and id == '' and taken == '0' and #events + #messages + #ended + #trace_lines + #known == 0
   if runs ~= '' then call('SET', key, new..'|'..runs)
   elseif not idle then call('SET', key, new..'|', 'PX', OUTLIVES_MS) end
   call(is_in == '1' and 'SADD' or 'SREM', P..'qm', rid)
