@@ -47,6 +47,7 @@ static struct run *same_of(const struct person_runs *p, const struct run *r)
 /* Of two runs of one sequence the one that is further stays, else the one that was here. */
 static void take_over(struct machine *m, struct run *r)
 {
+    const struct sequence *s = definition_of(m, r);
     struct run *own;
 
     if (r->place)
@@ -58,6 +59,8 @@ static void take_over(struct machine *m, struct run *r)
         leave_run(m, r->visit > own->visit ? own : r, "merged", false);
     if (!run_is_over(r) && is_at_door(r))
         tell(m, EFFECT_DOOR, r, NULL, json_string(r->wave));
+    if (!run_is_over(r) && s)
+        run_replan(m, r, s, false); /* they may live elsewhere than that one did */
 }
 
 static gint by_age(gconstpointer a, gconstpointer b)
