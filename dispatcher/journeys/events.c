@@ -9,6 +9,7 @@
 #include "dispatcher/base/metrics.h"
 #include "dispatcher/base/problem.h"
 #include "dispatcher/journeys/actor.h"
+#include "dispatcher/journeys/declared.h"
 #include "dispatcher/people/recipient.h"
 #include "schedules/duration.h"
 #include "schedules/instant.h"
@@ -30,6 +31,7 @@ struct arriving {
     json_t *profile; /* the recipient's fields when they came along */
     json_t *event;   /* as kept */
     json_t *errors, *refusal;
+    bool undeclared;
     int status;
     bool again, timed;
     ev_timer later;
@@ -52,6 +54,9 @@ static void answer(struct arriving *a, int status, bool replayed, const json_t *
     g_autofree char *labels = g_strdup_printf("result=\"%d\"", status);
 
     metrics_add(METRIC_EVENTS, labels, 1);
+    if (a->undeclared && status == 202)
+        json_object_set_new((json_t *)body, "warnings",
+                            json_pack("[s]", "no event of this name is declared in " DECLARED_FILE));
     a->fn(a->arg, &(struct intake_answer){ status, replayed, body });
     json_decref(a->profile);
     json_decref(a->event);
@@ -351,6 +356,7 @@ static void take_event(struct arriving *a, const json_t *in, const struct intake
     make_id(a, in, data, o);
     g_autofree char *own = a->account ? g_strconcat(ACCOUNT_EVENT, name, NULL) : g_strdup(name);
     make_event(a, own, at, now, data);
+    a->undeclared = *name && !sequences_declare(a->service->sequences, own);
     if (strcmp(o->door, "inbox") == 0)
         json_object_set(a->event, "g", json_object_get(data, "message"));
     go(a);

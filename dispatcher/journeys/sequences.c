@@ -8,6 +8,7 @@
 #include "dispatcher/config/settings.h"
 #include "dispatcher/config/yaml.h"
 #include "dispatcher/journeys/check.h"
+#include "dispatcher/journeys/declared.h"
 #include "schedules/duration.h"
 
 struct sequences {
@@ -16,6 +17,7 @@ struct sequences {
     GPtrArray *current;     /* borrowed from by_version, by name */
     GHashTable *by_version; /* version → struct sequence, NULL for one that the store does not have */
     bool kept;              /* the store has all that are current */
+    json_t *declared;       /* events, by name; NULL: anything goes */
 };
 
 /* ---------------------------------------------------------------- a file */
@@ -64,7 +66,7 @@ static void tell_unreadable(struct reading *r, char *why)
     g_free(why);
 }
 
-static struct sequence *read_file(const struct service *s, struct reading *r, const char *name)
+static struct sequence *read_file(const struct service *s, struct reading *r, const char *name, const json_t *declared)
 {
     struct complaints c = { on_complaint, r, 0 };
     char *why = NULL;
@@ -78,6 +80,8 @@ static struct sequence *read_file(const struct service *s, struct reading *r, co
     q = sequence_read(&c, name, definition);
     if (q)
         check_content(s, q, &c);
+    if (q && declared)
+        declared_check(&c, declared, definition);
     g_clear_pointer(&r->lines, g_hash_table_unref);
     if (!r->broken)
         return q;
@@ -117,7 +121,7 @@ static void take_file(struct sequences *sq, GPtrArray *current, const char *base
     g_autofree char *file = g_build_filename(sq->dir, base, NULL);
     g_autofree char *name = g_strndup(base, strlen(base) - strlen(".yaml"));
     struct reading r = { file, NULL, fn, arg, false };
-    struct sequence *q = read_file(sq->service, &r, name);
+    struct sequence *q = read_file(sq->service, &r, name, sq->declared);
     const struct sequence *old = current_of(sq->current, name);
 
     if (q)
@@ -140,14 +144,39 @@ static void tell_nobody(void *arg, bool error, const char *place, const char *wh
 {
 }
 
+/* Of a file that is wrong the old declarations stay. */
+static void read_declared(struct sequences *sq, sequence_finding_fn *fn, void *arg)
+{
+    g_autofree char *file = g_build_filename(sq->dir, DECLARED_FILE, NULL);
+    struct reading r = { file, NULL, fn, arg, false };
+    struct complaints c = { on_complaint, &r, 0 };
+    char *why = NULL;
+
+    if (!g_file_test(file, G_FILE_TEST_EXISTS)) {
+        json_decref(sq->declared);
+        sq->declared = NULL;
+        return;
+    }
+    json_auto_t *from = yaml_read(file, &r.lines, &why), *declared = from ? declared_read(&c, from) : NULL;
+    if (!from)
+        tell_unreadable(&r, why);
+    if (r.lines)
+        g_hash_table_unref(r.lines);
+    if (r.broken)
+        return;
+    json_decref(sq->declared);
+    sq->declared = json_incref(declared);
+}
+
 void sequences_reload(struct sequences *sq, sequence_finding_fn *fn, void *arg)
 {
     GPtrArray *current = g_ptr_array_new();
     GDir *dir = g_dir_open(sq->dir, 0, NULL);
     const char *base;
 
+    read_declared(sq, fn ? fn : tell_nobody, arg);
     while (dir && (base = g_dir_read_name(dir)))
-        if (g_str_has_suffix(base, ".yaml") && *base != '.')
+        if (g_str_has_suffix(base, ".yaml") && *base != '.' && strcmp(base, DECLARED_FILE) != 0)
             take_file(sq, current, base, fn ? fn : tell_nobody, arg);
     if (dir)
         g_dir_close(dir);
@@ -190,6 +219,7 @@ void sequences_free(struct sequences *sq)
     sq->service->sequences = NULL;
     g_ptr_array_unref(sq->current);
     g_hash_table_unref(sq->by_version);
+    json_decref(sq->declared);
     g_free(sq->dir);
     g_free(sq);
 }
@@ -226,6 +256,11 @@ json_t *sequences_json(const struct sequences *sq, const json_t *running)
             json_array_append_new(list,
                                   json_pack("{s:s, s:n, s:n, s:O}", "name", name, "title", "version", "running", n));
     return list;
+}
+
+bool sequences_declare(const struct sequences *sq, const char *event)
+{
+    return !sq || !sq->declared || json_object_get(sq->declared, event);
 }
 
 /* ---------------------------------------------------------------- definitions of runs under way */

@@ -36,6 +36,9 @@ const struct sequence *sequences_find(const struct sequences *, const char *name
  * has; one that has only runs, and no file, has no version. */
 json_t *sequences_json(const struct sequences *, const json_t *running);
 
+/* sequences_declare: an event is declared (declared.h), or none is. */
+bool sequences_declare(const struct sequences *, const char *event);
+
 /* sequences_ask_accounts: some definition looks at what happens to accounts. */
 bool sequences_ask_accounts(const struct sequences *);
 
