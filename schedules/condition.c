@@ -388,6 +388,11 @@ bool condition_holds(const struct condition *c, const struct sight *s, json_t *i
     return c->kind != ANY;
 }
 
+bool condition_is_always(const struct condition *c)
+{
+    return c->kind == ALWAYS;
+}
+
 /* ---------------------------------------------------------------- once more */
 
 static bool again_comparison(const struct condition *c, const struct sight *s, const json_t *was, bool *agrees)

@@ -31,6 +31,9 @@ void condition_free(struct condition *);
  * A condition that is NULL holds. */
 bool condition_holds(const struct condition *, const struct sight *, json_t *inputs);
 
+/* condition_is_always: it holds for everybody. */
+bool condition_is_always(const struct condition *);
+
 /* condition_again: decides once more, from what such a list recorded; at: how much of it has been used.  *agrees is set
  * to false when a comparison is another one, or comes out otherwise. */
 bool condition_again(const struct condition *, const struct sight *, const json_t *inputs, size_t *at, bool *agrees);

@@ -264,7 +264,7 @@ static void pass_time_of_all(struct machine *m)
 /* The gate of its wave still asks for answers. */
 static bool is_settling(const struct machine *m, const struct run *r, const struct sequence *s)
 {
-    return s->gate && s->gate->event && r->released >= 0 && r->released + s->gate->settle > m->in->now;
+    return s->gate && s->gate->event && r->released >= 0 && r->released + s->life > m->in->now;
 }
 
 /* S32: after the end a goal may still count for a while. */
@@ -299,7 +299,7 @@ static void forget_ended(struct machine *m)
         bool counts = s && s->goal && s->goal->within && !r->goal;
         if (counts || (s && is_settling(m, r, s))) {
             r->deadline = counts ? m->in->now + s->goal->within : -1;
-            r->due = MAX(r->deadline, s->gate && r->released >= 0 ? r->released + s->gate->settle : -1);
+            r->due = MAX(r->deadline, is_settling(m, r, s) ? r->released + s->life : -1);
             g_ptr_array_add(m->person->ended, r);
             if (m->person->ended->len > ENDED_MOST)
                 g_ptr_array_remove_index(m->person->ended, 0);
@@ -338,6 +338,7 @@ void machine_event(const struct situation *in, struct person_runs *p, const json
         if (run_is_over(r))
             admit_next(&m);
     }
+    check_line(&m, event);
     for (guint i = 0; i < in->current->len; i++) {
         check_triggers(&m, in->current->pdata[i], event);
         admit_next(&m);

@@ -25,7 +25,7 @@
     X(RELEASED, "released") /* its wave lets it in */                                                                  \
     X(ANSWERED, "answered") /* with a score that the gate asks for */                                                  \
     X(MOVED, "moved")       /* it was another person's, who is this one */                                             \
-    X(PASSED, "passed")     /* the place that it holds: it is this person's now */                                     \
+    X(PASSED, "passed")     /* the place that it holds, which was another run's ({"run"}), or another person's */      \
     X(GIVEN, "given")       /* the place of many that it held: free again */                                           \
     X(SEND, "send")         /* the message as a door would bring it; its id */                                         \
     X(HOLDOUT, "holdout")   /* it would have been sent */                                                              \
@@ -77,6 +77,7 @@ struct effect {
 struct place {
     const char *name; /* "wave|portal|pilot", "group|acme|onboarding" */
     const char *home; /* whose partition knows it: the sequence, or the account */
+    const char *run;  /* for which; "" for one that is the person's */
     int most;
     bool waits; /* who does not get it wants to be told when it is free */
 };

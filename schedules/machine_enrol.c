@@ -167,24 +167,31 @@ static void refuse(struct machine *m, const struct sequence *s, const char *why)
     add_effect(m, EFFECT_NOT_ENROLLED, s->name, "", "", json_string(why));
 }
 
+void run_id(const struct machine *m, const struct sequence *s, const char *key, const json_t *event,
+            char id[static MACHINE_ID_SIZE])
+{
+    g_autofree char *seed =
+        g_strdup_printf("run|%s|%s|%zu|%s|%s", m->in->recipient, s->name, strlen(key), key, kept_text(event, "i"));
+
+    m->in->make_id(m->in->arg, seed, id);
+}
+
 static void begin_run(struct machine *m, const struct sequence *s, const char *key, const json_t *event)
 {
     const struct wave *wave = choose_wave(m, s, event);
     struct run *r;
-    g_autofree char *seed =
-        g_strdup_printf("run|%s|%s|%zu|%s|%s", m->in->recipient, s->name, strlen(key), key, kept_text(event, "i"));
 
     if (s->waves->len && !wave) {
         refuse(m, s, "no_wave");
         return;
     }
     r = run_new();
-    m->in->make_id(m->in->arg, seed, r->id);
+    run_id(m, s, key, event, r->id);
     g_strlcpy(r->version, s->version, sizeof r->version);
     r->sequence = g_strdup(s->name);
     r->key = g_strdup(key);
     r->started = kept_time(event, "t");
-    r->enrolled = m->in->now;
+    r->enrolled = r->entered = m->in->now;
     r->resumed = m->in->now;
     r->hops = (int)kept_time(event, "h");
     r->trigger_id = g_strdup(kept_text(event, "i"));
@@ -260,10 +267,21 @@ static void make_way(struct machine *m, struct run *old, const struct sequence *
 {
     struct run *other;
 
-    if (old && s->while_running == RUNNING_RESTART)
+    if (old && s->while_running == RUNNING_RESTART) {
+        g_clear_pointer(&old->place, g_free); /* it is the new one's */
         leave_run(m, old, "restarted", false);
+    }
     while ((other = rival(m, s)))
         leave_run(m, other, "replaced", false);
+}
+
+/* What a run held that was begun anew is the new one's. */
+static void pass_place(struct machine *m, const char *place, const char *was)
+{
+    struct run *r = place ? m->person->runs->pdata[m->person->runs->len - 1] : NULL;
+
+    if (r)
+        tell(m, EFFECT_PASSED, r, NULL, json_string(place))->inputs = json_pack("{s:s}", "run", was);
 }
 
 void enrol(struct machine *m, const struct sequence *s, const json_t *event, bool again)
@@ -292,15 +310,53 @@ void enrol(struct machine *m, const struct sequence *s, const json_t *event, boo
         waits ? stand_in_line(m, s, key, event) : refuse(m, s, why);
     else if (s->waves->len && !choose_wave(m, s, event))
         refuse(m, s, "no_wave");
-    else if (!has_place(m, s))
+    else if (!restarts && !has_place(m, s, key, event))
         s->group->on_conflict == CONFLICT_QUEUE ? stand_in_line(m, s, key, event) : refuse(m, s, "group");
     else {
+        g_autofree char *place = restarts ? g_strdup(old->place) : NULL, *was = g_strdup(old ? old->id : "");
         make_way(m, old, s);
         begin_run(m, s, key, event);
+        pass_place(m, place, was);
     }
 }
 
 /* ---------------------------------------------------------------- who stands in line */
+
+/* S33: goals and exits reach whoever stands in line, too: why they need not begin any more, NULL for nothing. */
+static const char *needless(struct machine *m, const struct sequence *s, const struct standing *st, const json_t *event)
+{
+    struct run none = { .started = kept_time(st->event, "t"),
+                        .trigger_id = (char *)kept_text(st->event, "i"),
+                        .trigger = json_object_get(st->event, "d"),
+                        .key = st->key };
+    struct sight sight = sight_of(m, &none, event);
+
+    if (s->goal && s->goal->ends && !s->goal->from && concerns(&none, event, s->goal->event, none.started) &&
+        condition_holds(s->goal->where, &sight, NULL))
+        return "goal";
+    for (guint i = 0; i < s->leaves->len; i++) {
+        const struct leave *l = s->leaves->pdata[i];
+        if (l->event ? concerns(&none, event, l->event, none.started) && condition_holds(l->when, &sight, NULL)
+                     : !l->changed && condition_holds(l->when, &sight, NULL))
+            return l->reason;
+    }
+    return NULL;
+}
+
+void check_line(struct machine *m, const json_t *event)
+{
+    for (guint i = 0; i < m->person->queue->len;) {
+        const struct standing *st = m->person->queue->pdata[i];
+        const struct sequence *s = m->in->find(m->in->arg, st->sequence, NULL);
+        const char *why = s ? needless(m, s, st, event) : NULL;
+        if (why)
+            refuse(m, s, why);
+        if (why)
+            g_ptr_array_remove_index(m->person->queue, i);
+        else
+            i++;
+    }
+}
 
 /* Something else than the limit of entries stands against it. */
 static bool is_barred(struct machine *m, const struct sequence *s, const struct standing *st)
@@ -311,7 +367,7 @@ static bool is_barred(struct machine *m, const struct sequence *s, const struct 
 
 static bool may_begin(struct machine *m, const struct sequence *s, const struct standing *st)
 {
-    return !is_barred(m, s, st) && entry_opens(m, s) == 0 && has_place(m, s);
+    return !is_barred(m, s, st) && entry_opens(m, s) == 0 && has_place(m, s, st->key, st->event);
 }
 
 void admit_next(struct machine *m)
@@ -326,6 +382,8 @@ void admit_next(struct machine *m)
             refuse(m, s, "reentry");
         else if (is_unwanted(m, s, st->event))
             refuse(m, s, "unless");
+        else if (goal_is_reached(m, s, st->key, st->event))
+            refuse(m, s, "goal");
         else
             begin_run(m, s, st->key, st->event);
         standing_free(st);

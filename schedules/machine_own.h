@@ -40,6 +40,8 @@ bool concerns(const struct run *, const json_t *event, const char *name, int64_t
  * now does.  door_due: when the door wants to be looked at again, -1 for never. */
 void enrol(struct machine *, const struct sequence *, const json_t *event, bool again);
 void admit_next(struct machine *);
+/* check_line: what has happened makes it needless for somebody in line to begin. */
+void check_line(struct machine *, const json_t *event);
 int64_t door_due(struct machine *);
 /* machine_waves.c: choose_wave: the one that a person who would enter now belongs to; NULL for none.  stand_at_door: a
  * run that has just begun waits for its wave, if that does not let everybody in.  is_at_door.  is_held: its wave is,
@@ -49,8 +51,11 @@ void stand_at_door(struct machine *, struct run *, const struct sequence *);
 bool is_at_door(const struct run *);
 bool is_held(const struct machine *, const struct run *, const struct sequence *);
 void note_answer(struct machine *, const struct run *, const struct sequence *, const json_t *event);
-/* has_place: the one of its account in the group, or there is none to have; place_of: its name, NULL; g_free. */
-bool has_place(struct machine *, const struct sequence *);
+/* has_place: the one of its account in the group is the run's that this event would begin, or there is none to have;
+ * place_of: its name, NULL; g_free.  run_id: of that run. */
+bool has_place(struct machine *, const struct sequence *, const char *key, const json_t *event);
+void run_id(const struct machine *, const struct sequence *, const char *key, const json_t *event,
+            char id[static MACHINE_ID_SIZE]);
 char *place_of(const struct machine *, const struct sequence *);
 void check_triggers(struct machine *, const struct sequence *, const json_t *event);
 void check_profile(struct machine *, const json_t *was, const char *id, bool import);

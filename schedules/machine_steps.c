@@ -635,7 +635,8 @@ const struct step *run_hears(struct machine *m, struct run *r, const struct sequ
     }
     json_object_del(r->open, message);
     if (mine)
-        tell(m, EFFECT_ENDED, r, mine->id, json_string(status));
+        tell(m, EFFECT_ENDED, r, mine->id, json_string(status))->inputs =
+            *reason ? json_pack("{s:s}", "reason", reason) : NULL;
     return mine;
 }
 

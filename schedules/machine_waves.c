@@ -4,9 +4,9 @@
 
 /* ---------------------------------------------------------------- places */
 
-static bool gets(const struct machine *m, const char *name, const char *home, int most, bool waits)
+static bool gets(const struct machine *m, const char *name, const char *home, const char *run, int most, bool waits)
 {
-    const struct place place = { name, home, most, waits };
+    const struct place place = { name, home, run, most, waits };
     return !m->in->place || m->in->place(m->in->arg, &place) != PLACE_NONE;
 }
 
@@ -18,12 +18,14 @@ char *place_of(const struct machine *m, const struct sequence *s)
 }
 
 /* S64 */
-bool has_place(struct machine *m, const struct sequence *s)
+bool has_place(struct machine *m, const struct sequence *s, const char *key, const json_t *event)
 {
     const char *account = json_string_value(json_object_get(m->in->profile, "account"));
     g_autofree char *name = place_of(m, s);
+    char id[MACHINE_ID_SIZE];
 
-    return !name || gets(m, name, account, 1, s->group->on_conflict == CONFLICT_QUEUE);
+    run_id(m, s, key, event, id);
+    return !name || gets(m, name, account, id, 1, s->group->on_conflict == CONFLICT_QUEUE);
 }
 
 /* ---------------------------------------------------------------- which wave */
@@ -44,7 +46,7 @@ const struct wave *choose_wave(struct machine *m, const struct sequence *s, cons
         const struct wave *w = s->waves->pdata[i];
         g_autofree char *place = g_strdup_printf("wave|%s|%s", s->name, w->name);
         if (condition_holds(w->where, &sight, NULL) && is_drawn(m, s, w) &&
-            (!w->most || gets(m, place, s->name, w->most, false)))
+            (!w->most || gets(m, place, s->name, "", w->most, false)))
             return w;
     }
     return NULL;

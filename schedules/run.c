@@ -190,8 +190,8 @@ json_t *run_json(const struct run *r)
 {
     json_t *of = json_pack("{s:s, s:s, s:s, s:s, s:o, s:s?, s:o, s:o, s:s?, s:b, s:b}", "id", r->id, "sequence",
                            r->sequence, "version", r->version, "key", r->key, "started", instant_json(r->started),
-                           "step", r->step, "since", instant_json(r->entered), "until", instant_json(r->due), "message",
-                           r->message, "goal", r->goal, "holdout", r->held_out);
+                           "step", r->step && *r->step ? r->step : NULL, "since", instant_json(r->entered), "until",
+                           instant_json(r->due), "message", r->message, "goal", r->goal, "holdout", r->held_out);
 
     if (r->wave) {
         json_object_set_new(of, "wave", json_string(r->wave));

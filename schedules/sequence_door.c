@@ -225,11 +225,23 @@ static void read_group(struct reader *r, const json_t *root)
 
 /* ---------------------------------------------------------------- waves */
 
+static bool takes_everybody(const struct wave *w)
+{
+    return (!w->where || condition_is_always(w->where)) && w->share == 10000 && !w->most;
+}
+
 static void read_wave(struct reader *r, const char *at, const json_t *from)
 {
     struct wave *w = wave_read(r->c, at, from);
     g_autofree char *where = path_to(at, "where");
 
+    for (guint i = 0; i < r->s->waves->len; i++) {
+        const struct wave *before = r->s->waves->pdata[i];
+        if (takes_everybody(before)) {
+            warn(r->c, at, "stands behind %s, which takes everybody", before->name);
+            break;
+        }
+    }
     if (w->name && sequence_wave(r->s, w->name))
         complain(r->c, at, "name", "\"%s\" is there twice", w->name);
     look_through(r, where, w->where, true);

@@ -41,6 +41,8 @@ static json_t *of_run(const struct run *r, const char *rest)
         return instant_value(r->started);
     if (strcmp(rest, "version") == 0)
         return json_string(r->version);
+    if (strcmp(rest, "wave") == 0)
+        return r->wave ? json_string(r->wave) : NULL;
     return strcmp(rest, "visit") == 0 ? json_integer(r->visit) : strcmp(rest, "id") == 0 ? json_string(r->id) : NULL;
 }
 
@@ -92,7 +94,7 @@ static bool is_among(const char *word, const char *const *words)
 
 const char *sight_path_fault(const char *path)
 {
-    static const char *const of_run_words[] = { "id", "key", "started", "version", "visit", NULL },
+    static const char *const of_run_words[] = { "id", "key", "started", "version", "wave", "visit", NULL },
                              *const clock[] = { "date", "time", "weekday", NULL },
                              *const person[] = { "id",   "email",   "phone",    "locale",      "timezone",   "account",
                                                  "role", "persona", "channels", "preferences", "attributes", NULL },
@@ -118,7 +120,7 @@ const char *sight_path_fault(const char *path)
     if (strcmp(first, "run") == 0)
         return is_among(second, of_run_words) && !words[2]
                    ? NULL
-                   : "must be run.id, run.key, run.started, run.version or run.visit";
+                   : "must be run.id, run.key, run.started, run.version, run.wave or run.visit";
     if (strcmp(first, "now") == 0)
         return is_among(second, clock) && !words[2] ? NULL : "must be now.date, now.time or now.weekday";
     if (strcmp(first, "account") == 0)

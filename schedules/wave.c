@@ -68,10 +68,12 @@ struct wave *wave_read(struct complaints *c, const char *at, const json_t *from)
         strlen(w->name) > 32)
         complain(c, at, "name", "must be 1 to 32 of a-z, 0-9, _ and -");
     if (!json_object_get(from, "where"))
-        complain(c, at, "where", "is required: a condition on the recipient, or always");
+        complain(c, at, "where", "is required: a condition, or always");
     else
         w->where = condition_read(c, where, json_object_get(from, "where"));
     w->share = share ? (int)(percent_of(c, at, "share", share) * 10000 + 0.5) : 10000;
+    if (w->share == 0)
+        complain(c, at, "share", "lets nobody in");
     w->most = count_of(c, at, from, "most", 1, 100000000, 0);
     w->gap = read_gap(c, at, from);
     read_window(c, at, from, w);

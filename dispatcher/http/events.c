@@ -192,8 +192,14 @@ static void change_wave(struct request *r, standing_fn *change)
 {
     json_auto_t *how = r->body->len ? request_json(r) : json_object();
 
+    const struct sequence *q = sequences_find(r->service->sequences, r->param[0], NULL);
+
     if (!how)
         return;
+    if (!q || !sequence_wave(q, r->param[1])) {
+        answer_problem(r, 404, q ? "the sequence has no wave of this name" : "there is no sequence of this name");
+        return;
+    }
     json_object_set_new(how, "wave", json_string(r->param[1]));
     make_change(r, change, how);
 }

@@ -27,7 +27,9 @@ struct actor {
     char version[VERSION_SIZE];
     const struct condition *where;
     json_t *event, *map, *profile;
-    json_t *places; /* by name: whether it is theirs */
+    json_t *places;      /* by name: whether it is theirs */
+    char *line;          /* a place that is free for others who wait; NULL */
+    int64_t place_again; /* when one is worth asking for once more; 0 */
     bool again, dry, existing;
     char via[129];    /* whoever they were when it was brought; "" */
     bool frozen;      /* of MOVE: it has been written that they have moved */
@@ -55,6 +57,7 @@ static void release(struct actor *a)
     json_decref(a->map);
     json_decref(a->profile);
     json_decref(a->places);
+    g_free(a->line);
     json_decref(a->did);
     json_decref(a->stopped);
     json_decref(a->trace);
@@ -141,11 +144,16 @@ static void write_step(struct actor *a)
 
 static void think(struct actor *a);
 
-static void on_placed(void *arg, bool ok, bool has)
+static void on_placed(void *arg, bool ok, bool has, int64_t again_ms)
 {
     struct actor *a = arg;
+    g_autofree char *asked = g_strconcat(a->thought.wanted.name, "|", a->thought.wanted.run, NULL);
 
-    json_object_set_new(a->places, a->thought.wanted.name, json_boolean(has));
+    json_object_set_new(a->places, asked, json_boolean(has));
+    if (again_ms == PLACE_LINE)
+        a->line = g_strdup(a->thought.wanted.name);
+    if (again_ms >= 0)
+        a->place_again = clock_now() + (int64_t)((double)again_ms * clock_rate());
     if (ok)
         think(a);
     else
@@ -183,8 +191,13 @@ static void think(struct actor *a)
         place_ask(a->service, &t->wanted, a->recipient, on_placed, a);
     else if (a->dry)
         finish(a, ACT_DONE);
-    else
+    else {
+        if (a->place_again)
+            t->again = a->place_again;
+        if (a->line)
+            thought_tell_line(t, a->line);
         write_step(a);
+    }
 }
 
 /* ---------------------------------------------------------------- what happened to their account */

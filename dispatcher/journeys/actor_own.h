@@ -41,6 +41,7 @@ struct thought {
     GPtrArray *sends;     /* struct sending */
     const json_t *places; /* by name: whether it is theirs; NULL: nobody is asked */
     struct place wanted;  /* what must be asked first; name NULL: nothing */
+    int64_t again;        /* when a place is worth asking for once more; -1 */
     json_t *did;
     json_t *cancelling; /* message → what is said of its run in `did` */
     char *runs;         /* as they become; free() */
@@ -69,6 +70,8 @@ void thought_moved(struct thought *, size_t taken);
 void thought_forget(struct thought *, const char *other);
 /* thought_end: messages are checked, and what is refused is heard of at once. */
 void thought_end(struct thought *);
+/* thought_tell_line: a place (struct place) is free, and the next one must hear of it. */
+void thought_tell_line(struct thought *, const char *place);
 /* thought_step: for the store; borrows. */
 struct step_of thought_step(struct thought *, const struct view *);
 /* thought_cancelled: what became of messages that were to be cancelled, for `did`. */

@@ -30,54 +30,83 @@ static void told(struct telling *t, bool ok)
     g_free(t);
 }
 
-/* ---------------------------------------------------------------- a place is free again: whoever waits has their turn
+/* ---------------------------------------------------------------- a place is free again: the next one has their turn
  */
 
 struct giving {
     struct service *service;
-    int open;
-    bool lost;
+    char *account, *group;
+    json_t *waiting;
+    size_t next;
     said_fn *fn;
     void *arg;
 };
 
-static void giving_done(struct giving *g)
+static void giving_done(struct giving *g, bool ok)
 {
-    if (--g->open > 0)
-        return;
-    g->fn(g->arg, !g->lost);
+    g->fn(g->arg, ok);
+    json_decref(g->waiting);
+    g_free(g->account);
+    g_free(g->group);
     g_free(g);
+}
+
+static void give_next(struct giving *g);
+
+/* Whoever did not take it waits for it no more. */
+static void on_owner(void *arg, bool ok, json_t *owner)
+{
+    struct giving *g = arg;
+    const char *last = json_string_value(json_array_get(g->waiting, g->next - 1));
+
+    if (!ok || *kept_text(owner, "owner")) {
+        giving_done(g, ok);
+        return;
+    }
+    store_place_gone(g->service->store, g->account, last, g->group);
+    give_next(g);
 }
 
 static void on_turned(void *arg, enum act_result result, const json_t *did)
 {
     struct giving *g = arg;
 
-    g->lost |= result != ACT_DONE;
-    giving_done(g);
+    if (result == ACT_DONE)
+        store_place_owner(g->service->store, g->account, g->group, on_owner, g);
+    else
+        giving_done(g, false);
+}
+
+static void give_next(struct giving *g)
+{
+    const char *recipient = json_string_value(json_array_get(g->waiting, g->next++));
+
+    if (!recipient)
+        giving_done(g, true);
+    else
+        actor_act(g->service, &(struct act){ .kind = ACT_TURN, .recipient = recipient, .existing = true }, NULL,
+                  on_turned, g);
 }
 
 static void on_waiting(void *arg, bool ok, json_t *waiting)
 {
     struct giving *g = arg;
-    json_t *one;
-    size_t i;
 
-    g->lost = !ok;
-    json_array_foreach (waiting, i, one) {
-        g->open++;
-        actor_act(g->service, &(struct act){ .kind = ACT_TURN, .recipient = json_string_value(one), .existing = true },
-                  NULL, on_turned, g);
-    }
-    giving_done(g);
+    g->waiting = json_incref(waiting);
+    if (ok)
+        give_next(g);
+    else
+        giving_done(g, false);
 }
 
-static void give(struct service *s, const char *account, const char *group, const char *owner, said_fn *fn, void *arg)
+static void give(struct service *s, const char *account, const json_t *said, said_fn *fn, void *arg)
 {
     struct giving *g = g_new0(struct giving, 1);
 
-    *g = (struct giving){ .service = s, .open = 1, .fn = fn, .arg = arg };
-    store_place_give(s->store, account, group, owner, true, on_waiting, g);
+    *g = (struct giving){
+        .service = s, .account = g_strdup(account), .group = g_strdup(kept_text(said, "give")), .fn = fn, .arg = arg
+    };
+    store_place_give(s->store, account, g->group, kept_text(said, "owner"), kept_text(said, "run"), on_waiting, g);
 }
 
 /* ---------------------------------------------------------------- an event of the account */
@@ -124,10 +153,12 @@ void outbox_say(struct service *s, const char *what, said_fn *fn, void *arg)
     if (*account && json_object_get(said, "event")) {
         event_of_account(s, account, json_incref(json_object_get(said, "event")), on_event, telling_new(fn, arg));
     } else if (*account && json_object_get(said, "to")) {
-        store_place_pass(s->store, account, kept_text(said, "give"), kept_text(said, "owner"), kept_text(said, "to"),
-                         on_done, telling_new(fn, arg));
+        store_place_pass(s->store, account, kept_text(said, "give"),
+                         (struct place_owner){ kept_text(said, "owner"), kept_text(said, "run") },
+                         (struct place_owner){ kept_text(said, "to"), kept_text(said, "to_run") }, on_done,
+                         telling_new(fn, arg));
     } else if (*account && json_object_get(said, "give")) {
-        give(s, account, kept_text(said, "give"), kept_text(said, "owner"), fn, arg);
+        give(s, account, said, fn, arg);
     } else if (*person && json_object_get(said, "forget")) {
         actor_act(s,
                   &(struct act){

@@ -13,15 +13,15 @@
 
 struct asking_place {
     struct service *service;
-    char *name, *home, *group, *owner, recipient[129];
+    char *name, *home, *group, *owner, recipient[129], run[RUN_ID_SIZE];
     bool waits, again;
     placed_fn *fn;
     void *arg;
 };
 
-static void answer(struct asking_place *a, bool ok, bool has)
+static void answer(struct asking_place *a, bool ok, bool has, int64_t again_ms)
 {
-    a->fn(a->arg, ok, has);
+    a->fn(a->arg, ok, has, again_ms);
     g_free(a->name);
     g_free(a->home);
     g_free(a->group);
@@ -31,14 +31,14 @@ static void answer(struct asking_place *a, bool ok, bool has)
 
 static void take(struct asking_place *a);
 
-static void on_given_back(void *arg, bool ok, json_t *nobody)
+static void on_given_back(void *arg, bool ok)
 {
     struct asking_place *a = arg;
 
     if (ok)
         take(a);
     else
-        answer(a, false, false);
+        answer(a, false, false, -1);
 }
 
 static bool holds(const char *runs, const char *place)
@@ -57,19 +57,23 @@ static void on_owner(void *arg, const struct seen_person *owner)
     struct asking_place *a = arg;
 
     if (!owner)
-        answer(a, false, false);
+        answer(a, false, false, -1);
     else if (holds(owner->runs, a->name))
-        answer(a, true, false);
+        answer(a, true, false, -1);
     else
-        store_place_give(a->service->store, a->home, a->group, a->owner, false, on_given_back, a);
+        store_place_free(a->service->store, a->home, a->group, on_given_back, a);
 }
 
 static void on_taken(void *arg, bool ok, bool has, const char *owner, int64_t ms)
 {
     struct asking_place *a = arg;
 
-    if (!ok || has || a->again || !*owner || ms < UNUSED_MS) {
-        answer(a, ok, has);
+    if (ok && !has && !*owner) {
+        answer(a, true, false, a->waits ? PLACE_LINE : -1);
+        return;
+    }
+    if (!ok || has || a->again || ms < UNUSED_MS) {
+        answer(a, ok, has, !has && *owner && ms < UNUSED_MS ? UNUSED_MS - ms + SECOND_MS : -1);
         return;
     }
     a->again = true;
@@ -79,7 +83,7 @@ static void on_taken(void *arg, bool ok, bool has, const char *owner, int64_t ms
 
 static void take(struct asking_place *a)
 {
-    store_place_take(a->service->store, a->home, a->group, a->recipient, a->waits, on_taken, a);
+    store_place_take(a->service->store, a->home, a->group, a->recipient, a->run, a->waits, on_taken, a);
 }
 
 void place_ask(struct service *s, const struct place *place, const char *recipient, placed_fn *fn, void *arg)
@@ -95,6 +99,7 @@ void place_ask(struct service *s, const struct place *place, const char *recipie
                                 .fn = fn,
                                 .arg = arg };
     g_strlcpy(a->recipient, recipient, sizeof a->recipient);
+    g_strlcpy(a->run, place->run, sizeof a->run);
     if (g_str_has_prefix(place->name, "wave|"))
         store_place_in_wave(s->store, place->home, last, recipient, place->most, on_taken, a);
     else

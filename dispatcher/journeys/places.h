@@ -12,7 +12,10 @@
 #include "dispatcher/service.h"
 #include "schedules/machine.h"
 
-typedef void placed_fn(void *arg, bool ok, bool has);
+/* again_ms: PLACE_LINE: nobody has it, but others are before them, and must be told; else so long from now (real) it is
+ * worth asking once more, for its owner may have died before using it; -1. */
+#define PLACE_LINE (-2)
+typedef void placed_fn(void *arg, bool ok, bool has, int64_t again_ms);
 void place_ask(struct service *, const struct place *, const char *recipient, placed_fn *, void *arg);
 
 #endif

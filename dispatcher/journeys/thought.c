@@ -215,14 +215,16 @@ static const json_t *standing(void *arg, const struct sequence *q)
 static enum place_answer place(void *arg, const struct place *wanted)
 {
     struct thought *t = arg;
-    const json_t *known = json_object_get(t->places, wanted->name);
+    g_autofree char *asked = g_strconcat(wanted->name, "|", wanted->run, NULL);
+    const json_t *known = json_object_get(t->places, asked);
 
     if (!t->places || json_is_true(known))
         return PLACE_HAS;
     if (known)
         return PLACE_NONE;
     if (!t->wanted.name)
-        t->wanted = (struct place){ g_strdup(wanted->name), g_strdup(wanted->home), wanted->most, wanted->waits };
+        t->wanted = (struct place){ g_strdup(wanted->name), g_strdup(wanted->home), g_strdup(wanted->run), wanted->most,
+                                    wanted->waits };
     return PLACE_ASKED;
 }
 
@@ -285,6 +287,7 @@ bool thought_begin(struct thought *t, struct service *s, const char *recipient, 
 {
     t->service = s;
     t->places = places;
+    t->again = -1;
     t->recipient = recipient;
     t->profile_text = v->profile;
     t->profile = *v->profile ? json_loads(v->profile, 0, NULL) : NULL;
@@ -505,9 +508,9 @@ void thought_moved(struct thought *t, size_t taken)
     for (guint i = 0; i < t->person->runs->len; i++) {
         const struct run *r = t->person->runs->pdata[i];
         count(t, r->sequence, -1);
-        if (r->wave)
-            mark(t, g_strdup_printf("qw:%s:%s", r->sequence, r->wave), g_strdup_printf("%s|%s", t->recipient, r->id),
-                 -1);
+        for (int k = 0; r->wave && k < 2; k++)
+            mark(t, g_strdup_printf("%s:%s:%s", k ? "qv" : "qw", r->sequence, r->wave),
+                 g_strdup_printf("%s|%s", t->recipient, r->id), -1);
     }
     t->step.taken = taken;
     person_empty(t->person);
@@ -753,6 +756,8 @@ static const char *counted_by_wave(const struct effect *e)
     case EFFECT_ANSWERED: return "answered";
     case EFFECT_LEFT: return strcmp(effect_text(e), "opted_out") == 0 ? "opted_out" : NULL;
     case EFFECT_ENDED:
+        if (strcmp(kept_text(e->inputs, "reason"), "opted_out") == 0)
+            return harm_names[HARM_OPTED_OUT];
         for (int i = 0; harm_names[i]; i++)
             if (i != HARM_OPTED_OUT && strcmp(effect_text(e), harm_names[i]) == 0)
                 return harm_names[i];
@@ -761,41 +766,54 @@ static const char *counted_by_wave(const struct effect *e)
     }
 }
 
+static void mark_door(struct thought *t, const char *key, const char *sequence, const char *wave, const char *run,
+                      int64_t score)
+{
+    mark(t, g_strdup_printf("%s:%s:%s", key, sequence, wave), g_strdup_printf("%s|%s", t->recipient, run), score);
+}
+
 static void mark_wave(struct thought *t, const struct effect *e)
 {
     const char *what = counted_by_wave(e);
+    bool at_door = e->kind == EFFECT_DOOR, leaves = e->kind == EFFECT_LEFT && e->released < 0;
 
-    if (e->wave && (e->kind == EFFECT_DOOR || (e->kind == EFFECT_LEFT && e->released < 0)))
-        mark(t, g_strdup_printf("qw:%s:%s", e->sequence, e->wave), g_strdup_printf("%s|%s", t->recipient, e->run),
-             e->kind == EFFECT_DOOR ? e->enrolled : -1);
-    if (e->wave && e->released >= 0 && what)
+    if (e->wave && (at_door || leaves))
+        mark_door(t, "qw", e->sequence, e->wave, e->run, at_door ? e->enrolled : -1);
+    if (e->wave && (at_door || leaves || e->kind == EFFECT_RELEASED))
+        mark_door(t, "qv", e->sequence, e->wave, e->run, -1);
+    if (!e->wave || e->released < 0)
+        return;
+    if (e->kind == EFFECT_ENDED && strcmp(kept_text(e->inputs, "reason"), "provider_rejected") == 0)
+        mark(t, g_strdup_printf("qr:%s:%s:bounced", e->sequence, e->wave), g_strdup(e->run), e->released);
+    if (what)
         mark(t, g_strdup_printf("qr:%s:%s:%s", e->sequence, e->wave, what),
              e->kind == EFFECT_ANSWERED ? g_strdup_printf("%s|%g", e->run, json_number_value(e->detail))
                                         : g_strdup(e->run),
              e->released);
 }
 
-/* The place of an account in a group goes back, unless another run of theirs has it now. */
-static void give_back(struct thought *t, const struct effect *e)
+/* The place of an account in a group goes back, or is another run's, or another person's. */
+static void say_place(struct thought *t, const struct effect *e, bool passes)
 {
-    const char *account = strchr(effect_text(e), '|') + 1, *group = strrchr(account, '|');
+    const char *account = strchr(effect_text(e), '|') + 1, *group = strrchr(account, '|'),
+               *was = kept_text(e->inputs, "run");
+    json_t *said = json_pack("{s:s%, s:s, s:s, s:s}", "account", account, (size_t)(group - account), "give", group + 1,
+                             "owner", passes && !*was ? t->other : t->recipient, "run", *was ? was : e->run);
 
-    for (guint i = 0; i < t->person->runs->len; i++)
-        if (g_strcmp0(((const struct run *)t->person->runs->pdata[i])->place, effect_text(e)) == 0)
-            return;
-    add_json(&t->step.said, &t->step.n_said,
-             json_pack("{s:s%, s:s, s:s}", "account", account, (size_t)(group - account), "give", group + 1, "owner",
-                       t->recipient));
+    if (passes) {
+        json_object_set_new(said, "to", json_string(t->recipient));
+        json_object_set_new(said, "to_run", json_string(e->run));
+    }
+    add_json(&t->step.said, &t->step.n_said, said);
 }
 
-/* What another person held for a run is this one's. */
-static void pass_on(struct thought *t, const struct effect *e)
+void thought_tell_line(struct thought *t, const char *place)
 {
-    const char *account = strchr(effect_text(e), '|') + 1, *group = strrchr(account, '|');
+    const char *account = strchr(place, '|') + 1, *group = strrchr(account, '|');
 
     add_json(&t->step.said, &t->step.n_said,
              json_pack("{s:s%, s:s, s:s, s:s}", "account", account, (size_t)(group - account), "give", group + 1,
-                       "owner", t->other, "to", t->recipient));
+                       "owner", "", "run", ""));
 }
 
 static void take_effect(struct thought *t, const struct effect *e)
@@ -811,8 +829,8 @@ static void take_effect(struct thought *t, const struct effect *e)
     case EFFECT_SEND: send(t, e); break;
     case EFFECT_CANCELLED: cancel(t, e); break;
     case EFFECT_EMIT: hand_on(t, e); break;
-    case EFFECT_GIVEN: give_back(t, e); break;
-    case EFFECT_PASSED: pass_on(t, e); break;
+    case EFFECT_GIVEN: say_place(t, e, false); break;
+    case EFFECT_PASSED: say_place(t, e, true); break;
     case EFFECT_MOVED:
     case EFFECT_ENROLLED: count(t, e->sequence, 1); break;
     case EFFECT_LEFT:
@@ -885,6 +903,7 @@ void thought_clear(struct thought *t)
     args_clear(&s->known);
     g_free((char *)t->wanted.name);
     g_free((char *)t->wanted.home);
+    g_free((char *)t->wanted.run);
     if (t->effects)
         g_ptr_array_unref(t->effects);
     if (t->sends)

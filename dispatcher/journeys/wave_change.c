@@ -45,7 +45,7 @@ static void on_look(void *arg, bool ok, json_t *behind)
     struct wave_change *c = arg;
 
     json_object_set_new(c->figures, "held", json_integer(c->look.door));
-    json_object_set_new(c->figures, "released", json_integer(c->look.figures.released));
+    json_object_set_new(c->figures, "released", json_integer(c->look.released));
     done(c, ok);
 }
 

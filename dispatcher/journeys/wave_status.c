@@ -124,14 +124,15 @@ static json_t *wave_json(const struct survey *s, const struct survey *after, gui
     const struct wave_figures *f = &s->looks[i].figures;
     const struct gate *g = s->sequence->gate;
     const json_t *of = survey_wave(s, i);
-    json_t *why = json_array(), *one = json_pack("{s:s, s:s, s:o, s:s?, s:I, s:I, s:I, s:o}", "name", s->looks[i].name,
-                                                 "state", survey_state(s, i), "since", instant_json(of, "at"), "by",
-                                                 json_string_value(json_object_get(of, "by")), "door",
-                                                 (json_int_t)s->looks[i].door, "released", (json_int_t)f->released,
-                                                 "settled", (json_int_t)f->settled, "figures", figures_json(g, f));
+    json_t *why = json_array(),
+           *one = json_pack("{s:s, s:s, s:o, s:s?, s:I, s:I, s:I, s:o}", "name", s->looks[i].name, "state",
+                            survey_state(s, i), "since", instant_json(of, "at"), "by",
+                            json_string_value(json_object_get(of, "by")), "door", (json_int_t)s->looks[i].door,
+                            "released", (json_int_t)s->looks[i].released, "settled", (json_int_t)f->settled, "figures",
+                            figures_json(g, f));
 
-    if (after->looks[i].figures.released != f->released)
-        json_object_set_new(one, "until", json_integer(after->looks[i].figures.released));
+    if (after->looks[i].released != s->looks[i].released)
+        json_object_set_new(one, "until", json_integer(after->looks[i].released));
     if (g && of) {
         enum verdict verdict = gate_judge(g, f, why);
         if (verdict == VERDICT_OPEN && g->approve)

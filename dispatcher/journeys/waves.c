@@ -12,6 +12,7 @@
 #define LOOK_S    1.0 /* at least so often */
 #define SOON_S    0.02
 #define AT_ONCE_S 0.0005
+#define HICCUP_MS 100
 #define HEADS     128     /* of each partition, let in at a time */
 #define IDLE_MS   HOUR_MS /* what has settled meanwhile is looked at so often when time jumps */
 
@@ -138,7 +139,8 @@ static void open_door(struct round *r, guint i)
     struct letting_in *job = g_new(struct letting_in, 1);
     *job = (struct letting_in){ r, i };
     r->open++;
-    store_wave_quota(s->service->store, s->sequence->name, w->name, w->gap, (int)heads->len, on_quota, job);
+    store_wave_quota(s->service->store, s->sequence->name, w->name, w->gap, (int)heads->len, HICCUP_MS * clock_rate(),
+                     on_quota, job);
 }
 
 /* ---------------------------------------------------------------- the gate */

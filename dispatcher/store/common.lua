@@ -21,17 +21,19 @@
 --   qe:<rid> qx:<rid>  events that are kept, and the ids of those that came  qt:<rid> qz:<rid>  trace of runs, and those that ended
 --   qs           standing of sequences: paused, waves …, and how often one has changed (*)
 --   qw:<sequence>:<wave>  who stands at the door of a wave, rid|run by enrolment
+--   qv:<sequence>:<wave>  who is passing through it, likewise, until their turn
 --   qr:<sequence>:<wave>:<what>  runs that a wave has let in, and to which that happened, by when they were let in
 --   qp           there when sequences ask for what happens to profiles
 --   qn           runs under way, by sequence; and what has happened in them (journeys/thought.c)
 --   qm           who is in some sequence, or at its door  qh:<sequence> messages that are held because it is paused, mid..L
 --   qd ql        whose runs have something to do when (service time), and who is being seen to until when (real)
---   qo           what runs have to say to others, a list of JSON: {"account","event"}, {"account","give","owner","to"}, {"person","forget"}, {"person","erase"}, {"person","withdraw"}
+--   qo           what runs have to say to others, a list of JSON: {"account","event"}, {"account","give","owner","run","to","to_run"}, {"person","forget"}, {"person","erase"}, {"person","withdraw"}
 -- In the partition of a sequence's name:
 --   qg:<sequence> when each wave may let in the next one  wm:<sequence>:<wave> who has a place in a wave of so many, hashed
 -- In the partition of an account:
 --   am:<account>  its people, at least  ae:<account> ax:<account>  events that are kept, and the ids of those that came
---   ap:<account>  by group: whose place it is, rid|since (real)  aw:<account> who waits for it, group|rid by when
+--   ap:<account>  by group: whose place it is, rid|run|since (real); "|": how often somebody has come to wait
+--   aw:<account>  who waits for it, group|rid, in their order
 --   ah:<account>  its people's sends that account-wide caps count, see send()
 --   af:<mid>L<account>  the last word on one of them, r (reserved) or x (given back), fence|role, for an hour
 --

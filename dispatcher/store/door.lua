@@ -2,12 +2,12 @@
 -- ARGV[3] "look" sequence  [5] how many of the first at each door  [6] who was let in before that has settled (service time), then for each wave:
 --   its name, and since when what became of people counts
 --   -> {its standing, then for each wave {at the door, let in, of those bounced, complained, opted out, failed, settled, of those goals,
---   answers, their sum}, then for each {member, since, …}}
+--   answers, their sum, let in ever}, then for each {member, since, …}}
 -- ARGV[3] "release" sequence  [5] wave  [6] number of its standing, then members ("rid|run")  -> how many were let in; -1: it stands otherwise now
--- ARGV[3] "quota" sequence  [5] wave  [6] ms between two  [7] how many would like to  -> how many may, and when the next one may; in the partition of its name
+-- ARGV[3] "quota" sequence  [5] wave  [6] ms between two  [7] how many would like to  [8] ms that are made up for when nobody looked
+--   -> how many may, and when the next one may; in the partition of its name
 -- flags: allow-oom
 local op, sequence = ARGV[3], ARGV[4]
-local HICCUP_MS = 5000 -- so much is made up for when nobody let people in
 
 local function settled(key, from, before)
   return call('ZCOUNT', key, from, before)
@@ -15,7 +15,7 @@ end
 
 local function figures(wave, from, before)
   local of = P..'qr:'..sequence..':'..wave..':'
-  local out = { call('ZCARD', P..'qw:'..sequence..':'..wave), settled(of..'released', from, '+inf') }
+  local out = { call('ZCARD', P..'qw:'..sequence..':'..wave) + call('ZCARD', P..'qv:'..sequence..':'..wave), settled(of..'released', from, '+inf') }
   for _, harm in ipairs({ 'bounced', 'complained', 'opted_out', 'failed' }) do out[#out + 1] = settled(of..harm, from, '+inf') end
   out[#out + 1] = settled(of..'released', from, before)
   out[#out + 1] = settled(of..'goal', from, before)
@@ -24,6 +24,7 @@ local function figures(wave, from, before)
     n, sum = n + 1, sum + tonumber(string.match(member, '|(.*)$'))
   end
   out[#out + 1], out[#out + 2] = n, string.format('%.17g', sum)
+  out[#out + 1] = call('ZCARD', P..'qr:'..sequence..':'..wave..':released')
   return out
 end
 
@@ -37,7 +38,7 @@ if op == 'look' then
   return out
 elseif op == 'quota' then
   local key, wave, gap, wish = P..'qg:'..sequence, ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
-  local next = math.max(tonumber(call('HGET', key, wave) or '0'), now - HICCUP_MS)
+  local next = math.max(tonumber(call('HGET', key, wave) or '0'), now - tonumber(ARGV[8]))
   if call('HEXISTS', key, wave) == 0 then next = now end
   local may = next > now and 0 or math.min(wish, math.floor((now - next) / gap) + 1)
   next = next + may * gap
@@ -50,6 +51,7 @@ if (string.match(call('HGET', P..'qs', sequence) or '', '"n":(%d+)') or '0') ~= 
 for k = 7, #ARGV do
   if call('ZREM', P..'qw:'..sequence..':'..wave, ARGV[k]) == 1 then
     local rid, run = string.match(ARGV[k], '^(.*)|(.*)$')
+    call('ZADD', P..'qv:'..sequence..':'..wave, int(now), ARGV[k]) -- until their turn says which side they are on
     call('RPUSH', P..'qi:'..rid, '{"k":"w","r":"'..run..'"}')
     turn(rid)
     released = released + 1

@@ -173,7 +173,7 @@ void store_account_join(struct store *s, const char *account, const char *recipi
 void store_account_leave(struct store *s, const char *account, const char *recipient)
 {
     account_command(s, "SREM", account, recipient);
-    store_place_gone(s, account, recipient);
+    store_place_gone(s, account, recipient, "");
 }
 
 static json_t *id_list(const redisReply *list)

@@ -72,9 +72,12 @@ if kept.mv then say({ person = kept.mv, forget = rid }) end
 for other in pairs(kept.mg or {}) do say({ person = other, erase = true }) end
 for _, run in ipairs(kept.r or {}) do
   call('HINCRBY', P..'qn', run.q, -1)
-  if run.wv then call('ZREM', P..'qw:'..run.q..':'..run.wv, rid..'|'..run.i) end
+  if run.wv then
+    call('ZREM', P..'qw:'..run.q..':'..run.wv, rid..'|'..run.i)
+    call('ZREM', P..'qv:'..run.q..':'..run.wv, rid..'|'..run.i)
+  end
   local account, group = string.match(run.pl or '', '^group|(.*)|(.*)$')
-  if account then say({ account = account, give = group, owner = rid }) end
+  if account then say({ account = account, give = group, owner = rid, run = run.i }) end
 end
 call('DEL', u, P..'p:'..rid, P..'r:'..rid, P..'h:'..rid, P..'c:'..rid, P..'cl:'..rid, P..'x:'..rid, P..'i:'..rid, P..'io:'..rid,
   P..'q:'..rid, P..'qi:'..rid, P..'qe:'..rid, P..'qx:'..rid, P..'qt:'..rid, P..'qz:'..rid)

@@ -39,25 +39,28 @@ void store_place_in_wave(struct store *s, const char *sequence, const char *wave
     store_script(s, store_partition(s, sequence), "place", a, on_taken, taking_new(fn, arg));
 }
 
-static struct args *of_group(const char *op, const char *account, const char *group, const char *recipient)
+static struct args *of_group(const char *op, const char *account, const char *group, struct place_owner who)
 {
     struct args *a = args_new();
 
     args_text(a, op);
     args_text(a, account);
     args_text(a, group);
-    args_text(a, recipient);
+    args_text(a, who.recipient);
+    args_text(a, who.run);
     return a;
 }
 
-void store_place_take(struct store *s, const char *account, const char *group, const char *recipient, bool waits,
-                      place_fn *fn, void *arg)
+void store_place_take(struct store *s, const char *account, const char *group, const char *recipient, const char *run,
+                      bool waits, place_fn *fn, void *arg)
 {
-    struct args *a = of_group("take", account, group, recipient);
+    struct args *a = of_group("take", account, group, (struct place_owner){ recipient, run });
 
     args_text(a, waits ? "1" : "");
     store_script(s, store_partition(s, account), "place", a, on_taken, taking_new(fn, arg));
 }
+
+/* ---------------------------------------------------------------- giving back */
 
 static json_t *read_waiting(const redisReply *reply, struct asking *job)
 {
@@ -68,21 +71,56 @@ static json_t *read_waiting(const redisReply *reply, struct asking *job)
     return list;
 }
 
-void store_place_give(struct store *s, const char *account, const char *group, const char *recipient, bool tell,
+void store_place_give(struct store *s, const char *account, const char *group, const char *recipient, const char *run,
                       json_fn *fn, void *arg)
 {
-    struct args *a = of_group("give", account, group, recipient);
+    struct args *a = of_group("give", account, group, (struct place_owner){ recipient, run });
 
-    args_text(a, tell ? "1" : "");
     store_script(s, store_partition(s, account), "place", a, on_asked, asking_new(read_waiting, fn, arg));
 }
 
-void store_place_pass(struct store *s, const char *account, const char *group, const char *owner, const char *to,
-                      json_fn *fn, void *arg)
+static json_t *read_owner(const redisReply *reply, struct asking *job)
 {
-    struct args *a = of_group("pass", account, group, owner);
+    return json_pack("{s:s}", "owner", reply_text(reply, 0));
+}
 
-    args_text(a, to);
+void store_place_owner(struct store *s, const char *account, const char *group, json_fn *fn, void *arg)
+{
+    struct args *a = of_group("owner", account, group, (struct place_owner){ "", "" });
+
+    store_script(s, store_partition(s, account), "place", a, on_asked, asking_new(read_owner, fn, arg));
+}
+
+struct freeing {
+    void (*fn)(void *arg, bool ok);
+    void *arg;
+};
+
+static void on_freed(void *arg, const redisReply *reply)
+{
+    struct freeing *f = arg;
+
+    f->fn(f->arg, reply != NULL);
+    g_free(f);
+}
+
+void store_place_free(struct store *s, const char *account, const char *group, void (*fn)(void *arg, bool ok),
+                      void *arg)
+{
+    g_autofree char *key = g_strdup_printf("%s:{%d}:ap:%s", s->prefix, store_partition(s, account), account);
+    struct freeing *f = g_new0(struct freeing, 1);
+
+    *f = (struct freeing){ fn, arg };
+    store_command(s, on_freed, f, 3, (const char *[]){ "HDEL", key, group });
+}
+
+void store_place_pass(struct store *s, const char *account, const char *group, struct place_owner from,
+                      struct place_owner to, json_fn *fn, void *arg)
+{
+    struct args *a = of_group("pass", account, group, from);
+
+    args_text(a, to.recipient);
+    args_text(a, to.run);
     store_script(s, store_partition(s, account), "place", a, on_asked, asking_new(read_waiting, fn, arg));
 }
 
@@ -90,12 +128,13 @@ static void on_gone(void *arg, const redisReply *reply)
 {
 }
 
-void store_place_gone(struct store *s, const char *account, const char *recipient)
+void store_place_gone(struct store *s, const char *account, const char *recipient, const char *group)
 {
     struct args *a = args_new();
 
     args_text(a, "gone");
     args_text(a, account);
     args_text(a, recipient);
+    args_text(a, group);
     store_script(s, store_partition(s, account), "place", a, on_gone, NULL);
 }

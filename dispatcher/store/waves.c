@@ -32,6 +32,7 @@ static void add_figures(struct wave_look *look, const redisReply *of)
     f->goals += reply_int(of, 3 + HARMS);
     f->answered += reply_int(of, 4 + HARMS);
     f->answers += g_ascii_strtod(reply_text(of, 5 + HARMS), NULL);
+    look->released += reply_int(of, 6 + HARMS);
 }
 
 static void add_heads(struct wave_look *look, int partition, const redisReply *of)
@@ -146,8 +147,8 @@ static void on_quota(void *arg, const redisReply *reply)
     g_free(job);
 }
 
-void store_wave_quota(struct store *s, const char *sequence, const char *wave, double gap, int wish, quota_fn *fn,
-                      void *arg)
+void store_wave_quota(struct store *s, const char *sequence, const char *wave, double gap, int wish, double hiccup,
+                      quota_fn *fn, void *arg)
 {
     struct args *a = args_new();
     struct counting_in *job = g_new0(struct counting_in, 1);
@@ -159,5 +160,6 @@ void store_wave_quota(struct store *s, const char *sequence, const char *wave, d
     args_text(a, wave);
     args_text(a, g_ascii_dtostr(text, sizeof text, gap));
     args_int(a, wish);
+    args_text(a, g_ascii_dtostr(text, sizeof text, hiccup));
     store_script(s, store_partition(s, sequence), "door", a, on_quota, job);
 }

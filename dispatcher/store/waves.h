@@ -11,8 +11,9 @@
 
 struct wave_look {
     const char *name;
-    int64_t from; /* what became of those counts who were let in at or after it */
-    int64_t door; /* filled: how many stand there */
+    int64_t from;     /* what became of those counts who were let in at or after it */
+    int64_t door;     /* filled: how many stand there */
+    int64_t released; /* and have been let in since the wave is there */
     struct wave_figures figures;
     GArray *heads; /* struct at_door: the first of each partition; NULL when none were asked for */
 };
@@ -35,10 +36,10 @@ typedef void count_fn(void *arg, bool ok, int64_t count);
 void store_wave_release(struct store *, int partition, const char *sequence, const char *wave, int64_t number,
                         const char *const *members, int count, count_fn *, void *arg);
 
-/* store_wave_quota: how many may be let in now when one may each `gap` ms, of so many that would; next: when one more
- * may. */
+/* store_wave_quota: how many may be let in now when one may each `gap` ms, of so many that would; hiccup: ms that are
+ * made up for when nobody looked; next: when one more may. */
 typedef void quota_fn(void *arg, bool ok, int64_t may, int64_t next);
-void store_wave_quota(struct store *, const char *sequence, const char *wave, double gap, int wish, quota_fn *,
-                      void *arg);
+void store_wave_quota(struct store *, const char *sequence, const char *wave, double gap, int wish, double hiccup,
+                      quota_fn *, void *arg);
 
 #endif

@@ -1,11 +1,12 @@
-"""Waves: who belongs to which, who stands at the door and who is let in when, what holds them and what opens the next; and one run of a group for an account."""
+"""Waves: who belongs to which, who stands at the door, who is let in when, what holds and what opens them; and one run of a group for an account."""
 import datetime, json, os, random, re, signal, threading, time, unittest, urllib.request
 
-from house import SLOWNESS, SmtpServer, free_port, person, until
+from house import SLOWNESS, SmtpServer, free_port, person
 from test_sequences import NDJSON, UTC, Journey, define, house, moment, seconds
 
 HELLO, NUDGE, THANKS = ('  - {id: %s, send: {template: %s, channels: [email]}}\n' % (t, t) for t in ('hello', 'nudge', 'thanks'))
 CALM, REST = '  - {id: calm, wait: 30d}\n', '  - {id: rest, wait: 1s}\n'
+LATER = HELLO + REST + NUDGE + CALM
 ENDS = 'goal: {event: NAME.won}\nexit: [{event: NAME.closed, reason: closed}]\n'
 ALL = '{name: all, where: always}'
 TWO = ('{name: pilot, where: {recipient.attributes.early: true}}', '{name: rest, where: always}')
@@ -30,16 +31,27 @@ def remains(h, word):
     return found
 
 
+def setUpModule():
+    Windows.ahead()
+    Gate.ahead()
+
+
 class Waves(Journey):
     def crowd(self, name, people, port=None, **attributes):
         """All of them are told at once that it has begun; what it did for each."""
         lines = [{'recipient': person(who, attributes=attributes), 'name': name + '.begun', 'id': '%s-%s' % (name, who)} for who in people]
+        answers = self.post(lines, port)
+        self.assertEqual([a['status'] for a in answers], ['taken'] * len(people), answers)
+        dids = [[d for d in a['did'] if d['sequence'] == name][:1] for a in answers]
+        self.assertTrue(all(dids), answers[:3])
+        return [did for did, in dids]
+
+    def post(self, lines, port=None):
+        """The answer to each event, of this service or of another one."""
         text = '\n'.join(map(json.dumps, lines)).encode()
         request = urllib.request.Request('http://127.0.0.1:%d/v1/events' % (port or self.h.port), data=text, headers={'Content-Type': NDJSON})
         with urllib.request.urlopen(request, timeout=60) as r:
-            answers = [json.loads(line) for line in r.read().decode().splitlines()]
-        self.assertEqual([a['status'] for a in answers], ['taken'] * len(people), answers)
-        return [next(d for d in a['did'] if d['sequence'] == name) for a in answers]
+            return [json.loads(line) for line in r.read().decode().splitlines()]
 
     def queue(self, name, people, **attributes):
         """They are enrolled one after the other, in this order."""
@@ -127,7 +139,8 @@ class Membership(Waves):
         rollout('first', REGION), rollout('second', REGION, more=AGAIN), rollout('refused', REGION, more='reentry: never\n'), rollout('doors', REGION),
         rollout('five', [w % '5%' if '%s' in w else w for w in SHARES], more=AGAIN),
         rollout('half', [w % '50%' if '%s' in w else w for w in SHARES]), rollout('other', [w % '50%' if '%s' in w else w for w in SHARES]),
-        rollout('told', TWO, '  - id: which\n    branch:\n      - {when: {run.wave: pilot}, steps: [{id: hello, send: {template: hello, channels: [in_app]}}]}\n'
+        rollout('told', TWO, '  - id: which\n    branch:\n'
+                             '      - {when: {run.wave: pilot}, steps: [{id: hello, send: {template: hello, channels: [in_app]}}]}\n'
                              '      - {else: true, steps: [{id: nudge, send: {template: nudge, channels: [in_app]}}]}\n')])
 
     def waves_of(self, dids):
@@ -138,7 +151,8 @@ class Membership(Waves):
         self.assertEqual(self.waves_of(dids), ['pilot'] * 3 + ['dach'] * 2)
         self.assertEqual(self.waves_of(self.crowd('first', ['b0'], region='DACH') + self.crowd('first', ['b1'], early=True)), ['dach', 'no_wave'])
         self.assertEqual([self.active(who)[0]['wave'] for who in ('a0', 'a4', 'b0')], ['pilot', 'dach', 'dach'])
-        self.assertEqual([(w['name'], w['state'], w['door'], w['released']) for w in self.status('first')['waves']], [('pilot', 'closed', 3, 0), ('dach', 'closed', 3, 0)])
+        waves = [(w['name'], w['state'], w['door'], w['released']) for w in self.status('first')['waves']]
+        self.assertEqual(waves, [('pilot', 'closed', 3, 0), ('dach', 'closed', 3, 0)])
 
     def test_s55_whom_no_wave_fits_is_refused_by_name_and_may_come_again(self):
         did = self.crowd('refused', ['c0'], region='NORDICS')[0]
@@ -237,14 +251,13 @@ class Door(Waves):
         rollout('waits', ALL, REST + HELLO), rollout('erased', '{name: all, where: always, most: 5}'),
         rollout('heard', ALL, '  - id: ask\n    wait_for: {any: [{event: heard.said, as: said}], timeout: 30d, since: run}\n'
                               '    then:\n      said: [{id: thanks, send: {template: thanks, channels: [email]}}]\n'),
-        rollout('many', '{name: all, where: always, rate: 6000/min}')])
+        rollout('many', '{name: all, where: always, rate: 12000/min}')])
 
     def test_s56_nobody_gets_anything_before_it_is_opened_and_then_all(self):
         people = ['a%d' % i for i in range(30)]
         dids = self.crowd('shut', people)
         self.assertFalse([d for d in dids if d.get('message')], dids)
         self.sent_by('hurried', 'b0')
-        time.sleep(1.2)  # a look at all waves
         self.assertEqual((self.begun(people, 'shut'), [w['door'] for w in self.status('shut')['waves']]), (set(), [30]))
         self.assertEqual([self.active(who)[0]['released'] for who in people], [None] * 30)
         self.open('shut')
@@ -267,31 +280,31 @@ class Door(Waves):
         self.assertEqual(self.log('both'), [['opened', 'rest', 'command']])
 
     def test_s56_they_are_let_in_in_the_order_of_their_enrolment_and_at_the_rate(self):
-        people = self.queue('line', random.sample(['d%d' % i for i in range(40)], 40))
+        people = self.queue('line', random.sample(['d%d' % i for i in range(30)], 30))
         self.open('line')
         self.all_sent(people)
         self.paced(self.instants('line', people), 0.05)
 
     def test_s56_a_rate_of_many_is_kept_too(self):
-        people = ['e%d' % i for i in range(150)]
+        people = ['e%d' % i for i in range(100)]
         self.crowd('many', people)
         self.open('many')
-        self.let_in('many', 150)
-        self.paced(sorted(self.instants('many', people)), 0.01)
+        self.let_in('many', 100)
+        self.paced(sorted(self.instants('many', people)), 0.005)
 
     def test_s56_opened_twice_it_is_opened_once(self):
-        people = self.queue('twice', ['f%d' % i for i in range(20)])
+        people = self.queue('twice', ['f%d' % i for i in range(15)])
         for _ in range(3):
             self.open('twice')
         self.all_sent(people)
         self.paced(self.instants('twice', people), 0.05)
         self.h.cli('sequence', 'wave', 'open', 'twice', 'all')
-        self.assertEqual(([self.told(who) for who in people], self.wave('twice')['released']), ([{'hello': 1}] * 20, 20))
+        self.assertEqual(([self.told(who) for who in people], self.wave('twice')['released']), ([{'hello': 1}] * 15, 15))
         self.assertEqual(self.log('twice'), [['opened', 'all', 'command']])
 
     def test_s56_who_comes_when_it_is_open_is_let_in_at_the_rate_too(self):
         self.open('later')
-        people = ['g%d' % i for i in range(12)]
+        people = ['g%d' % i for i in range(8)]
         self.crowd('later', people)
         self.all_sent(people)
         self.paced(sorted(self.instants('later', people)), 0.1)
@@ -362,9 +375,9 @@ class Door(Waves):
         self.h.until(lambda: not remains(self.h, 'mordecai'), 6, lambda: remains(self.h, 'mordecai'))
 
     def test_a_command_for_what_is_none_is_refused(self):
-        for path, status in (('/v1/sequences/shut/waves/nope/open', (404, 422)), ('/v1/sequences/nope/waves/all/hold', (404, 422)), ('/v1/sequences/nope/waves', (404,))):
-            got, problem = self.h.http('GET' if path.endswith('waves') else 'POST', path)
-            self.assertIn(got, status, (path, problem))
+        for path in ('shut/waves/nope/open', 'nope/waves/all/hold', 'nope/waves'):
+            got, problem = self.h.http('GET' if path.endswith('waves') else 'POST', '/v1/sequences/' + path)
+            self.assertIn(got, (404, 422), (path, problem))
             self.assertIn('application/problem+json', self.h.headers['Content-Type'])
         for body, pointer in (({'every': True}, '/every'), ({'all': 1}, '/all')):
             got, problem = self.h.http('POST', '/v1/sequences/edges/waves/all/hold', body)
@@ -384,26 +397,26 @@ class Doors(Waves):
         h = self.build(rollout('line', '{name: all, where: always, rate: 25/s}'))
         h.start()
         h.start('--role', 'worker', wait=False)
-        people = self.queue('line', ['a%d' % i for i in range(60)])
+        people = self.queue('line', ['a%d' % i for i in range(40)])
         self.open('line')
         self.all_sent(people)
         self.paced(self.instants('line', people), 0.04)
         mails = sorted(m.at for m in h.smtp.accepted)
-        self.assertEqual(len(mails), 60)
-        self.assertGreaterEqual(mails[-1] - mails[0], 59 * 0.04 - 0.2)
+        self.assertEqual(len(mails), 40)
+        self.assertGreaterEqual(mails[-1] - mails[0], 39 * 0.04 - 0.2)
 
     def test_s56_killed_while_it_lets_in_it_goes_on_where_it_was(self):
         h = self.build(rollout('line', '{name: all, where: always, rate: 20/s}'), worker={'lease': '1s'})
         p = h.start()
-        people = self.queue('line', ['b%d' % i for i in range(40)])
+        people = self.queue('line', ['b%d' % i for i in range(30)])
         self.open('line')
-        for n in (8, 16):
+        for n in (6, 12):
             self.h.until(lambda: self.wave('line')['released'] >= n, what=lambda: self.status('line'))
             self.kill(p)
             p = h.start()
         self.all_sent(people)
         at = self.instants('line', people)
-        self.assertEqual((self.wave('line')['released'], len(self.h.smtp.accepted)), (40, 40))
+        self.assertEqual((self.wave('line')['released'], len(self.h.smtp.accepted)), (30, 30))
         for i, t in enumerate(at):
             self.assertLess(max(at[:i + 1]) - t, seconds(0.3 * SLOWNESS), at)
         self.assertEqual(self.log('line'), [['opened', 'all', 'command']])
@@ -415,9 +428,9 @@ class Doors(Waves):
         self.open('line')
         self.h.until(lambda: self.wave('line')['released'] >= 3)
         self.kill(p)
-        time.sleep(3)
+        time.sleep(2.5)
         h.start()
-        self.h.until(lambda: self.wave('line')['released'] >= 60)
+        self.h.until(lambda: self.wave('line')['released'] >= 50)
         at = sorted(moment(r['released']) for who in people for r in self.runs(who) if r['released'])
         n = max(sum(t <= u < t + seconds(1) for u in at) for t in at)
         self.assertLess(n, 20 * 2 + 8, '%d in a second' % n)  # so many may have had their instant when it died
@@ -442,6 +455,10 @@ class Windows(Waves):
 
     @classmethod
     def setUpClass(cls):
+        pass  # it has run since the file was opened, so that nobody waits for the day
+
+    @classmethod
+    def ahead(cls):
         now = datetime.datetime.now(UTC)
         cls.at = (now + datetime.timedelta(hours=8)).replace(second=0, microsecond=0)
         if cls.at.hour >= 21:  # a window ends with its day
@@ -454,7 +471,9 @@ class Windows(Waves):
             rollout('span', '{name: all, where: always, rate: 1/h, window: {at: %s, until: %s}}' % (opens, closes)),
             rollout('open-end', '{name: all, where: always, window: {at: %s}}' % opens),
             rollout('only', '{name: all, where: always, window: {at: %s, only: [%s]}}' % (opens, only)), rollout('free', ALL)])
-        super().setUpClass()
+        cls.h = house(cls.DEFINITIONS)
+        unittest.addModuleCleanup(cls.h.close)
+        cls.h.start(*cls.OPTIONS)
         for name in ('span', 'open-end', 'only', 'free'):
             lines = [{'recipient': person('%s-%d' % (name, i)), 'name': name + '.begun'} for i in range(6)]
             cls.h.http('POST', '/v1/events', raw='\n'.join(map(json.dumps, lines)).encode(), type=NDJSON)
@@ -491,11 +510,11 @@ class Windows(Waves):
 
 class Hold(Waves):
     """All of it with two workers on one Redis."""
-    LATER = HELLO + REST + NUDGE + CALM
     DEFINITIONS = '---\n'.join([
-        rollout('cut', '{name: all, where: always, rate: 50/s}'), rollout('counted', ALL), rollout('steps', ALL, LATER), rollout('free', ALL, LATER), rollout('two', TWO, LATER),
-        rollout('left', ALL, LATER), rollout('queued', ALL), rollout('kept', ALL), rollout('told', ALL), rollout('shut', ALL), rollout('again', ALL, LATER),
-        rollout('walk', ALL, REST + '  - {id: say, emit: {event: walk.said}}\n' + NUDGE + CALM), rollout('edge', ALL, HELLO + NUDGE + CALM), rollout('slow', '{name: all, where: always, rate: 40/s}')])
+        rollout('cut', '{name: all, where: always, rate: 50/s}'), rollout('slow', '{name: all, where: always, rate: 40/s}'), rollout('two', TWO, LATER),
+        *(rollout(name, ALL) for name in ('counted', 'queued', 'kept', 'told', 'shut')),
+        *(rollout(name, ALL, LATER) for name in ('steps', 'free', 'left', 'again')),
+        rollout('edge', ALL, HELLO + NUDGE + CALM), rollout('walk', ALL, REST + '  - {id: say, emit: {event: walk.said}}\n' + NUDGE + CALM)])
 
     @classmethod
     def setUpClass(cls):
@@ -510,31 +529,29 @@ class Hold(Waves):
         self.sent(who, 'nudge')
 
     def test_s58_x56_it_is_in_force_when_it_is_answered(self):
-        people, before = self.queue('cut', ['a%d' % i for i in range(160)]), 0
-        for _ in range(2):
-            self.open('cut')
-            self.h.until(lambda: self.wave('cut')['door'] <= 160 - before - 15, what=lambda: self.status('cut'))
-            answer = self.hold('cut')
-            first = self.begun(people, 'cut')
-            self.assertEqual((answer['held'] + answer['released'], answer['partitions']), (160, 16), answer)
-            self.assertTrue(before + 15 <= answer['released'] < 160, answer)
-            self.quiet()
-            begun, wave = self.begun(people, 'cut'), self.wave('cut')
-            self.assertEqual((wave['state'], wave['by'], wave['door']), ('held', 'command', answer['held']))
-            self.assertEqual(begun, first)
-            self.assertEqual(begun, set(people[:len(begun)]))  # in their order, nobody passed over
-            self.assertLessEqual(len(begun), answer['released'])
-            before = answer['released']
+        people = self.queue('cut', random.sample(['a%d' % i for i in range(100)], 100))
+        self.open('cut')
+        self.h.until(lambda: self.wave('cut')['released'] >= 15, what=lambda: self.status('cut'))
+        answer = self.hold('cut')
+        first = self.begun(people, 'cut')
+        self.assertEqual((answer['held'] + answer['released'], answer['partitions']), (100, 16), answer)
+        self.assertTrue(15 <= answer['released'] < 100, answer)
+        self.quiet()
+        begun, wave = self.begun(people, 'cut'), self.wave('cut')
+        self.assertEqual((wave['state'], wave['by'], wave['door'], wave['released']), ('held', 'command', answer['held'], answer['released']))
+        self.assertEqual(begun, first)
+        self.assertEqual(begun, set(people[:len(begun)]))  # in their order, nobody passed over
+        self.assertLessEqual(len(begun), answer['released'])
         self.open('cut')
         self.all_sent(people)
-        self.assertEqual(self.log('cut'), [['opened', 'all', 'command'], ['held', 'all', 'command']] * 2 + [['opened', 'all', 'command']])
+        self.assertEqual(self.log('cut'), [[what, 'all', 'command'] for what in ('opened', 'held', 'opened')])
 
     def test_s56_opened_again_it_goes_on_at_its_rate_and_what_the_hold_has_cost_is_not_made_up_for_at_once(self):
-        people = self.queue('slow', ['l%d' % i for i in range(90)])
+        people = self.queue('slow', ['l%d' % i for i in range(60)])
         self.open('slow')
         self.h.until(lambda: self.wave('slow')['released'] >= 5)
         before = self.hold('slow')['released']
-        time.sleep(1.5)
+        time.sleep(1.3)
         self.open('slow')
         self.all_sent(people)
         at = sorted(self.instants('slow', people))
@@ -577,8 +594,8 @@ class Hold(Waves):
         self.sent('c0', 'nudge')
 
     def trace(self, who):
-        run = self.runs(who)[0]['id']
-        return [self.h.redis('LRANGE', key, '0', '-1') for key in self.h.redis('--scan', '--pattern', '*:qt:*').split() if run in self.h.redis('LRANGE', key, '0', '-1')]
+        run, keys = self.runs(who)[0]['id'], self.h.redis('--scan', '--pattern', '*:qt:*').split()
+        return [text for text in (self.h.redis('LRANGE', key, '0', '-1') for key in keys) if run in text]
 
     def test_s58_another_wave_goes_on(self):
         self.open('two', 'pilot'), self.open('two', 'rest')
@@ -607,11 +624,8 @@ class Hold(Waves):
         """A message of this sequence that waits for the end of their pause."""
         self.pause(self.who(who))
         self.open(name)
-        self.crowd_known(name, who)
-        return self.held(who)['id']
-
-    def crowd_known(self, name, who):
         self.begin(who, name + '.begun')
+        return self.held(who)['id']
 
     def test_s58_all_holds_what_is_enqueued_until_it_is_opened_again(self):
         id = self.enqueued('queued', 'f0')
@@ -662,11 +676,11 @@ class Hold(Waves):
         self.sent('j0', 'nudge')
 
     def test_s58_between_two_sends_in_a_row_too(self):
-        people = ['k%d' % i for i in range(30)]
+        people = ['k%d' % i for i in range(20)]
         self.crowd('edge', people)
-        for _ in range(5):
+        for _ in range(4):
             self.open('edge')
-            time.sleep(random.random() * 1.3)
+            time.sleep(random.random() * 1.1)
             self.hold('edge')
             before = [self.told(who) for who in people]
             time.sleep(0.2)
@@ -679,22 +693,22 @@ class Hold(Waves):
 class Held(Waves):
     """What needs a service of its own."""
     def test_s58_a_hold_outlives_the_service_and_its_death(self):
-        h = self.build(rollout('line', '{name: all, where: always, rate: 30/s}', Hold.LATER), worker={'lease': '1s'})
+        h = self.build(rollout('line', '{name: all, where: always, rate: 30/s}', LATER), worker={'lease': '1s'})
         p = h.start()
-        people = self.queue('line', ['a%d' % i for i in range(60)])
+        people = self.queue('line', ['a%d' % i for i in range(30)])
         self.open('line')
-        self.h.until(lambda: self.wave('line')['released'] >= 10)
+        self.h.until(lambda: self.wave('line')['released'] >= 6)
         answer = self.hold('line')
         told = {who: self.told(who) for who in people}
         self.kill(p)
         p = h.start()
-        time.sleep(1.3)
+        time.sleep(1.1)
         h.stop(p)
         h.redis_end()
         h.start()
-        time.sleep(1.3)
+        time.sleep(1.1)
         wave = self.wave('line')
-        self.assertEqual((wave['state'], wave['released'], wave['door']), ('held', answer['released'], 60 - answer['released']))
+        self.assertEqual((wave['state'], wave['released'], wave['door']), ('held', answer['released'], 30 - answer['released']))
         self.assertEqual({who: self.told(who) for who in people}, told)
         self.open('line')
         self.all_sent(people, 'nudge')
@@ -703,7 +717,7 @@ class Held(Waves):
 
 
 class Gate(Waves):
-    """An hour is a second; two workers; all crowds have come when the first test begins."""
+    """An hour is a second, and there are two workers."""
     RATE = round(3600 / SLOWNESS)
     OPTIONS = ('--clock-rate', str(RATE))
     GOAL, FAILED, SCORE = 'goal: {above: 25%}', 'hold: {failed: 3%}', 'answered_score: {event: NAME.answered, field: event.score, mean_above: 6}'
@@ -711,12 +725,13 @@ class Gate(Waves):
              'above': (12, 'open: {%s}' % GOAL), 'below': (12, 'open: {%s}' % GOAL), 'scarce': (9, 'open: {%s}' % GOAL), 'unsettled': (12, 'open: {%s}' % GOAL),
              'approved': (12, 'open: {%s, approve: true}' % GOAL), 'high': (12, 'open: {%s}' % SCORE), 'six': (12, 'open: {%s}' % SCORE),
              'both': (12, 'open: {%s, %s}' % (GOAL, SCORE)), 'harmed': (60, '%s, open: {%s}' % (FAILED, GOAL)), 'forbidden': (12, 'open: {%s}' % GOAL),
-             'silent': (12, FAILED)}
+             'silent': (12, FAILED), 'finished': (12, 'open: {%s}' % SCORE)}
     GOALS = {'above': 8, 'below': 4, 'scarce': 9, 'unsettled': 12, 'approved': 12, 'both': 12, 'harmed': 40, 'forbidden': 12}
     BAD = {'few-fail': 1, 'more-fail': 6, 'new-fail': 6, 'harmed': 6}
     SCORES = {'high': 7, 'six': 6, 'both': 5}
-    DEFINITIONS = '---\n'.join(rollout(name, TWO, gate='{settle: %s, least: 10, %s}' % ('5000h' if name == 'unsettled' else '1h', gate), more='goal: {event: NAME.won}\n')
-                               for name, (n, gate) in FORMS.items())
+    DEFINITIONS = '---\n'.join(
+        rollout(name, TWO, gate='{settle: %s, least: 10, %s}' % ('5000h' if name == 'unsettled' else '1h', gate), more='goal: {event: NAME.won}\n')
+        for name, (n, gate) in FORMS.items())
 
     @classmethod
     def people(cls, name):
@@ -724,9 +739,15 @@ class Gate(Waves):
 
     @classmethod
     def setUpClass(cls):
+        time.sleep(max(0, 4 * SLOWNESS - (time.monotonic() - cls.since)))  # an hour to settle, and two looks at the gates
+
+    @classmethod
+    def ahead(cls):
+        """All of it has happened since the file was opened."""
         refuse = lambda verb, arg, session: '550 5.7.1 no' if verb == 'RCPT' and arg.startswith('bad-') else None
-        cls.SETTINGS = {'smtp': SmtpServer(script=refuse)}
-        super().setUpClass()
+        cls.h = house(cls.DEFINITIONS, smtp=SmtpServer(script=refuse))
+        unittest.addModuleCleanup(cls.h.close)
+        cls.h.start(*cls.OPTIONS)
         cls.h.start('--role', 'worker', wait=False)
         post = lambda lines: cls.h.http('POST', '/v1/events', raw='\n'.join(map(json.dumps, lines)).encode(), type=NDJSON)
         for name in cls.FORMS:
@@ -737,14 +758,15 @@ class Gate(Waves):
             cls.h.http('POST', '/v1/sequences/%s/waves/pilot/open' % name)
         counted = lambda name: next(w for w in cls.h.http('GET', '/v1/sequences/%s/waves' % name)[1]['waves'])['released'] == cls.FORMS[name][0]
         cls.h.until(lambda: all(map(counted, cls.FORMS)), 20, 'all are let in')
-        cls.h.until(lambda: len({m.recipient for m in list(cls.h.smtp.accepted)}) >= sum(n for n, gate in cls.FORMS.values()) - sum(cls.BAD.values()), 20, 'all are told')
-        for name, n in cls.GOALS.items():
-            post([{'recipient': who, 'name': name + '.won'} for who in cls.people(name)[-n:]])
+        mails = sum(n for n, gate in cls.FORMS.values()) - sum(cls.BAD.values())
+        cls.h.until(lambda: len({m.recipient for m in list(cls.h.smtp.accepted)}) >= mails, 20, 'all are told')
         for name, score in cls.SCORES.items():
             post([{'recipient': who, 'name': name + '.answered', 'data': {'score': score}} for who in cls.people(name)])
+        for name, n in cls.GOALS.items():
+            post([{'recipient': who, 'name': name + '.won'} for who in cls.people(name)[-n:]])
         for who in cls.people('withdrawn')[:6]:
             cls.h.http('POST', '/v1/recipients/%s/consents' % who, {'category': 'onboarding', 'channel': '*', 'state': 'withdrawn', 'source': 'test'})
-        time.sleep(4 * SLOWNESS)  # an hour to settle, and two looks at the gates
+        cls.since = time.monotonic()
 
     def pair(self, name):
         pilot, rest = self.status(name)['waves']
@@ -819,6 +841,13 @@ class Gate(Waves):
         self.sent('high-next', 'hello')
         self.shut('six', '6')
 
+    def test_s57_the_answer_of_somebody_who_has_left_counts_also_when_they_had_settled_before(self):
+        name, people = 'finished', self.people('finished')
+        self.post([{'recipient': who, 'name': name + '.won'} for who in people])
+        self.assertEqual(self.active(people[0]), [])
+        self.post([{'recipient': who, 'name': name + '.answered', 'data': {'score': 9}} for who in people])
+        self.h.until(lambda: self.wave(name, 'rest')['state'] == 'open', 5, lambda: self.status(name))
+
     def test_s57_every_line_must_hold(self):
         self.shut('both', '5')
 
@@ -853,10 +882,11 @@ class Accounts(Waves):
     @classmethod
     def setUpClass(cls):
         one = cls.grouped
+        signed = '{event: contract.signed, of: account, where: {recipient.role: decider}}'
         decider = one('decider', more='reentry: {per: event.contract}\ngoal: {event: portal.live, of: account, ends: true}\n')
         cls.DEFINITIONS = '---\n'.join([
-            one('queue'), one('other', 'queue'), one('skip', conflict='skip'), one('brief', steps=HELLO), one('left'), one('erased'), one('moved'), one('again'),
-            one('paused'), one('stopped'), one('race'), decider.replace('{event: decider.begun}', '{event: contract.signed, of: account, where: {recipient.role: decider}}'),
+            *(one(name) for name in ('queue', 'left', 'erased', 'moved', 'again', 'stopped', 'race')), one('other', 'queue'), one('skip', conflict='skip'),
+            one('brief', steps=HELLO), decider.replace('{event: decider.begun}', signed),
             rollout('wave', TWO, more=ENDS + 'group: {name: wave, one_per: account, on_conflict: queue}\n'),
             'sequence: mine\ncategory: onboarding\ntrigger: {event: mine.begun}\nreentry: always\n' + ENDS.replace('NAME', 'mine') + 'steps:\n' + HELLO + CALM])
         super().setUpClass()
@@ -920,10 +950,13 @@ class Accounts(Waves):
             self.event(who, 'brief.begun')
         for who in people:
             self.left(who)
-        sent = [self.sent(who, 'hello') for who in people]
-        ended = [moment(self.runs(who)[0]['ended']) for who in people]
-        for earlier, later in zip(ended, sent[1:]):
-            self.assertLessEqual(earlier, moment(later['accepted_at']))
+        self.apart(people)
+
+    def apart(self, people):
+        """No two of them at a time; each has one run, which has ended, and whose first step was a message."""
+        spans = sorted((moment(self.listed(who)[0]['accepted_at']), moment(self.runs(who)[0]['ended'])) for who in people)
+        for (_, ended), (begun, _) in zip(spans, spans[1:]):
+            self.assertLessEqual(ended, begun, spans)
 
     def test_s64_the_second_decider_stands_at_the_door_until_the_first_has_left(self):
         people = self.members('gulf', 3, role='decider') + self.members('gulfuser', 1, role='user')
@@ -1024,17 +1057,15 @@ class Accounts(Waves):
         self.h.until(lambda: 'enrolled' in self.what(people[1], 'stopped'), 3)
 
     def test_s64_many_at_once_from_two_services_and_one_begins(self):
-        people, port, found = self.members('quay', 24), self.beside('--role', 'api'), []
+        people, port, found = self.members('quay', 12), self.beside('--role', 'api'), []
 
         def enrol(k):
-            for i in range(k, 24, 4):
-                line = json.dumps({'recipient': people[i], 'name': 'race.begun'}).encode()
-                request = urllib.request.Request('http://127.0.0.1:%d/v1/events' % (self.h.port, port)[k % 2], data=line, headers={'Content-Type': 'application/json'})
-                found.extend(d['what'] for d in json.loads(urllib.request.urlopen(request, timeout=20).read())['did'])
+            for i in range(k, 12, 4):
+                found.extend(d['what'] for d in self.post([{'recipient': people[i], 'name': 'race.begun'}], (self.h.port, port)[k % 2])[0]['did'])
         threads = [threading.Thread(target=enrol, args=(k,)) for k in range(4)]
         [t.start() for t in threads], [t.join() for t in threads]
-        self.assertEqual((found.count('enrolled'), found.count('queued')), (1, 23), found)
-        for n in range(1, 25):
+        self.assertEqual((found.count('enrolled'), found.count('queued')), (1, 11), found)
+        for n in range(1, 13):
             self.h.until(lambda: len(self.running(people, 'race')) == 1, 4, lambda: '%d have run' % n)
             self.assertEqual(sum(self.told(who).get('hello', 0) for who in people), n)
             self.gone(self.running(people, 'race')[0], 'race')
@@ -1053,24 +1084,23 @@ class Accounts(Waves):
 
 
 class Killed(Waves):
+    apart = Accounts.apart
+
     def test_s64_killed_again_and_again_there_are_never_two_and_nobody_is_forgotten(self):
         steps = '  - {id: hello, send: {template: hello, channels: [in_app]}}\n  - {id: rest, wait: 100ms}\n'
         h = self.build(Accounts.grouped('line', steps=steps, more=''), worker={'lease': '1s'})
-        p, companies = h.start(), {'c%d' % c: ['c%dp%d' % (c, i) for i in range(5)] for c in range(12)}
-        lines = [{'recipient': person(companies[c][i], account=c), 'name': 'line.begun', 'id': companies[c][i]} for i in range(5) for c in companies]
-        text = '\n'.join(map(json.dumps, lines)).encode()
-        for delay in (0.1, 0.15, 0.2, 0.1, 0.25):
-            self.h.http('POST', '/v1/events', raw=text, type=NDJSON)
-            time.sleep(delay)
+        p, companies = h.start(), {'c%d' % c: ['c%dp%d' % (c, i) for i in range(6)] for c in range(16)}
+        lines = [{'recipient': person(companies[c][i], account=c), 'name': 'line.begun', 'id': companies[c][i]} for i in range(6) for c in companies]
+        self.post(lines)
+        for _ in range(8):
+            time.sleep(0.05 + random.random() / 5)
             self.kill(p)
             p = h.start()
         open_ = lambda: [who for people in companies.values() for who in people if [bool(r.get('ended')) for r in self.runs(who)] != [True]]
         self.h.until(lambda: not open_(), 10, lambda: 'without a turn: %s' % open_())
         for people in companies.values():
-            self.assertEqual([self.told(who) for who in people], [{'hello': 1}] * 5)
-            spans = sorted((moment(self.listed(who)[0]['accepted_at']), moment(self.runs(who)[0]['ended'])) for who in people)
-            for (_, ended), (begun, _) in zip(spans, spans[1:]):
-                self.assertLessEqual(ended, begun, spans)
+            self.assertEqual([self.told(who) for who in people], [{'hello': 1}] * 6)
+            self.apart(people)
 
 
 class Check(Waves):
@@ -1102,41 +1132,43 @@ class Check(Waves):
         self.refuses(more + 'waves:\n  order:\n    - {name: b, where: always}\n  gate:\n    settle: 1h\n    least: 30\n    %s # here' % text, word)
 
     def test_a_wave_that_is_wrong(self):
-        for text, word in (('{name: a, where: always, colour: red}', 'colour'), ('{name: a}', 'where'), ('{where: always}', 'name'), ('{name: b, where: always}', 'name'),
-                           ('{name: a, where: {}}', 'where'), ('{name: a, where: {recipient.id: {like: 1}}}', 'like'), ('{name: a b, where: always}', 'name'),
-                           ('{name: a, where: always, share: 120%}', 'share'), ('{name: a, where: always, share: most}', 'share'), ('{name: a, where: always, most: 0}', 'most'),
-                           ('{name: a, where: always, most: 1.5}', 'most'), ('{name: a, where: always, most: many}', 'most'), ('{name: a, where: always, rate: 500}', 'rate'),
-                           ('{name: a, where: always, rate: 500/x}', 'rate'), ('{name: a, where: always, rate: 0/h}', 'rate'), ('{name: a, where: always, rate: -1/h}', 'rate'),
-                           ('{name: a, where: always, rate: fast}', 'rate'), ('{name: a, where: always, rate: /h}', 'rate'), ('{name: a, where: always, window: {at: "25:00"}}', 'window'),
-                           ('{name: a, where: always, window: {}}', 'window'), ('{name: a, where: always, window: {at: "09:00", until: "09:00"}}', 'until'),
-                           ('{name: a, where: always, window: {at: "09:00", only: [mun]}}', 'only'), ('{name: a, where: always, window: {at: "09:00", to: "10:00"}}', 'to'), ('pilot', '')):
+        for text, word in (('{name: a}', 'where'), ('{where: always}', 'name'), ('{name: b, where: always}', 'name'), ('{name: a b, where: always}', 'name'),
+                           ('{name: a, where: {}}', 'where'), ('{name: a, where: {recipient.id: {like: 1}}}', 'like'), ('pilot', '')):
             self.wave(text, word)
-        self.refuses('waves: {} # here', 'order')
-        self.refuses('waves:\n  order: [] # here', 'order')
-        self.refuses('waves:\n  colour: red # here\n  order: [{name: a, where: always}]', 'colour')
+        for text in ('colour: red', 'share: 120%', 'share: most', 'most: 0', 'most: 1.5', 'most: many', 'rate: 500', 'rate: 500/x',
+                     'rate: 0/h', 'rate: -1/h', 'rate: fast', 'rate: /h', 'window: {at: "25:00"}', 'window: {}'):
+            self.wave('{name: a, where: always, %s}' % text, text.split(':')[0])
+        for text, word in (('at: "09:00", until: "09:00"', 'until'), ('at: "09:00", only: [mun]', 'only'), ('at: "09:00", to: "10:00"', 'to')):
+            self.wave('{name: a, where: always, window: {%s}}' % text, word)
+        for text, word in (('waves: {} # here', 'order'), ('waves:\n  order: [] # here', 'order'),
+                           ('waves:\n  colour: red # here\n  order: [{name: a, where: always}]', 'colour')):
+            self.refuses(text, word)
 
     def test_a_gate_that_is_wrong(self):
-        for text, word in (('open: {goal: {above: 25%}}', 'goal'), ('colour: red', 'colour'), ('hold: {crashed: 3%}', 'crashed'), ('hold: {failed: much}', 'failed'),
-                           ('open: {answered_score: {event: e, mean_above: 6}}', 'field'), ('open: {answered_score: {field: event.score, mean_above: 6}}', 'event'),
-                           ('open: {answered_score: {event: e, field: event.score}}', 'mean_above'), ('open: {luck: true}', 'luck'), ('open: {approve: perhaps}', 'approve')):
+        for text, word in (('open: {goal: {above: 25%}}', 'goal'), ('colour: red', 'colour'), ('hold: {crashed: 3%}', 'crashed'),
+                           ('hold: {failed: much}', 'failed'), ('open: {luck: true}', 'luck'), ('open: {approve: perhaps}', 'approve')):
             self.gate(text, word)
-        goal = 'goal: {event: won}\n'
-        for text, word in (('open: {goal: {above: 125%}}', 'above'), ('open: {goal: {}}', 'above'), ('open: {goal: {above: 25%, below: 5%}}', 'below')):
-            self.gate(text, word, goal)
-        self.refuses('waves:\n  order: [{name: a, where: always}]\n  gate: {settle: soon, least: 3, hold: {failed: 3%}} # here', 'settle')
-        self.refuses('waves:\n  order: [{name: a, where: always}]\n  gate: {settle: 1h, least: 0, hold: {failed: 3%}} # here', 'least')
+        for text, word in (('event: e, mean_above: 6', 'field'), ('field: event.score, mean_above: 6', 'event'),
+                           ('event: e, field: event.score', 'mean_above')):
+            self.gate('open: {answered_score: {%s}}' % text, word)
+        for text, word in (('above: 125%', 'above'), ('', 'above'), ('above: 25%, below: 5%', 'below')):
+            self.gate('open: {goal: {%s}}' % text, word, 'goal: {event: won}\n')
+        for text, word in (('settle: soon, least: 3', 'settle'), ('settle: 1h, least: 0', 'least')):
+            self.refuses('waves:\n  order: [{name: a, where: always}]\n  gate: {%s, hold: {failed: 3%%}} # here' % text, word)
 
     def test_a_group_of_accounts_that_is_wrong(self):
-        for text, word in (('{name: g, one_per: account, on_conflict: replace}', 'on_conflict'), ('{name: g, one_per: company}', 'one_per'), ('{one_per: account}', 'name'),
-                           ('{name: g, one_per: account, on_conflict: wait}', 'on_conflict')):
-            self.refuses('group: %s # here' % text, word)
+        for text, word in (('name: g, one_per: account, on_conflict: replace', 'on_conflict'), ('name: g, one_per: account, on_conflict: wait', 'on_conflict'),
+                           ('name: g, one_per: company', 'one_per'), ('one_per: account', 'name')):
+            self.refuses('group: {%s} # here' % text, word)
 
     def test_what_is_sound(self):
         self.takes('group: {name: g, one_per: account, on_conflict: skip}')
         for rate in ('500/h', '1/s', '30/min', '10000/d'):
-            self.takes('waves:\n  order:\n    - {name: pilot, where: {recipient.attributes.early: true}, most: 50}\n    - {name: dach-canary, where: always, share: 5%%}\n'
+            self.takes('waves:\n  order:\n    - {name: pilot, where: {recipient.attributes.early: true}, most: 50}\n'
+                       '    - {name: dach-canary, where: always, share: 5%%}\n'
                        '    - {name: rest, where: always, rate: %s, window: {at: "09:00", until: "17:00", only: workdays}}\n'
-                       '  gate: {settle: 72h, least: 30, hold: {bounced: 3%%, complained: 0.3%%, opted_out: 2%%, failed: 5%%}, open: {approve: true}}' % rate)
+                       '  gate: {settle: 72h, least: 30, hold: {bounced: 3%%, complained: 0.3%%, opted_out: 2%%, failed: 5%%},\n'
+                       '         open: {approve: true}}' % rate)
 
 
 if __name__ == '__main__':
