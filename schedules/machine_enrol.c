@@ -322,7 +322,14 @@ void enrol(struct machine *m, const struct sequence *s, const json_t *event, boo
 
 /* ---------------------------------------------------------------- who stands in line */
 
-/* S33: goals and exits reach whoever stands in line, too: why they need not begin any more, NULL for nothing. */
+/* S64: a run that stands at the door of its account is one, so goals and exits reach it; who waits in their own line
+ * begins when it is their turn, whatever has ended the one before (S38). */
+static bool stands_for_account(const struct sequence *s)
+{
+    return s->group && s->group->of_account;
+}
+
+/* Why somebody at that door need not begin any more, NULL for nothing. */
 static const char *needless(struct machine *m, const struct sequence *s, const struct standing *st, const json_t *event)
 {
     struct run none = { .started = kept_time(st->event, "t"),
@@ -348,7 +355,7 @@ void check_line(struct machine *m, const json_t *event)
     for (guint i = 0; i < m->person->queue->len;) {
         const struct standing *st = m->person->queue->pdata[i];
         const struct sequence *s = m->in->find(m->in->arg, st->sequence, NULL);
-        const char *why = s ? needless(m, s, st, event) : NULL;
+        const char *why = s && stands_for_account(s) ? needless(m, s, st, event) : NULL;
         if (why)
             refuse(m, s, why);
         if (why)
@@ -382,7 +389,7 @@ void admit_next(struct machine *m)
             refuse(m, s, "reentry");
         else if (is_unwanted(m, s, st->event))
             refuse(m, s, "unless");
-        else if (goal_is_reached(m, s, st->key, st->event))
+        else if (stands_for_account(s) && goal_is_reached(m, s, st->key, st->event))
             refuse(m, s, "goal");
         else
             begin_run(m, s, st->key, st->event);
