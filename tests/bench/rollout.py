@@ -68,8 +68,9 @@ def plan(world, from_day=120):
         world.tell(who, 'rollout.planned', at, 'rollout-' + who)
         for after in ([world.draw.uniform(0.5, 30) * DAY] if world.chance(0.8) else []) + ([world.draw.uniform(0.2, 2.5) * DAY] if world.chance(0.4) else []):
             score = world.draw.choices(range(11), [1, 1, 1, 1, 1, 2, 3, 6, 8, 8, 6])[0]
-            world.ratings[who].append((at + after, score))
-            world.tell(who, 'portal.rated', at + after, score=score)
+            when = (at + after).replace(microsecond=(at + after).microsecond // 1000 * 1000)  # as exact as an event tells it
+            world.ratings[who].append((when, score))
+            world.tell(who, 'portal.rated', when, score=score)
         curious(world, who, at)
 
 
@@ -207,7 +208,8 @@ class Waves:
         for who, at in let_in.items():
             free = max(self.opened[wave][0] if self.opened[wave] else at, self.world.rollout[who].replace(microsecond=0))
             soonest = self.window(wave, max(free, turn + gap if gap and turn else free))
-            turn = soonest if not gap or at <= soonest + gap else at - MADE_UP
+            rested = bool(gap and turn and soonest > turn + gap + MADE_UP)
+            turn = at - MADE_UP if gap and at > soonest + gap else soonest - MADE_UP * rested
             if at < soonest - SECOND or self.window(wave, at) != at:
                 self.fault(name, who, wave, 'let in', at, 'not before', soonest)
             if at > soonest + 2 * SECOND:
