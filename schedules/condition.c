@@ -352,6 +352,12 @@ static bool holds_comparison(const struct condition *c, const struct sight *s, j
     return result;
 }
 
+/* There have been more events than are kept, perhaps in this span. */
+static bool is_cut(const json_t *kept, int64_t since)
+{
+    return json_array_size(kept) >= KEPT_MOST && kept_time(json_array_get(kept, 0), "t") > since;
+}
+
 static bool holds_happened(const struct condition *c, const struct sight *s, json_t *inputs)
 {
     int64_t since = c->since.kind == SINCE_BACK ? s->now - c->since.ms : since_from(&c->since, s->run);
@@ -369,7 +375,8 @@ static bool holds_happened(const struct condition *c, const struct sight *s, jso
     }
     bool result = n >= c->min && (c->max < 0 || n <= c->max);
     if (inputs)
-        json_array_append_new(inputs, json_pack("[s, i, s, s, b]", "happened", n, "count", c->event, result));
+        json_array_append_new(inputs, json_pack("[s, i, s, s, b, s*]", "happened", n, "count", c->event, result,
+                                                is_cut(s->kept, since) ? "incomplete" : NULL));
     return result;
 }
 

@@ -111,7 +111,9 @@ struct sight sight_of(const struct machine *m, const struct run *r, const json_t
                            .profile = in->profile,
                            .event = event ? json_object_get(event, "d") : NULL,
                            .run = r,
-                           .kept = in->kept };
+                           .kept = in->kept,
+                           .consent = in->consent,
+                           .arg = in->arg };
 }
 
 const struct zone *zone_of(const struct machine *m, const struct sequence *s)
@@ -274,7 +276,7 @@ static void count_goals(struct machine *m, const json_t *event)
         struct run *r = m->person->ended->pdata[i];
         const struct sequence *s = definition_of(m, r);
         bool counts = s && m->in->now <= r->deadline && reaches_goal(m, r, s, event);
-        if (s)
+        if (s && m->in->now <= r->due)
             note_answer(m, r, s, event);
         if (counts)
             tell(m, EFFECT_COUNTED, r, NULL, NULL);
@@ -457,6 +459,20 @@ void machine_migrate(const struct situation *in, struct person_runs *p, const st
             (!from || strcmp(r->version, from) == 0))
             migrate(&m, r, to, map);
     }
+}
+
+void machine_replan(const struct situation *in, struct person_runs *p, GPtrArray *effects)
+{
+    struct machine m = { in, p, effects, NULL };
+    guint runs = p->runs->len;
+
+    for (guint i = 0; i < runs; i++) {
+        struct run *r = p->runs->pdata[i];
+        const struct sequence *s = is_at_door(r) ? NULL : definition_of(&m, r);
+        if (s && !run_is_over(r))
+            run_replan(&m, r, s, false);
+    }
+    end_fact(&m);
 }
 
 int64_t machine_due(const struct situation *in, const struct person_runs *p)

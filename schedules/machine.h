@@ -101,6 +101,8 @@ struct situation {
     /* How a sequence stands; NULL, or the function is, for as usual: {"paused": "all" | "entry", "since": ms, "pauses":
      * [[from, to, how], …], "waves": {name: {"state": "open" | "held"}}}. */
     const json_t *(*standing)(void *arg, const struct sequence *);
+    /* "granted", "withdrawn" or NULL; NULL, the function: nothing is known. */
+    const char *(*consent)(void *arg, const char *category, const char *channel);
     /* Whether a place is this person's; NULL: always. */
     enum place_answer (*place)(void *arg, const struct place *);
     void *arg;
@@ -134,6 +136,8 @@ void machine_migrate(const struct situation *, struct person_runs *, const struc
 void machine_leave(const struct situation *, struct person_runs *, const char *sequence, const char *reason,
                    GPtrArray *effects);
 
+/* machine_replan: the definitions of today, where runs follow them, and the clocks of today: nothing else is done. */
+void machine_replan(const struct situation *, struct person_runs *, GPtrArray *effects);
 /* machine_move: they are somebody else from now on; machine_absorb: who takes over the runs of the one who has moved,
  * as they were then; emptied. */
 void machine_move(const struct situation *, struct person_runs *, const char *into, GPtrArray *effects);

@@ -16,7 +16,8 @@
 #include <stdint.h>
 
 #define RUN_ID_SIZE  27
-#define VERSION_SIZE 13 /* of a definition: 12 hex digits of its SHA-256 */
+#define KEPT_MOST    200 /* events that are kept of a person */
+#define VERSION_SIZE 13  /* of a definition: 12 hex digits of its SHA-256 */
 
 struct run {
     char id[RUN_ID_SIZE], version[VERSION_SIZE];

@@ -64,6 +64,16 @@ static json_t *of_clock(const struct sight *s, const char *rest)
     return json_string(text);
 }
 
+/* "marketing.email" */
+static json_t *of_consent(const struct sight *s, const char *rest)
+{
+    const char *dot = strrchr(rest, '.');
+    g_autofree char *category = dot ? g_strndup(rest, (size_t)(dot - rest)) : NULL;
+    const char *said = category && s->consent ? s->consent(s->arg, category, dot + 1) : NULL;
+
+    return said ? json_string(said) : NULL;
+}
+
 json_t *sight_find(const struct sight *s, const char *path)
 {
     const char *rest;
@@ -82,6 +92,8 @@ json_t *sight_find(const struct sight *s, const char *path)
         return s->run ? walk(s->run->steps, rest) : NULL;
     if ((rest = behind(path, "run")))
         return of_run(s->run, rest);
+    if ((rest = behind(path, "consent")))
+        return of_consent(s, rest);
     if ((rest = behind(path, "now")))
         return of_clock(s, rest);
     return NULL;
@@ -124,6 +136,8 @@ const char *sight_path_fault(const char *path)
     if (strcmp(first, "now") == 0)
         return is_among(second, clock) && !words[2] ? NULL : "must be now.date, now.time or now.weekday";
     if (strcmp(first, "account") == 0)
-        return second ? NULL : "must name a fact of the account, like account.id";
-    return "must begin with event., trigger.data., recipient., account., steps., run. or now.";
+        return second && strcmp(second, "id") == 0 && !words[2] ? NULL : "must be account.id";
+    if (strcmp(first, "consent") == 0)
+        return second && words[2] ? NULL : "must be consent.CATEGORY.CHANNEL, like consent.marketing.email";
+    return "must begin with event., trigger.data., recipient., account., consent., steps., run. or now.";
 }

@@ -25,6 +25,9 @@ struct sight {
     const struct run *run; /* NULL before there is one */
     const json_t *trigger; /* data of the event that begins it, where there is no run yet; else NULL */
     const json_t *kept;    /* kept events (run.h), oldest first */
+    /* "granted", "withdrawn" or NULL; the function may be NULL: nothing is known. */
+    const char *(*consent)(void *arg, const char *category, const char *channel);
+    void *arg;
 };
 
 /* sight_find: what stands at a path, a new reference; NULL for nothing, also for null. */

@@ -151,3 +151,53 @@ int64_t zone_instant(const struct zone *z, const struct civil *c)
     }
     assert(!"a clock reads every time within three days");
 }
+
+/* ---------------------------------------------------------------- the rules of all */
+
+#define ZONE_FOLDER "/usr/share/zoneinfo"
+
+static void hash_file(GChecksum *sum, const char *path, const char *name)
+{
+    g_autofree char *text = NULL;
+    gsize len;
+
+    if (!g_file_get_contents(path, &text, &len, NULL) || len < 4 || memcmp(text, "TZif", 4) != 0)
+        return;
+    g_checksum_update(sum, (const guchar *)name, (gssize)strlen(name));
+    g_checksum_update(sum, (const guchar *)text, (gssize)len);
+}
+
+static gint by_text(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* "posix" and "right" are the same zones once more. */
+static void hash_folder(GChecksum *sum, const char *folder)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    GDir *dir = g_dir_open(folder, 0, NULL);
+    const char *name;
+
+    while (dir && (name = g_dir_read_name(dir)))
+        if (strcmp(name, "posix") != 0 && strcmp(name, "right") != 0)
+            g_ptr_array_add(names, g_strdup(name));
+    if (dir)
+        g_dir_close(dir);
+    g_ptr_array_sort(names, by_text);
+    for (guint i = 0; i < names->len; i++) {
+        g_autofree char *path = g_build_filename(folder, names->pdata[i], NULL);
+        if (g_file_test(path, G_FILE_TEST_IS_DIR))
+            hash_folder(sum, path);
+        else
+            hash_file(sum, path, names->pdata[i]);
+    }
+}
+
+void zone_rules(char hash[static ZONE_RULES_SIZE])
+{
+    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA1);
+
+    hash_folder(sum, ZONE_FOLDER);
+    g_strlcpy(hash, g_checksum_get_string(sum), ZONE_RULES_SIZE);
+}

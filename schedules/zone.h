@@ -30,6 +30,10 @@ void zone_local(const struct zone *, int64_t instant_ms, struct civil *);
 /* zone_instant: the instant (ms) of a wall clock reading, by the rule above.  Fields may overflow (day 32). */
 int64_t zone_instant(const struct zone *, const struct civil *);
 
+/* zone_rules: a hash of all zones of the system, another one when any of them has changed. */
+#define ZONE_RULES_SIZE 41
+void zone_rules(char hash[static ZONE_RULES_SIZE]);
+
 /* zone_forget: closes all zones, so that the next opening reads the files again. */
 void zone_forget(void);
 

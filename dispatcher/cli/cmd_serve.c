@@ -15,8 +15,10 @@
 #include "dispatcher/cli/supervisor.h"
 #include "dispatcher/journeys/events.h"
 #include "dispatcher/journeys/sequences.h"
+#include "dispatcher/journeys/standing.h"
 #include "dispatcher/journeys/turns.h"
 #include "dispatcher/journeys/waves.h"
+#include "dispatcher/journeys/zones.h"
 #include "dispatcher/reload.h"
 
 static char *opt_role;
@@ -109,11 +111,11 @@ static void log_finding(void *arg, bool error, const char *place, const char *wh
         log_warn("sequence.warning", "{s:s, s:s}", "place", place, "what", what);
 }
 
-static void on_roused(void *arg, bool ok, json_t *result)
+static void on_replanned(void *arg, bool ok, json_t *result)
 {
 }
 
-/* Runs that follow take the newest version at their next fact, which is now. */
+/* Runs that follow take the newest version now; a delay that is shorter is made up for as after an outage. */
 static void on_kept(void *arg, bool ok)
 {
     struct serving *s = arg;
@@ -121,8 +123,10 @@ static void on_kept(void *arg, bool ok)
     for (guint i = 0; ok && i < sequences_current(s->sequences)->len; i++) {
         const struct sequence *q = sequences_current(s->sequences)->pdata[i];
         if (q->follows)
-            store_runners(s->cli->service->store, q->name, "", "turn", on_roused, NULL);
+            standing_replan(s->cli->service, q->name, on_replanned, NULL);
     }
+    if (ok && s->turns)
+        zones_check(s->cli->service);
 }
 
 static void on_ready(void *arg, bool ready)

@@ -444,8 +444,8 @@ int sequence_simulate(struct cli *c, const char *asked)
     int64_t from, to;
     char *why = NULL;
 
-    if (!asked && !opt_all)
-        return cli_usage(c, "simulate needs the NAME of a sequence, several with commas, or --all");
+    if (!asked == !opt_all)
+        return cli_usage(c, "simulate needs either the NAME of a sequence, several with commas, or --all");
     if (!opt_from || !opt_to || !read_time(c->service, opt_from, &from) || !read_time(c->service, opt_to, &to) ||
         to <= from)
         return cli_usage(c, "simulate needs --from and a later --to, like 2026-12-01");

@@ -182,6 +182,7 @@ static void think(struct actor *a)
     case ACT_LEAVE: thought_leave(t, a->sequence, a->reason); break;
     case ACT_MIGRATE: thought_migrate(t, a->sequence, *a->version ? a->version : NULL, a->map); break;
     case ACT_TURN: thought_look(t); break;
+    case ACT_REPLAN: thought_replan(t); break;
     case ACT_MOVE: thought_move(t, a->other); break;
     case ACT_ABSORB: thought_absorb(t, a->event); break;
     case ACT_FORGET: thought_forget(t, a->other); break;
@@ -397,7 +398,7 @@ static void has_moved(struct actor *a)
     remember_moved(a);
     if (elsewhere || back)
         finish(a, ACT_BUSY);
-    else if (a->kind == ACT_MIGRATE || a->dry)
+    else if (a->kind == ACT_MIGRATE || a->kind == ACT_REPLAN || a->dry)
         finish(a, ACT_DONE);
     else if (has_something(&a->view) || a->frozen)
         take_along(a);

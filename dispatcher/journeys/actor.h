@@ -26,6 +26,7 @@ enum act_kind {
     ACT_ENROLL,  /* the event enrols in one sequence */
     ACT_LEAVE,   /* the runs of one sequence end */
     ACT_MIGRATE, /* runs of a sequence go on with its current version */
+    ACT_REPLAN,  /* definitions that runs follow, or the clocks, may be others */
     ACT_TURN,    /* time has passed, or something has changed */
     ACT_MOVE,    /* they are somebody else from now on */
     ACT_ABSORB,  /* the runs of who they were before become theirs */

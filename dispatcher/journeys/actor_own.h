@@ -61,6 +61,7 @@ void thought_enroll(struct thought *, const char *sequence, const json_t *event,
 void thought_leave(struct thought *, const char *sequence, const char *reason);
 void thought_migrate(struct thought *, const char *sequence, const char *from, const json_t *map);
 void thought_look(struct thought *);
+void thought_replan(struct thought *);
 /* Two people are one: thought_move: of the one who goes; thought_absorb: of the one who stays:
  * {"from","runs","unheard", "kept","trace"} of the other; how much of what they had not heard has been taken over;
  * thought_moved: of the one who has gone, when so much has been; thought_forget: that they ever were somebody. */

@@ -282,7 +282,7 @@ static void tell_member(struct arriving *a, const char *recipient)
 /* It is known only when all have been told: who repeats it goes on where it ended. */
 static void tell_next(struct arriving *a)
 {
-    while (a->open < AT_A_TIME && a->next < json_array_size(a->people) && !a->lost)
+    while (a->open < (a->service->rehearses ? 1 : AT_A_TIME) && a->next < json_array_size(a->people) && !a->lost)
         tell_member(a, json_string_value(json_array_get(a->people, a->next++)));
     if (a->open > 0)
         return;

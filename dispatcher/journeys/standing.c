@@ -312,6 +312,51 @@ static void on_to_migrate(void *arg, bool ok, json_t *result)
     migrate_next(c);
 }
 
+/* ---------------------------------------------------------------- planned anew */
+
+static void replan_next(struct standing_change *c);
+
+static void on_replanned(void *arg, enum act_result result, const json_t *did)
+{
+    struct standing_change *c = arg;
+
+    c->lost |= result != ACT_DONE;
+    c->open--;
+    replan_next(c);
+}
+
+static void replan_next(struct standing_change *c)
+{
+    while (c->open < AT_A_TIME && c->next < json_array_size(c->people)) {
+        c->open++;
+        actor_act(c->service,
+                  &(struct act){ .kind = ACT_REPLAN,
+                                 .recipient = json_string_value(json_array_get(c->people, c->next++)),
+                                 .existing = true },
+                  NULL, on_replanned, c);
+    }
+    if (c->open == 0)
+        done(c, !c->lost);
+}
+
+static void on_to_replan(void *arg, bool ok, json_t *result)
+{
+    struct standing_change *c = arg;
+
+    c->lost = !ok;
+    c->people = ok ? json_incref(json_object_get(result, "people")) : json_array();
+    replan_next(c);
+}
+
+void standing_replan(struct service *s, const char *sequence, json_fn *fn, void *arg)
+{
+    struct standing_change *c = change_new(s, sequence, json_object(), fn, arg);
+
+    store_runners(s->store, sequence, "", "", on_to_replan, c);
+}
+
+/* ---------------------------------------------------------------- what migrate asks */
+
 static void check_map(const struct sequence *q, const json_t *map, json_t *errors)
 {
     const char *old;

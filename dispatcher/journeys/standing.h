@@ -21,4 +21,8 @@ standing_fn standing_pause, standing_resume, standing_stop;
  * current one: {"sequence","version","runs","migrated","stuck","due_within_hour","steps":[{"step","to","runs"}]}. */
 standing_fn standing_migrate;
 
+/* standing_replan: everybody's runs, or those of one sequence, are planned anew by the definitions that they follow and
+ * the clocks of today; what is overdue then goes at the rate of what an outage has left. */
+void standing_replan(struct service *, const char *sequence, json_fn *, void *arg);
+
 #endif

@@ -212,6 +212,21 @@ static const json_t *standing(void *arg, const struct sequence *q)
     return json_object_get(t->standings, q->name);
 }
 
+static const char *consent(void *arg, const char *category, const char *channel)
+{
+    const struct thought *t = arg;
+    char letter = channel_letter(channel);
+    const char *const covering[] = { category, "*" };
+    bool granted = false;
+
+    for (int i = 0; i < 4; i++) {
+        g_autofree char *field = g_strdup_printf("%s|%c", covering[i / 2], i % 2 ? '*' : letter);
+        const char *entry = json_string_value(json_object_get(t->consents, field));
+        granted |= entry && *entry == 'g';
+    }
+    return is_withdrawn(t->consents, category, letter) ? "withdrawn" : granted ? "granted" : NULL;
+}
+
 static enum place_answer place(void *arg, const struct place *wanted)
 {
     struct thought *t = arg;
@@ -253,18 +268,21 @@ static void count(struct thought *t, const char *field, int more)
     args_int(t->step.counts, more);
 }
 
-static void mark(struct thought *t, char *key, char *member, int64_t score)
+static void mark_text(struct thought *t, char *key, char *member, const char *score)
 {
     struct args *a = listed(&t->step.marks, &t->step.n_marks);
 
     args_text(a, key);
     args_text(a, member);
-    if (score < 0)
-        args_text(a, "");
-    else
-        args_int(a, score);
+    args_text(a, score);
     g_free(key);
     g_free(member);
+}
+
+static void mark(struct thought *t, char *key, char *member, int64_t score)
+{
+    g_autofree char *text = score < 0 ? g_strdup("") : g_strdup_printf("%" G_GINT64_FORMAT, score);
+    mark_text(t, key, member, text);
 }
 
 /* ---------------------------------------------------------------- facts */
@@ -310,6 +328,7 @@ bool thought_begin(struct thought *t, struct service *s, const char *recipient, 
                                        .may_hear = may_hear,
                                        .standing = standing,
                                        .place = place,
+                                       .consent = consent,
                                        .arg = t };
     if (!t->person)
         log_error("sequence.unreadable", "{s:s}", "why",
@@ -320,9 +339,13 @@ bool thought_begin(struct thought *t, struct service *s, const char *recipient, 
 bool thought_meets(const struct thought *t, const struct condition *where)
 {
     const struct situation *in = &t->situation;
-    const struct sight sight = {
-        .now = in->now, .zone = in->zone, .recipient = t->recipient, .profile = in->profile, .kept = in->kept
-    };
+    const struct sight sight = { .now = in->now,
+                                 .zone = in->zone,
+                                 .recipient = t->recipient,
+                                 .profile = in->profile,
+                                 .kept = in->kept,
+                                 .consent = in->consent,
+                                 .arg = in->arg };
 
     return condition_holds(where, &sight, NULL);
 }
@@ -429,6 +452,11 @@ void thought_migrate(struct thought *t, const char *sequence, const char *from, 
 
     if (q)
         machine_migrate(&t->situation, t->person, q, from, map, t->effects);
+}
+
+void thought_replan(struct thought *t)
+{
+    machine_replan(&t->situation, t->person, t->effects);
 }
 
 void thought_look(struct thought *t)
@@ -754,7 +782,7 @@ static const char *counted_by_wave(const struct effect *e)
     case EFFECT_GOAL:
     case EFFECT_COUNTED: return "goal";
     case EFFECT_ANSWERED: return "answered";
-    case EFFECT_LEFT: return strcmp(effect_text(e), "opted_out") == 0 ? "opted_out" : NULL;
+    case EFFECT_LEFT: return strcmp(effect_text(e), "opted_out") == 0 ? harm_names[HARM_OPTED_OUT] : NULL;
     case EFFECT_ENDED:
         if (strcmp(kept_text(e->inputs, "reason"), "opted_out") == 0)
             return harm_names[HARM_OPTED_OUT];
@@ -764,6 +792,20 @@ static const char *counted_by_wave(const struct effect *e)
         return NULL;
     default: return NULL;
     }
+}
+
+/* Who had opted out before was not harmed by the wave. */
+static bool has_withdrawn_since(const struct thought *t, int64_t released)
+{
+    const char *field;
+    json_t *entry;
+    bool since = false;
+
+    json_object_foreach ((json_t *)t->consents, field, entry) {
+        const char *text = json_string_value(entry);
+        since |= text && *text == 'w' && g_ascii_strtoll(text + 2, NULL, 10) >= released;
+    }
+    return since;
 }
 
 static void mark_door(struct thought *t, const char *key, const char *sequence, const char *wave, const char *run,
@@ -783,13 +825,16 @@ static void mark_wave(struct thought *t, const struct effect *e)
         mark_door(t, "qv", e->sequence, e->wave, e->run, -1);
     if (!e->wave || e->released < 0)
         return;
+    if (what == harm_names[HARM_OPTED_OUT] && !has_withdrawn_since(t, e->released))
+        what = NULL;
     if (e->kind == EFFECT_ENDED && strcmp(kept_text(e->inputs, "reason"), "provider_rejected") == 0)
         mark(t, g_strdup_printf("qr:%s:%s:bounced", e->sequence, e->wave), g_strdup(e->run), e->released);
     if (what)
-        mark(t, g_strdup_printf("qr:%s:%s:%s", e->sequence, e->wave, what),
-             e->kind == EFFECT_ANSWERED ? g_strdup_printf("%s|%g", e->run, json_number_value(e->detail))
-                                        : g_strdup(e->run),
-             e->released);
+        mark(t, g_strdup_printf("qr:%s:%s:%s", e->sequence, e->wave, what), g_strdup(e->run), e->released);
+    if (e->kind == EFFECT_ANSWERED) {
+        g_autofree char *score = g_strdup_printf("=%g", json_number_value(e->detail));
+        mark_text(t, g_strdup_printf("qr:%s:%s:scores", e->sequence, e->wave), g_strdup(e->run), score);
+    }
 }
 
 /* The place of an account in a group goes back, or is another run's, or another person's. */

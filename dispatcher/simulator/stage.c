@@ -119,10 +119,9 @@ static struct looked look(struct stage *s)
     return l;
 }
 
-static bool is_busy(const struct stage *s, const struct looked *l)
+static bool is_busy(const struct stage *s)
 {
-    return s->answers > 0 || worker_busy(s->worker) > 0 || turns_busy(s->turns) > 0 || waves_busy(s->waves) ||
-           l->in_hand > 0;
+    return s->answers > 0 || worker_busy(s->worker) > 0 || turns_busy(s->turns) > 0 || waves_busy(s->waves);
 }
 
 static int64_t sooner(int64_t a, int64_t b)
@@ -137,12 +136,13 @@ static int64_t settle(struct stage *s)
         worker_time_jumped(s->worker);
         turns_anew(s->turns);
         waves_look(s->waves);
-        ev_run(s->service->loop, EVRUN_NOWAIT);
-        struct looked l = look(s);
-        while (l.ok && is_busy(s, &l)) {
+        struct looked l;
+        bool was_busy; /* then the answer may be older than what has happened since it was asked */
+        do {
             ev_run(s->service->loop, EVRUN_NOWAIT);
+            was_busy = is_busy(s);
             l = look(s);
-        }
+        } while (l.ok && (was_busy || is_busy(s) || l.in_hand > 0));
         if (!l.ok)
             return -2;
         l.next = sooner(l.next, waves_next(s->waves));

@@ -22,7 +22,8 @@
 --   qs           standing of sequences: paused, waves …, and how often one has changed (*)
 --   qw:<sequence>:<wave>  who stands at the door of a wave, rid|run by enrolment
 --   qv:<sequence>:<wave>  who is passing through it, likewise, until their turn
---   qr:<sequence>:<wave>:<what>  runs that a wave has let in, and to which that happened, by when they were let in
+--   qr:<sequence>:<wave>:<what>  runs that a wave has let in, and to which that happened, by when they were let in; scores: what
+--                they have answered last
 --   qp           there when sequences ask for what happens to profiles
 --   qn           runs under way, by sequence; and what has happened in them (journeys/thought.c)
 --   qm           who is in some sequence, or at its door  qh:<sequence> messages that are held because it is paused, mid..L

@@ -6,7 +6,9 @@ local account, op, KEPT_MOST, IDS_LEAST_MS = ARGV[3], ARGV[4], 200, 604800000
 if op == 'events' then return call('LRANGE', P..'ae:'..account, 0, -1) end
 if op == 'look' then
   local out = { call('ZSCORE', P..'ax:'..account, ARGV[5]) and '1' or '' }
-  for _, rid in ipairs(call('SMEMBERS', P..'am:'..account)) do out[#out + 1] = rid end
+  local people = call('SMEMBERS', P..'am:'..account)
+  table.sort(people) -- in no order of chance
+  for _, rid in ipairs(people) do out[#out + 1] = rid end
   return out
 end
 local id, event, span = ARGV[5], ARGV[6], math.max(tonumber(ARGV[7]), IDS_LEAST_MS)

@@ -20,8 +20,8 @@ local function figures(wave, from, before)
   out[#out + 1] = settled(of..'released', from, before)
   out[#out + 1] = settled(of..'goal', from, before)
   local n, sum = 0, 0
-  for _, member in ipairs(call('ZRANGEBYSCORE', P..'qr:'..sequence..':'..wave..':answered', from, before)) do
-    n, sum = n + 1, sum + tonumber(string.match(member, '|(.*)$'))
+  for _, run in ipairs(call('ZRANGEBYSCORE', P..'qr:'..sequence..':'..wave..':answered', from, before)) do
+    n, sum = n + 1, sum + tonumber(call('HGET', P..'qr:'..sequence..':'..wave..':scores', run) or '0')
   end
   out[#out + 1], out[#out + 2] = n, string.format('%.17g', sum)
   out[#out + 1] = call('ZCARD', P..'qr:'..sequence..':'..wave..':released')

@@ -10,4 +10,5 @@ for L in string.gmatch(CHANNELS, '.') do
   for lane = 0, 2 do look('due:'..L..lane) end
 end
 look('qd')
+if call('EXISTS', P..'qo') == 1 then soonest = now end -- what runs have to say to others
 return { soonest and int(soonest) or '-1', call('ZCARD', P..'lease') + call('ZCARD', P..'ql') }

@@ -1,5 +1,5 @@
 -- runners: people with runs of a sequence, a portion; and what is to be done to the messages that those runs wait for.
--- ARGV[3] retention ms (real)  [4] of events  [5] cursor, "0" at first  [6] sequence  [7] wave, "" for all  [8] "" or
+-- ARGV[3] retention ms (real)  [4] of events  [5] cursor, "0" at first  [6] sequence, "" for all  [7] wave, "" for all  [8] "" or
 --   hold     what waits, or is not committed, waits until release
 --   release  what is held goes now, whatever has become of its run; names nobody
 --   count    how many of them are in flight
@@ -55,7 +55,7 @@ local function is_in(rid)
   local text, found = string.match(call('GET', P..'q:'..rid) or '', '^%d*|(.+)$'), false
   local kept = text and cjson.decode(text) or {}
   for _, run in ipairs(kept.r or {}) do
-    if run.q == sequence and (wave == '' or run.wv == wave) then
+    if (sequence == '' or run.q == sequence) and (wave == '' or run.wv == wave) then
       found = true
       if op == 'hold' or op == 'cancel' or op == 'count' then
         if run.m then touch(run.m) end
@@ -63,7 +63,7 @@ local function is_in(rid)
       end
     end
   end
-  for _, standing in ipairs(kept.w or {}) do found = found or (standing.q == sequence and wave == '') end
+  for _, standing in ipairs(kept.w or {}) do found = found or ((sequence == '' or standing.q == sequence) and wave == '') end
   return found
 end
 

@@ -3,7 +3,7 @@
 -- then for each person: recipient, version seen ("" for none), runs as they become ("" for none to keep), due (-1: never), number of the
 --   standings seen, how many unheard things were taken, "1" when they are in some sequence then, id of an event that must be new ("" for none), then lists, each after its length: events to keep; messages (16
 --   fields each, as of accept.lua); messages to cancel, each with a detail for the trace; trace lines; runs that ended; what runs hand on;
---   counters, each with how many more; what is said to accounts; marks of waves (key, member, score; "" takes it away);
+--   counters, each with how many more; what is said to accounts; marks of waves (key, member, score; "" takes it away, "=…" is the value of a hash);
 --   ids of events that they have been told of as somebody else
 -- Returns for each {"ok", cancelled ids, ids in flight}, {"race"} (somebody else has moved them: nothing is done) or {"known"} (the event is).
 -- needs: ending people accepting
@@ -19,11 +19,11 @@ end
 local function take_list(width) return take(width * tonumber(take(1)[1])) end
 
 -- Keeps the newest of a list for a while.
-local function append(key, list, most)
+local function append(key, list, most, lives)
   if #list == 0 then return end
   for first = 1, #list, SLICE do call('RPUSH', key, unpack(list, first, math.min(first + SLICE - 1, #list))) end
   call('LTRIM', key, -most, -1)
-  call('PEXPIRE', key, int(ret_events))
+  if lives then call('PERSIST', key) else call('PEXPIRE', key, int(ret_events)) end
 end
 
 local function keep_id(rid, id)
@@ -53,7 +53,7 @@ local MARKS_MS = 34560000000
 local function mark(name, member, score)
   local key = P..name
   if score == '' then return call('ZREM', key, member) end
-  call('ZADD', key, score, member)
+  if sub(score, 1, 1) == '=' then call('HSET', key, member, sub(score, 2)) else call('ZADD', key, score, member) end
   call('PEXPIRE', key, MARKS_MS)
 end
 
@@ -75,7 +75,7 @@ local function step(rid, seen, runs, due, standings, taken, is_in, id)
   for k = 1, #messages, 16 do accept(unpack(messages, k, k + 15)) end
   write_due()
   local cancelled, flying = cancel(cancels)
-  append(P..'qt:'..rid, trace_lines, lines_most)
+  append(P..'qt:'..rid, trace_lines, lines_most, is_in == '1')
   append(P..'qz:'..rid, ended, ENDED_MOST)
   append(P..'qe:'..rid, events, KEPT_MOST)
   call('LTRIM', P..'qi:'..rid, tonumber(taken), -1)

@@ -10,8 +10,6 @@
 #include "schedules/machine.h"
 #include "schedules/rerun.h"
 
-#define KEPT_MOST 200
-
 struct flight { /* a message that is under way */
     char id[MACHINE_ID_SIZE];
     int64_t at;
