@@ -19,7 +19,10 @@ static gboolean opt_all;
 const GOptionEntry simulate_options[] = {
     { "cohort", 0, 0, G_OPTION_ARG_FILENAME, &opt_cohort, "simulate: people, as recipient import reads them", "FILE" },
     { "events", 0, 0, G_OPTION_ARG_FILENAME, &opt_events,
-      "simulate: events as NDJSON, each with \"at\"; recipient \"*\" is everybody; without it the cohort is enrolled",
+      "simulate: what happens, as NDJSON, each with \"at\": events; {\"sequence\", \"recipient\"} enrols, with "
+      "\"wave\" "
+      "and \"do\" opens or holds; {\"recipient\", \"category\", \"state\"} is a consent; recipient \"*\" is everybody; "
+      "without it the cohort is enrolled",
       "FILE" },
     { "from", 0, 0, G_OPTION_ARG_STRING, &opt_from, "simulate: a date, or RFC 3339; migrate: only runs of this version",
       "T" },
@@ -72,6 +75,28 @@ static json_t *everybody(struct cli *c)
     return a.result ? a.result : json_array();
 }
 
+/* An event; or {"sequence"}: an enrolment, with "wave" a command; or {"category", "state"}: a consent. */
+static void add_line(struct stage *stage, int64_t ms, json_t *line)
+{
+    g_autofree char *sequence = g_strdup(json_string_value(json_object_get(line, "sequence")));
+    bool consent = json_object_get(line, "state") && !json_object_get(line, "name");
+    char *text;
+
+    if (sequence || consent)
+        json_object_del(line, "at");
+    json_object_del(line, "sequence");
+    text = json_dumps(line, JSON_COMPACT);
+    if (sequence && json_object_get(line, "wave"))
+        stage_wave(stage, ms, sequence, text);
+    else if (sequence)
+        stage_enroll(stage, ms, sequence, text);
+    else if (consent)
+        stage_consent(stage, ms, text);
+    else
+        stage_event(stage, ms, text);
+    free(text);
+}
+
 /* NULL when content. */
 static char *add_event(struct cli *c, struct stage *stage, const json_t *event, const json_t *people)
 {
@@ -85,9 +110,7 @@ static char *add_event(struct cli *c, struct stage *stage, const json_t *event, 
         json_auto_t *one = json_copy((json_t *)event);
         if (g_strcmp0(recipient, "*") == 0)
             json_object_set(one, "recipient", json_array_get(people, i));
-        char *text = json_dumps(one, JSON_COMPACT);
-        stage_event(stage, ms, text);
-        free(text);
+        add_line(stage, ms, one);
     }
     return NULL;
 }

@@ -11,6 +11,7 @@
 #include "dispatcher/journeys/events.h"
 #include "dispatcher/journeys/turns.h"
 #include "dispatcher/journeys/waves.h"
+#include "dispatcher/people/consent.h"
 
 #define CONNECT_TIMEOUT 20.0
 
@@ -28,10 +29,12 @@ struct stage {
     json_t *refused;
 };
 
+enum coming_kind { COMING_EVENT, COMING_ENROLMENT, COMING_CONSENT, COMING_WAVE };
 struct coming {
+    enum coming_kind kind;
     int64_t at;
     guint order;
-    char *text, *sequence; /* sequence: an enrolment; NULL: an event */
+    char *text, *sequence;
 };
 
 struct looked { /* one look at the store */
@@ -42,15 +45,30 @@ struct looked { /* one look at the store */
 
 /* ---------------------------------------------------------------- events */
 
+static void comes(struct stage *s, enum coming_kind kind, int64_t at, const char *sequence, const char *text)
+{
+    struct coming c = { kind, at, s->events->len, g_strdup(text), g_strdup(sequence) };
+    g_array_append_val(s->events, c);
+}
+
 void stage_event(struct stage *s, int64_t at, const char *text)
 {
-    stage_enroll(s, at, NULL, text);
+    comes(s, COMING_EVENT, at, NULL, text);
 }
 
 void stage_enroll(struct stage *s, int64_t at, const char *sequence, const char *text)
 {
-    struct coming c = { at, s->events->len, g_strdup(text), g_strdup(sequence) };
-    g_array_append_val(s->events, c);
+    comes(s, COMING_ENROLMENT, at, sequence, text);
+}
+
+void stage_consent(struct stage *s, int64_t at, const char *text)
+{
+    comes(s, COMING_CONSENT, at, NULL, text);
+}
+
+void stage_wave(struct stage *s, int64_t at, const char *sequence, const char *text)
+{
+    comes(s, COMING_WAVE, at, sequence, text);
 }
 
 static gint by_time(gconstpointer a, gconstpointer b)
@@ -64,18 +82,47 @@ struct told {
     const char *text;
 };
 
-static void on_answer(void *arg, const struct intake_answer *a)
+static void told(struct told *t, const json_t *problem, const json_t *errors)
 {
-    struct told *t = arg;
-    const json_t *first = json_array_get(json_object_get(a->body, "errors"), 0);
+    const json_t *first = json_array_get(errors, 0);
 
     t->stage->answers--;
-    if (a->status != 202)
+    if (problem || first)
         json_array_append_new(t->stage->refused,
                               json_pack("{s:s, s:s?, s:s?}", "event", t->text, "at",
                                         json_string_value(json_object_get(first, "pointer")), "why",
-                                        json_string_value(json_object_get(first ? first : a->body, "detail"))));
+                                        json_string_value(json_object_get(first ? first : problem, "detail"))));
     g_free(t);
+}
+
+static void on_answer(void *arg, const struct intake_answer *a)
+{
+    told(arg, a->status == 202 ? NULL : a->body, json_object_get(a->body, "errors"));
+}
+
+static void on_done(void *arg, bool ok, json_t *result)
+{
+    told(arg, NULL, NULL);
+}
+
+static void tell_consent(struct stage *s, const struct coming *c, struct told *t)
+{
+    json_auto_t *entry = json_loads(c->text, 0, NULL), *errors = json_array();
+    g_autofree char *recipient = g_strdup(json_string_value(json_object_get(entry, "recipient")));
+
+    json_object_del(entry, "recipient");
+    if (!recipient || !consent_change(s->service, recipient, entry, "simulator", errors, on_done, t))
+        told(t, NULL, errors);
+}
+
+static void tell_wave(struct stage *s, const struct coming *c, struct told *t)
+{
+    json_auto_t *how = json_loads(c->text, 0, NULL), *errors = json_array();
+    bool opens = g_strcmp0(json_string_value(json_object_get(how, "do")), "hold") != 0;
+
+    json_object_del(how, "do");
+    if (!(opens ? wave_open : wave_hold)(s->service, c->sequence, how, errors, on_done, t))
+        told(t, NULL, errors);
 }
 
 static void tell_event(struct stage *s, const struct coming *c)
@@ -85,10 +132,14 @@ static void tell_event(struct stage *s, const struct coming *c)
 
     *t = (struct told){ s, c->text };
     s->answers++;
-    if (c->sequence)
+    switch (c->kind) {
+    case COMING_EVENT: event_text(s->service, c->text, strlen(c->text), &origin, on_answer, t); break;
+    case COMING_ENROLMENT:
         event_enroll(s->service, c->sequence, c->text, strlen(c->text), false, &origin, on_answer, t);
-    else
-        event_text(s->service, c->text, strlen(c->text), &origin, on_answer, t);
+        break;
+    case COMING_CONSENT: tell_consent(s, c, t); break;
+    case COMING_WAVE: tell_wave(s, c, t); break;
+    }
 }
 
 static void tell_events(struct stage *s)

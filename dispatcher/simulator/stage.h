@@ -26,6 +26,10 @@ void stage_event(struct stage *, int64_t at_ms, const char *text);
 
 /* stage_enroll: {"recipient", …} is enrolled in a sequence then. */
 void stage_enroll(struct stage *, int64_t at_ms, const char *sequence, const char *text);
+/* stage_consent: {"recipient", "category", "state", …}: they say so then.  stage_wave: {"wave", "do": "open" | "hold"}.
+ */
+void stage_consent(struct stage *, int64_t at_ms, const char *text);
+void stage_wave(struct stage *, int64_t at_ms, const char *sequence, const char *text);
 
 /* stage_play: until `to`; false with *why (to be freed) when the store is gone. */
 bool stage_play(struct stage *, int64_t to_ms, char **why);

@@ -64,6 +64,28 @@ class Rehearsals(Journey):
         ids = lambda text: re.sub(r'"message":"[^"]*"', '', text)
         self.assertEqual(self.play(json_out=False), self.play(json_out=False))
 
+    def test_it_is_the_same_each_time_whatever_begins_it(self):
+        write(os.path.join(self.h.settings['sequences'], 'entering.yaml'), SIGN_UP.replace('sequence: start', 'sequence: entering').replace(
+            'trigger: {event: customer.signed_up}', 'trigger: {enters: {recipient.role: user}}'))
+        self.events({'recipient': {'id': 'bo', 'role': 'user'}, 'name': 'crm.synced', 'at': '2027-03-22T09:00:00Z'})
+        plays = [self.play(name='entering,start', json_out=True) for _ in range(2)]
+        self.assertEqual(json.dumps(plays[0]), json.dumps(plays[1]))
+        self.assertEqual(plays[0]['sequences']['entering']['enrolled'], 1)
+
+    def test_lines_enrol_withdraw_and_hold_a_wave_at_their_time(self):
+        write(os.path.join(self.h.settings['sequences'], 'rolled.yaml'), SIGN_UP.replace('sequence: start', 'sequence: rolled').replace(
+            'trigger: {event: customer.signed_up}', 'trigger: {enroll: true}\nwaves: {order: [{name: one, where: always}]}'))
+        self.events({'sequence': 'rolled', 'recipient': '*', 'at': '2027-03-22T09:00:00Z'},
+                    {'recipient': 'ada', 'category': 'onboarding', 'state': 'withdrawn', 'at': '2027-03-22T12:00:00Z'},
+                    {'sequence': 'rolled', 'wave': 'one', 'do': 'hold', 'at': '2027-03-24T09:00:00Z'},
+                    {'sequence': 'rolled', 'wave': 'none', 'do': 'open', 'at': '2027-03-24T09:00:00Z'})
+        report = self.play(name='rolled')
+        self.assertEqual([template for template, _ in self.sends(report, 'ada')], ['hello'])
+        self.assertEqual([template for template, _ in self.sends(report, 'di')], ['hello', 'nudge'])
+        self.assertEqual(report['sequences']['rolled']['left'], {'opted_out': 1})
+        self.assertEqual([w['state'] for w in report['waves']['rolled']['waves']], ['held'])
+        self.assertEqual([r['at'] for r in report['refused']], ['/wave'])
+
     def test_a_goal_ends_it_and_what_was_to_come_does_not(self):
         self.events({'recipient': 'ada', 'name': 'customer.signed_up', 'at': '2027-03-22T09:00:00Z'},
                     {'recipient': 'ada', 'name': 'first.value', 'at': '2027-03-22T18:00:00Z'})
