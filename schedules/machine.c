@@ -288,6 +288,17 @@ static void count_goals(struct machine *m, const json_t *event)
     }
 }
 
+/* Of many the one that would be forgotten next. */
+static void forget_soonest(GPtrArray *ended)
+{
+    guint soonest = 0;
+
+    for (guint i = 1; i < ended->len; i++)
+        if (((const struct run *)ended->pdata[i])->due < ((const struct run *)ended->pdata[soonest])->due)
+            soonest = i;
+    g_ptr_array_remove_index(ended, soonest);
+}
+
 static void forget_ended(struct machine *m)
 {
     for (guint i = 0; i < m->person->runs->len;) {
@@ -304,7 +315,7 @@ static void forget_ended(struct machine *m)
             r->due = MAX(r->deadline, is_settling(m, r, s) ? r->released + s->life : -1);
             g_ptr_array_add(m->person->ended, r);
             if (m->person->ended->len > ENDED_MOST)
-                g_ptr_array_remove_index(m->person->ended, 0);
+                forget_soonest(m->person->ended);
         } else {
             run_free(r);
         }

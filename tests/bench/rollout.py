@@ -10,7 +10,8 @@ WAVES = ['pilot', 'dach-canary', 'dach', 'nordics', 'rest']
 SETTLE, WITHIN, GOAL_ABOVE, SCORE_ABOVE = 3 * DAY, 14 * DAY, 0.25, 6
 HOLDS = {'bounced': 0.03, 'complained': 0.003, 'opted_out': 0.02, 'failed': 0.05}
 WINDOW = {'nordics': 9}  # o'clock in the zone of the service, on working days
-MADE_UP = 5 * SECOND     # so much of a rate is made up for
+MADE_UP = SECOND / 10    # so much of a rate is made up for
+LIFE = 400 * DAY         # of a run
 LOOKS = HOUR + 1 * SECOND  # an open gate is looked at at least so often
 
 
@@ -143,16 +144,18 @@ class Waves:
 
     # ------------------------------------------------------------ the gate, computed anew
 
+    def withdrew(self, who):
+        withdrawn = [instant(c['at']) for c in self.world.people[who]['consents'] if c['state'] == 'withdrawn']
+        return max(withdrawn) if withdrawn else self.end
+
     def harmed(self, harm, let_in, now):
-        if harm == 'opted_out':
-            return sum(self.reason(who) == harm and self.gone(who) <= now for who in let_in)
+        if harm == 'opted_out':  # whoever had opted out before they were let in was not harmed by it
+            return sum(self.reason(who) == harm and self.gone(who) <= now and self.withdrew(who) > at for who, at in let_in.items())
         return sum(any(line['what'] == 'ended' and line['detail'] == harm and instant(line['at']) <= now for line in self.lines[who]) for who in let_in)
 
     def scores(self, who, released, now):
-        """As long as the run, or what is left of it, listens."""
-        goals, gone = [*self.at['goal'][who], *self.at['counted'][who]], self.gone(who)
-        until = self.end if gone is None else max(released + SETTLE, gone if goals and min(goals) <= gone else min([gone + WITHIN, *goals]))
-        return {score for at, score in self.world.ratings[who] if released <= at <= min(now, until)}
+        """What they have answered last, also when the run is over."""
+        return [score for at, score in sorted(self.world.ratings[who]) if released <= at <= min(now, released + LIFE)][-1:]
 
     def evidence(self, wave, now):
         """{rate: (how many, of how many, its lower bound)}, answers."""
