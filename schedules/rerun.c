@@ -119,18 +119,19 @@ static const struct {
 char *rerun_fault(const struct sequence *s, const char *recipient, const struct almanac *almanac, const json_t *line)
 {
     const char *step = json_string_value(json_array_get(line, 3)), *what = json_string_value(json_array_get(line, 4));
-    struct again a = { s,
-                       sequence_step(s, step),
-                       recipient,
-                       almanac,
-                       json_integer_value(json_array_get(line, 0)),
-                       json_array_get(line, 5),
-                       json_array_get(line, 6) };
+    const struct again a = { s,
+                             sequence_step(s, step),
+                             recipient,
+                             almanac,
+                             json_integer_value(json_array_get(line, 0)),
+                             json_array_get(line, 5),
+                             json_array_get(line, 6) };
+    char *fault = NULL;
 
     if (step && *step && !a.step)
         return g_strdup("the definition has no such step");
     for (size_t i = 0; a.step && what && a.inputs && i < G_N_ELEMENTS(rows); i++)
         if (strcmp(effect_names[rows[i].kind], what) == 0)
-            return rows[i].again(&a);
-    return NULL;
+            fault = rows[i].again(&a);
+    return fault;
 }
