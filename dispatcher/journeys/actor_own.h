@@ -1,6 +1,11 @@
 /*
- * What actor.c (the way through the store) and thought.c (what the machine made
- * of a person) share.
+ * A person being seen to, from one end to the other:
+ *
+ *   actor.c    the way through the store, and round again
+ *   view.c     what was looked at
+ *   asked.c    what the machine asks besides: definitions, consent, places
+ *   thought.c  facts into the machine
+ *   effects.c  its effects into one step of the store, and into the answer
  */
 #ifndef DISPATCHER_JOURNEYS_ACTOR_OWN_H
 #define DISPATCHER_JOURNEYS_ACTOR_OWN_H
@@ -23,6 +28,8 @@ void view_clear(struct view *);
  * that the person has been told of already but once. */
 char *view_account(const struct view *);
 void view_add_company(struct view *, const json_t *events);
+/* event_is_kept: it is among those that are kept. */
+bool event_is_kept(const json_t *kept, const char *id);
 /* view_unknown_version: of a run whose definition has not been looked for yet; NULL for none.  g_free. */
 char *view_unknown_version(struct view *, const struct sequences *);
 
@@ -51,6 +58,14 @@ struct thought {
 /* places: what is known of them (struct thought); what is not, is wanted, and then all is to be thought again. */
 bool thought_begin(struct thought *, struct service *, const char *recipient, const struct view *,
                    const json_t *places);
+/* thought_answers: whom the machine asks. */
+void thought_answers(struct thought *, struct situation *);
+/* Into the lists of a step: step_list makes one when it is not there, and counts; step_json takes the value;
+ * step_count: of the figures; step_mark: of waves, takes key and member, score -1 takes it away. */
+struct args *step_list(struct args **list, int *count);
+void step_json(struct args **list, int *count, json_t *value);
+void step_count(struct thought *, const char *field, int more);
+void step_mark(struct thought *, char *key, char *member, int64_t score);
 /* thought_meets: a condition on the person. */
 bool thought_meets(const struct thought *, const struct condition *);
 /* thought_hear: what they have not heard yet, in its order. */

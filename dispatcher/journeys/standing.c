@@ -21,6 +21,7 @@
 struct standing_change {
     struct service *service;
     char *sequence;
+    enum act_kind act; /* of those that are done to everybody */
     bool pauses, entry, dry;
     bool wakes;           /* runs that were paused go on */
     json_t *people, *map; /* of migrate: who is left */
@@ -239,11 +240,11 @@ bool standing_stop(struct service *s, const char *sequence, const json_t *how, j
     return true;
 }
 
-/* ---------------------------------------------------------------- migrate */
+/* ---------------------------------------------------------------- everybody, one after the other: migrate, replan */
 
 #define AT_A_TIME 64
 
-static void migrate_next(struct standing_change *c);
+static void act_next(struct standing_change *c);
 
 static json_t *row_of(json_t *steps, const char *step, const char *to)
 {
@@ -273,7 +274,7 @@ static void count_migrated(struct standing_change *c, const json_t *item)
         "runs", 1);
 }
 
-static void on_migrated(void *arg, enum act_result result, const json_t *did)
+static void on_acted(void *arg, enum act_result result, const json_t *did)
 {
     struct standing_change *c = arg;
     json_t *item;
@@ -283,76 +284,44 @@ static void on_migrated(void *arg, enum act_result result, const json_t *did)
     json_array_foreach ((json_t *)did, i, item)
         count_migrated(c, item);
     c->open--;
-    migrate_next(c);
+    act_next(c);
 }
 
-static void migrate_next(struct standing_change *c)
+static void act_next(struct standing_change *c)
 {
     while (c->open < AT_A_TIME && c->next < json_array_size(c->people)) {
         c->open++;
         actor_act(c->service,
-                  &(struct act){ .kind = ACT_MIGRATE,
+                  &(struct act){ .kind = c->act,
                                  .recipient = json_string_value(json_array_get(c->people, c->next++)),
                                  .sequence = c->sequence,
                                  .version = *c->version ? c->version : NULL,
                                  .map = c->map,
-                                 .dry = c->dry },
-                  NULL, on_migrated, c);
+                                 .dry = c->dry,
+                                 .existing = true },
+                  NULL, on_acted, c);
     }
     if (c->open == 0)
         done(c, !c->lost);
 }
 
-static void on_to_migrate(void *arg, bool ok, json_t *result)
+static void on_to_act(void *arg, bool ok, json_t *result)
 {
     struct standing_change *c = arg;
 
     c->lost = !ok;
     c->people = ok ? json_incref(json_object_get(result, "people")) : json_array();
-    migrate_next(c);
+    act_next(c);
 }
 
 /* ---------------------------------------------------------------- planned anew */
-
-static void replan_next(struct standing_change *c);
-
-static void on_replanned(void *arg, enum act_result result, const json_t *did)
-{
-    struct standing_change *c = arg;
-
-    c->lost |= result != ACT_DONE;
-    c->open--;
-    replan_next(c);
-}
-
-static void replan_next(struct standing_change *c)
-{
-    while (c->open < AT_A_TIME && c->next < json_array_size(c->people)) {
-        c->open++;
-        actor_act(c->service,
-                  &(struct act){ .kind = ACT_REPLAN,
-                                 .recipient = json_string_value(json_array_get(c->people, c->next++)),
-                                 .existing = true },
-                  NULL, on_replanned, c);
-    }
-    if (c->open == 0)
-        done(c, !c->lost);
-}
-
-static void on_to_replan(void *arg, bool ok, json_t *result)
-{
-    struct standing_change *c = arg;
-
-    c->lost = !ok;
-    c->people = ok ? json_incref(json_object_get(result, "people")) : json_array();
-    replan_next(c);
-}
 
 void standing_replan(struct service *s, const char *sequence, json_fn *fn, void *arg)
 {
     struct standing_change *c = change_new(s, sequence, json_object(), fn, arg);
 
-    store_runners(s->store, sequence, "", "", on_to_replan, c);
+    c->act = ACT_REPLAN;
+    store_runners(s->store, sequence, "", "", on_to_act, c);
 }
 
 /* ---------------------------------------------------------------- what migrate asks */
@@ -388,9 +357,10 @@ bool standing_migrate(struct service *s, const char *sequence, const json_t *how
                    json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:[]}", "sequence", sequence, "version", q->version,
                              "runs", 0, "migrated", 0, "stuck", 0, "due_within_hour", 0, "steps"),
                    fn, arg);
+    c->act = ACT_MIGRATE;
     c->dry = json_is_true(json_object_get(how, "dry_run"));
     c->map = json_incref(json_object_get(how, "map"));
     g_strlcpy(c->version, from ? from : "", sizeof c->version);
-    store_runners(s->store, sequence, "", "", on_to_migrate, c);
+    store_runners(s->store, sequence, "", "", on_to_act, c);
     return true;
 }
