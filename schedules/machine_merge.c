@@ -55,8 +55,12 @@ static void take_over(struct machine *m, struct run *r)
     tell(m, EFFECT_MOVED, r, r->step, NULL);
     g_ptr_array_add(m->person->runs, r);
     own = same_of(m->person, r);
-    if (own)
-        leave_run(m, r->visit > own->visit ? own : r, "merged", false);
+    if (own) {
+        struct run *stays = r->visit > own->visit ? r : own, *goes = stays == r ? own : r;
+        if (definition_of(m, stays))
+            run_inherits(m, stays, definition_of(m, stays), goes);
+        leave_run(m, goes, "merged", false);
+    }
     if (!run_is_over(r) && is_at_door(r))
         tell(m, EFFECT_DOOR, r, NULL, json_string(r->wave));
     if (!run_is_over(r) && s)

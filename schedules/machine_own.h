@@ -64,6 +64,8 @@ void check_dates(struct machine *);
 /* run_gathers: one more item for the collect in which it stands; false when its window is over.  run_gives_up: an event
  * that takes items out. */
 bool run_gathers(struct machine *, struct run *, const struct sequence *, const json_t *event);
+/* run_inherits: what the other one has gathered for the same digest. */
+void run_inherits(struct machine *, struct run *, const struct sequence *, const struct run *other);
 bool run_gives_up(struct machine *, struct run *, const struct sequence *, const json_t *event);
 /* run_go: enters a step, and all behind it, until one waits.  NULL: the end. */
 void run_go(struct machine *, struct run *, const struct sequence *, const struct step *);

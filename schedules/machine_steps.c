@@ -458,6 +458,23 @@ bool run_gathers(struct machine *m, struct run *r, const struct sequence *s, con
     return open;
 }
 
+/* S54: each item is in exactly one digest. */
+void run_inherits(struct machine *m, struct run *r, const struct sequence *s, const struct run *other)
+{
+    const struct step *step = sequence_step(s, r->step);
+    json_t *item;
+    size_t i;
+
+    if (!step || !step->collect || !r->gathered || !other->gathered)
+        return;
+    json_object_set_new(r->gathered, "more",
+                        json_integer(kept_time(r->gathered, "more") + kept_time(other->gathered, "more")));
+    json_array_foreach (json_object_get(other->gathered, "items"), i, item)
+        add_item(m, r, s, step, item);
+    tell(m, EFFECT_GATHERED, r, step->id,
+         json_integer((json_int_t)json_array_size(json_object_get(r->gathered, "items"))));
+}
+
 /* S30: what an event takes out is what has the same value at the path. */
 bool run_gives_up(struct machine *m, struct run *r, const struct sequence *s, const json_t *event)
 {

@@ -1091,6 +1091,27 @@ class Together(Merging):
         self.gone(*(who for pair in pairs[:6] for who in pair))
 
 
+class Digests(Journey):
+    DEFINITIONS = """sequence: digest
+category: onboarding
+trigger: {event: activity}
+reentry: always
+steps:
+  - {id: gather, collect: {until: {at: "00:00"}, most: 100, keep: 20}}
+  - {id: tell, send: {template: tell, channels: [email], data: {what: {from: steps.gather.total}}}}
+"""
+
+    def test_s29_what_both_have_gathered_is_in_one_digest(self):
+        lead, customer = self.who('lea'), self.who('carl')
+        for who, n in ((lead, 3), (customer, 2)):
+            for i in range(n):
+                self.h.http('POST', '/v1/events', {'recipient': who, 'name': 'activity', 'data': {'n': i}})
+        did = self.h.http('POST', '/v1/recipients/lea/merge', {'into': 'carl'})[1]['did']
+        self.assertEqual([d['items'] for d in did if d['what'] == 'gathered'], [5], did)
+        did = self.h.http('POST', '/v1/events', {'recipient': lead, 'name': 'activity'})[1]['did']
+        self.assertEqual(did[0]['items'], 6)
+
+
 class Doors(Merging):
     def test_s54_who_may_merge_is_who_may_write_people(self):
         keys = [{'name': 'crm', 'secret': 'a' * 24, 'scopes': ['enqueue']}, {'name': 'eye', 'secret': 'c' * 24, 'scopes': ['read']},
