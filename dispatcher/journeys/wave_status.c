@@ -63,6 +63,10 @@ static void on_standing(void *arg, bool ok, json_t *standing)
         return;
     }
     s->standing = json_incref(standing);
+    if (job->heads && !json_object_get(standing, "waves")) { /* none has ever been opened: there is nothing to do */
+        surveyed(job, true);
+        return;
+    }
     for (guint i = 0; i < s->sequence->waves->len; i++)
         s->looks[i].from = kept_time(survey_wave(s, i), "from");
     store_waves(s->service->store, s->sequence->name, kept_time(standing, "n"), s->looks, (int)s->sequence->waves->len,

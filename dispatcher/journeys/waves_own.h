@@ -23,8 +23,9 @@ struct survey {
     struct wave_look *looks; /* by place in the order */
     bool behind;
 };
-/* survey_make: heads: how many of the first at the doors.  fn gets NULL when Redis is gone, else the survey, to be
- * freed with survey_free. */
+/* survey_make: heads: how many of the first at the doors; more than 0 is from whoever has work to do, and where no wave
+ * has ever been opened the figures stay empty then.  fn gets NULL when Redis is gone, else the survey, to be freed with
+ * survey_free. */
 typedef void survey_fn(void *arg, struct survey *);
 void survey_make(struct service *, const struct sequence *, int heads, survey_fn *, void *arg);
 void survey_free(struct survey *);
