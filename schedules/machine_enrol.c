@@ -308,10 +308,10 @@ void enrol(struct machine *m, const struct sequence *s, const json_t *event, boo
         refuse(m, s, "goal_before");
     else if (!restarts && (why = obstacle(m, s, event, &waits)))
         waits ? stand_in_line(m, s, key, event) : refuse(m, s, why);
-    else if (s->waves->len && !choose_wave(m, s, event))
-        refuse(m, s, "no_wave");
     else if (!restarts && !has_place(m, s, key, event))
         s->group->on_conflict == CONFLICT_QUEUE ? stand_in_line(m, s, key, event) : refuse(m, s, "group");
+    else if (s->waves->len && !choose_wave(m, s, event))
+        refuse(m, s, "no_wave");
     else {
         g_autofree char *place = restarts ? g_strdup(old->place) : NULL, *was = g_strdup(old ? old->id : "");
         make_way(m, old, s);

@@ -64,8 +64,9 @@ struct person_runs {
     json_t *entries;  /* sequence → when its last runs began, for the limit of entries */
     json_t *watches; /* sequence → {"v": date, "d": when it is due, -1; "o": the day it is about}: triggers by date */
     char *moved;     /* who they are now: nothing is done here any more but to tell them; NULL */
-    json_t *merged;  /* whoever they were before → how much was heard of them there when it was taken over */
-    json_t *seen;    /* sequence → key → when its last run started; what "never" and "after" ask */
+    json_t *merged; /* whoever they were before → how much was heard of them there when it was taken over; below 0: they
+                       are about to become this one, since then (real ms, negative) */
+    json_t *seen;   /* sequence → key → when its last run started; what "never" and "after" ask */
 };
 
 /* person_read: of a text; "" is nobody's.  NULL when it is none of ours.  person_write: the text, "" when nothing needs

@@ -59,7 +59,7 @@ int64_t wave_opens_at(const struct wave *, const struct zone *, const struct alm
 
 struct wave_figures {
     int64_t released, harmed[HARMS];  /* people, since the wave was opened last */
-    int64_t settled, goals, answered; /* those of them who have settled */
+    int64_t settled, goals, answered; /* those who have settled, since it is there */
     double answers;                   /* sum of their scores */
 };
 enum verdict { VERDICT_UNDECIDED, VERDICT_HOLD, VERDICT_OPEN };

@@ -56,6 +56,8 @@ void post_enroll(struct request *r)
         answer_lines(r, enroll_line);
     else if (!request_is(r, "application/json"))
         answer_problem(r, 415, "send application/json in UTF-8, or application/x-ndjson for many");
+    else if (is_bulk(r) && !(r->scopes & SCOPE_MANAGE))
+        answer_problem(r, 403, "a condition asks about everybody: that needs the scope manage");
     else if (is_bulk(r))
         change_many(r, bulk_enroll);
     else
@@ -183,7 +185,7 @@ static void change_many(struct request *r, standing_fn *change)
 
 void post_exit(struct request *r)
 {
-    change_many(r, bulk_exit);
+    change_standing(r, bulk_exit);
 }
 
 /* ---------------------------------------------------------------- waves */

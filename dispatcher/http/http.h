@@ -28,6 +28,7 @@ struct request {
     GHashTable *query; /* decoded */
     GString *body;
     const char *caller;   /* name of the key, "" without keys */
+    int scopes;           /* of the key; all of them without keys */
     char recipient[129];  /* SCOPE_RECIPIENT: whose token it is */
     struct http_own *own; /* server.c's */
 };
@@ -36,7 +37,7 @@ typedef void handler_fn(struct request *);
 
 struct route {
     const char *method, *path; /* "/v1/messages/{id}" */
-    int scope;
+    int scope;                 /* any of these bits */
     handler_fn *fn;
     const char *summary;
     const char *query; /* names of its parameters, separated by blanks; NULL: none, "*": whatever mail programs add */

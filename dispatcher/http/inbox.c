@@ -89,18 +89,15 @@ static void on_answer_event(void *arg, const struct intake_answer *answer)
     answering_end(a);
 }
 
-/* The same answer again is the same event. */
-static void tell_answer(struct answering *a, const char *name)
+/* The same answer again is the same event: it was given when it was. */
+static void tell_answer(struct answering *a, const char *name, const char *when)
 {
     struct request *r = a->request;
-    char *said = json_dumps(a->answer, JSON_COMPACT | JSON_ENCODE_ANY);
-    g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, said, -1),
-                    *id = g_strdup_printf("answer/%s/%.16s", r->param[0], hash),
+    g_autofree char *id = g_strdup_printf("answer/%s/%s", r->param[0], when),
                     *message = g_strndup(r->param[0], strcspn(r->param[0], "-"));
     json_auto_t *event = json_pack("{s:s, s:s, s:s, s:{s:s, s:O}}", "recipient", r->recipient, "name", name, "id", id,
                                    "data", "message", message, "answer", a->answer);
 
-    free(said);
     if (json_is_number(a->answer))
         json_object_set(json_object_get(event, "data"), "score", a->answer);
     char *text = json_dumps(event, JSON_COMPACT);
@@ -122,10 +119,12 @@ static void on_answered(void *arg, bool ok, json_t *result)
                        text ? "this card asks nothing" : "there is no card of this id in this inbox");
         answering_end(a);
     } else {
+        g_autofree char *when = g_strdup(json_string_value(json_object_get(result, "answered")));
         json_object_del(result, "known");
         json_object_del(result, "card");
+        json_object_del(result, "answered");
         a->totals = json_incref(result);
-        tell_answer(a, json_string_value(json_object_get(json_object_get(card, "answer"), "event")));
+        tell_answer(a, json_string_value(json_object_get(json_object_get(card, "answer"), "event")), when);
     }
 }
 

@@ -119,6 +119,7 @@ static bool check_key(struct request *r, int scope)
     const struct keys *keys = http_keys(r->server);
     const struct key *key = keys_find(keys, bearer(r));
 
+    r->scopes = key ? key->scopes : keys_any(keys) ? 0 : SCOPE_ENQUEUE | SCOPE_READ | SCOPE_MANAGE;
     if (!keys_any(keys))
         return true;
     if (key && !(key->scopes & scope)) {

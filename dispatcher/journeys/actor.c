@@ -15,6 +15,7 @@
 #include "dispatcher/people/turn.h"
 
 #define RACES_MAX 64
+#define HOPS_MOST 32 /* of what is handed on */
 
 /*
  *   turn_take ──▶ definitions kept ──▶ look ──▶ definitions of its runs ──▶ events of the account ──▶ think ──▶ step
@@ -28,7 +29,7 @@ struct actor {
     const struct condition *where;
     json_t *event, *map, *profile;
     json_t *places;      /* by name: whether it is theirs */
-    char *line;          /* a place that is free for others who wait; NULL */
+    json_t *lines;       /* names of places that are free for others who wait */
     int64_t place_again; /* when one is worth asking for once more; 0 */
     bool again, dry, existing;
     char via[129];    /* whoever they were when it was brought; "" */
@@ -39,7 +40,7 @@ struct actor {
     json_t *did;      /* what came of going along; NULL: the thought says it */
     struct view view; /* what was looked at */
     struct thought thought;
-    int races;
+    int races, hops;
     acted_fn *fn;
     void *arg;
 };
@@ -57,7 +58,7 @@ static void release(struct actor *a)
     json_decref(a->map);
     json_decref(a->profile);
     json_decref(a->places);
-    g_free(a->line);
+    json_decref(a->lines);
     json_decref(a->did);
     json_decref(a->stopped);
     json_decref(a->trace);
@@ -151,7 +152,7 @@ static void on_placed(void *arg, bool ok, bool has, int64_t again_ms)
 
     json_object_set_new(a->places, asked, json_boolean(has));
     if (again_ms == PLACE_LINE)
-        a->line = g_strdup(a->thought.wanted.name);
+        json_array_append_new(a->lines, json_string(a->thought.wanted.name));
     if (again_ms >= 0)
         a->place_again = clock_now() + (int64_t)((double)again_ms * clock_rate());
     if (ok)
@@ -169,6 +170,11 @@ static void think(struct actor *a)
         finish(a, ACT_GONE);
         return;
     }
+    if (a->kind == ACT_MOVE && thought_is_claimed(t)) {
+        thought_clear(t);
+        finish(a, ACT_BUSY);
+        return;
+    }
     if (a->where && !thought_meets(t, a->where)) {
         thought_clear(t);
         finish(a, ACT_DONE);
@@ -183,6 +189,7 @@ static void think(struct actor *a)
     case ACT_MIGRATE: thought_migrate(t, a->sequence, *a->version ? a->version : NULL, a->map); break;
     case ACT_TURN: thought_look(t); break;
     case ACT_REPLAN: thought_replan(t); break;
+    case ACT_CLAIM: thought_claim(t, a->other); break;
     case ACT_MOVE: thought_move(t, a->other); break;
     case ACT_ABSORB: thought_absorb(t, a->event); break;
     case ACT_FORGET: thought_forget(t, a->other); break;
@@ -195,8 +202,8 @@ static void think(struct actor *a)
     else {
         if (a->place_again)
             t->again = a->place_again;
-        if (a->line)
-            thought_tell_line(t, a->line);
+        for (size_t i = 0; i < json_array_size(a->lines); i++)
+            thought_tell_line(t, json_string_value(json_array_get(a->lines, i)));
         write_step(a);
     }
 }
@@ -284,6 +291,7 @@ static void hand_on(struct actor *a)
                              .sequence = a->sequence,
                              .reason = a->reason,
                              .other = a->other,
+                             .hops = a->hops + 1,
                              .again = a->again,
                              .where = a->where,
                              .existing = a->existing },
@@ -396,7 +404,7 @@ static void has_moved(struct actor *a)
          back = a->kind == ACT_ABSORB && strcmp(kept_text(a->event, "from"), a->view.moved) == 0;
 
     remember_moved(a);
-    if (elsewhere || back)
+    if (elsewhere || back || a->kind == ACT_CLAIM || a->hops > HOPS_MOST)
         finish(a, ACT_BUSY);
     else if (a->kind == ACT_MIGRATE || a->kind == ACT_REPLAN || a->dry)
         finish(a, ACT_DONE);
@@ -528,7 +536,9 @@ void actor_act(struct service *s, const struct act *act, const struct seen_perso
     g_strlcpy(a->version, act->version ? act->version : "", sizeof a->version);
     a->map = json_incref((json_t *)act->map);
     a->places = json_object();
+    a->lines = json_array();
     a->dry = act->dry;
+    a->hops = act->hops;
     a->existing = act->existing;
     a->where = act->where;
     g_strlcpy(a->reason, act->reason ? act->reason : "", sizeof a->reason);

@@ -12,7 +12,10 @@
  * Who has moved (two people were one) does nothing here any more: what they still
  * have goes along with their next turn, and what happens to them is handed on.
  *
- *   move: frozen, open messages cancelled ──▶ absorb, of who they are now ──▶ nothing is left here
+ *   claim, of who stays ──▶ move: frozen, open messages cancelled ──▶ absorb, of who stays ──▶ nothing is left here
+ *
+ * Whoever is claimed does not move until whoever claims has arrived, or a minute is
+ * over: so nobody ever becomes themselves, by whatever ways and processes.
  */
 #ifndef DISPATCHER_JOURNEYS_ACTOR_H
 #define DISPATCHER_JOURNEYS_ACTOR_H
@@ -28,6 +31,7 @@ enum act_kind {
     ACT_MIGRATE, /* runs of a sequence go on with its current version */
     ACT_REPLAN,  /* definitions that runs follow, or the clocks, may be others */
     ACT_TURN,    /* time has passed, or something has changed */
+    ACT_CLAIM,   /* somebody is about to become them */
     ACT_MOVE,    /* they are somebody else from now on */
     ACT_ABSORB,  /* the runs of who they were before become theirs */
     ACT_FORGET,  /* they never were somebody */
@@ -39,7 +43,8 @@ struct act {
     json_t *profile;               /* the recipient's fields, written first; taken; NULL for none */
     const char *sequence;          /* of ENROLL and LEAVE */
     const char *reason;            /* of LEAVE */
-    const char *other;             /* of MOVE: who they are now; of FORGET: who they were */
+    const char *other;             /* of MOVE: who they are now; of CLAIM and FORGET: who they were */
+    int hops;                      /* how often it has been handed on */
     const char *version;           /* of MIGRATE: only runs of this one; NULL: of any */
     const json_t *map;             /* of MIGRATE: old step → new step; NULL */
     const struct condition *where; /* only when it holds for the profile, else nothing is done; must stay; NULL */

@@ -80,6 +80,9 @@ void thought_replan(struct thought *);
 /* Two people are one: thought_move: of the one who goes; thought_absorb: of the one who stays:
  * {"from","runs","unheard", "kept","trace"} of the other; how much of what they had not heard has been taken over;
  * thought_moved: of the one who has gone, when so much has been; thought_forget: that they ever were somebody. */
+/* thought_claim: somebody is about to become this one; thought_is_claimed: somebody is, and has not arrived. */
+void thought_claim(struct thought *, const char *other);
+bool thought_is_claimed(const struct thought *);
 void thought_move(struct thought *, const char *into);
 void thought_absorb(struct thought *, const json_t *other);
 void thought_moved(struct thought *, size_t taken);

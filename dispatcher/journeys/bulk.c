@@ -250,6 +250,8 @@ static bool ask(struct service *s, const char *sequence, const json_t *how, bool
     problem_unknown(errors, how, known, "is unknown here");
     if (confirm && (!json_is_string(confirm) || !ident_good(json_string_value(confirm))))
         problem_add(errors, "/confirm", "must be the token of a count");
+    if (json_object_get(how, "again") && !json_is_boolean(json_object_get(how, "again")))
+        problem_add(errors, "/again", "must be true or false");
     if (!leaves && !sequences_find(s->sequences, sequence, NULL))
         problem_add(errors, "", "there is no such sequence now");
     if (json_array_size(errors)) {

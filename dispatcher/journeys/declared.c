@@ -21,6 +21,8 @@ static void read_event(struct complaints *c, const char *name, const json_t *fro
     if (from && !json_is_null(from) && !json_is_object(from))
         complain(c, at, NULL, "must be like {data: {plan: string}}, or empty");
     complain_unknown(c, at, from, known);
+    if (data && !json_is_object(data))
+        complain(c, at, "data", "must be a mapping of fields to types");
     json_object_foreach ((json_t *)data, field, type)
         if (!json_is_string(type) || !g_strv_contains(types, json_string_value(type)))
             complain(c, data_at, field, "must be one of string, number, integer, boolean, date, list and object");

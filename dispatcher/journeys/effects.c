@@ -332,7 +332,9 @@ static void mark_wave(struct thought *t, const struct effect *e)
     if (what)
         step_mark(t, g_strdup_printf("qr:%s:%s:%s", e->sequence, e->wave, what), g_strdup(e->run), e->released);
     if (e->kind == EFFECT_ANSWERED) {
-        g_autofree char *score = g_strdup_printf("=%g", json_number_value(e->detail));
+        char number[G_ASCII_DTOSTR_BUF_SIZE];
+        g_autofree char *score =
+            g_strconcat("=", g_ascii_dtostr(number, sizeof number, json_number_value(e->detail)), NULL);
         mark_text(t, g_strdup_printf("qr:%s:%s:scores", e->sequence, e->wave), g_strdup(e->run), score);
     }
 }

@@ -14,7 +14,8 @@
 #define CHAIN_MAX  16
 
 /*
- *   who goes ──▶ who stays (or who that one is now) ──▶ what was withdrawn, one after the other ──▶ the runs
+ *   who goes ──▶ who stays (or who that one is now) ──▶ what was withdrawn, one after the other ──▶ a claim ──▶ the
+ * runs
  */
 struct merging {
     struct service *service;
@@ -55,6 +56,20 @@ static void answer_gone(struct merging *m)
 
 /* ---------------------------------------------------------------- the runs */
 
+static void on_moved(void *arg, enum act_result result, const json_t *did);
+
+static void move_runs(struct merging *m)
+{
+    actor_act(m->service,
+              &(struct act){ .kind = ACT_MOVE, .recipient = m->recipient, .other = m->into, .existing = true }, NULL,
+              on_moved, m);
+}
+
+static void on_unclaimed(void *arg, enum act_result result, const json_t *did)
+{
+    refuse(arg, 409, "they have been merged into somebody else, or others are being merged into them; try again");
+}
+
 static void on_moved(void *arg, enum act_result result, const json_t *did)
 {
     struct merging *m = arg;
@@ -63,17 +78,34 @@ static void on_moved(void *arg, enum act_result result, const json_t *did)
         answer(m, 200,
                json_pack("{s:s, s:s, s:o}", "recipient", m->recipient, "into", m->into, "did",
                          did ? json_incref((json_t *)did) : json_array()));
+    else if (result == ACT_BUSY && !m->again)
+        actor_act(m->service,
+                  &(struct act){ .kind = ACT_FORGET, .recipient = m->into, .other = m->recipient, .existing = true },
+                  NULL, on_unclaimed, m);
     else if (result == ACT_BUSY)
-        refuse(m, 409, "they have been merged into somebody else, or are being moved all the time");
+        on_unclaimed(m, result, NULL);
     else
         answer_gone(m);
 }
 
-static void move_runs(struct merging *m)
+static void on_claimed(void *arg, enum act_result result, const json_t *did)
+{
+    struct merging *m = arg;
+
+    if (result == ACT_DONE)
+        move_runs(m);
+    else if (result == ACT_BUSY)
+        refuse(m, 409, "the other one is being merged into somebody else; try again");
+    else
+        answer_gone(m);
+}
+
+/* Who stays knows of it first. */
+static void claim(struct merging *m)
 {
     actor_act(m->service,
-              &(struct act){ .kind = ACT_MOVE, .recipient = m->recipient, .other = m->into, .existing = true }, NULL,
-              on_moved, m);
+              &(struct act){ .kind = ACT_CLAIM, .recipient = m->into, .other = m->recipient, .existing = true }, NULL,
+              on_claimed, m);
 }
 
 /* ---------------------------------------------------------------- what was withdrawn */
@@ -114,7 +146,7 @@ static void withdraw_next(struct merging *m)
         if (withdraw(m, field, entry ? entry : ""))
             return;
     }
-    move_runs(m);
+    claim(m);
 }
 
 /* ---------------------------------------------------------------- who */
@@ -133,7 +165,9 @@ static void on_other(void *arg, const struct seen_person *seen)
         answer_gone(m);
     } else if (now && strcmp(now, m->recipient) == 0) {
         refuse(m, 409, "the other one has been merged into this one");
-    } else if (now && m->hops++ < CHAIN_MAX) {
+    } else if (now && m->hops++ >= CHAIN_MAX) {
+        refuse(m, 409, "the other one has been merged too often to be followed");
+    } else if (now) {
         g_free(m->into);
         m->into = g_steal_pointer(&now);
         look_at_other(m);

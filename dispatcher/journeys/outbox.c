@@ -128,6 +128,38 @@ static void on_done(void *arg, bool ok, json_t *result)
     told(arg, ok);
 }
 
+/* Who had been erased was this one, too, unless they never came to be. */
+struct erasing_if {
+    struct service *service;
+    char *person, *erased;
+    said_fn *fn;
+    void *arg;
+};
+
+static void on_same(void *arg, const struct seen_person *seen)
+{
+    struct erasing_if *e = arg;
+    struct person_runs *p = seen ? person_read(seen->runs) : NULL;
+    bool same = p && g_strcmp0(p->moved, e->erased) == 0;
+
+    if (same)
+        erase_person(e->service, e->person, on_done, telling_new(e->fn, e->arg));
+    else
+        e->fn(e->arg, seen != NULL);
+    person_free(p);
+    g_free(e->person);
+    g_free(e->erased);
+    g_free(e);
+}
+
+static void erase_if_come(struct service *s, const char *person, const char *erased, said_fn *fn, void *arg)
+{
+    struct erasing_if *e = g_new0(struct erasing_if, 1);
+
+    *e = (struct erasing_if){ s, g_strdup(person), g_strdup(erased), fn, arg };
+    store_look(s->store, person, false, on_same, e);
+}
+
 /* Of who they were before: it holds for who they are. */
 static void withdraw(struct service *s, const char *person, const json_t *what, said_fn *fn, void *arg)
 {
@@ -166,8 +198,11 @@ void outbox_say(struct service *s, const char *what, said_fn *fn, void *arg)
                   NULL, on_forgotten, telling_new(fn, arg));
     } else if (*person && json_object_get(said, "withdraw")) {
         withdraw(s, person, json_object_get(said, "withdraw"), fn, arg);
-    } else if (*person) {
-        erase_person(s, person, on_done, telling_new(fn, arg));
+    } else if (*person && json_object_get(said, "erase")) {
+        if (json_is_true(json_object_get(said, "claim")))
+            erase_if_come(s, person, kept_text(said, "erase"), fn, arg);
+        else
+            erase_person(s, person, on_done, telling_new(fn, arg));
     } else {
         log_error("outbox.unreadable", "{s:s}", "what", what);
         fn(arg, true);

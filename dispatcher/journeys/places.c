@@ -7,6 +7,7 @@
 #include "dispatcher/store/places.h"
 #include "schedules/duration.h"
 
+#define HOPS_MOST 16
 #define UNUSED_MS MINUTE_MS /* a place is used by then, or its owner has died on the way */
 
 /* ---------------------------------------------------------------- asking */
@@ -15,6 +16,7 @@ struct asking_place {
     struct service *service;
     char *name, *home, *group, *owner, recipient[129], run[RUN_ID_SIZE];
     bool waits, again;
+    int hops;
     placed_fn *fn;
     void *arg;
 };
@@ -41,27 +43,31 @@ static void on_given_back(void *arg, bool ok)
         answer(a, false, false, -1);
 }
 
-static bool holds(const char *runs, const char *place)
+static bool holds(const struct person_runs *p, const char *place)
 {
-    struct person_runs *p = person_read(runs);
     bool does = !p;
 
     for (guint i = 0; p && i < p->runs->len; i++)
         does |= g_strcmp0(((const struct run *)p->runs->pdata[i])->place, place) == 0;
-    person_free(p);
     return does;
 }
 
+/* Whoever it was may be somebody else by now. */
 static void on_owner(void *arg, const struct seen_person *owner)
 {
     struct asking_place *a = arg;
+    struct person_runs *p = owner ? person_read(owner->runs) : NULL;
+    g_autofree char *now = p ? g_strdup(p->moved) : NULL;
 
     if (!owner)
         answer(a, false, false, -1);
-    else if (holds(owner->runs, a->name))
+    else if (holds(p, a->name) || a->hops > HOPS_MOST)
         answer(a, true, false, -1);
+    else if (now && a->hops++ <= HOPS_MOST)
+        store_look(a->service->store, now, false, on_owner, a);
     else
-        store_place_free(a->service->store, a->home, a->group, on_given_back, a);
+        store_place_free(a->service->store, a->home, a->group, a->owner, UNUSED_MS, on_given_back, a);
+    person_free(p);
 }
 
 static void on_taken(void *arg, bool ok, bool has, const char *owner, int64_t ms)

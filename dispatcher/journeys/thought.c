@@ -7,6 +7,7 @@
 #include "dispatcher/base/vocab.h"
 #include "dispatcher/journeys/actor_own.h"
 #include "dispatcher/policy/reach.h"
+#include "schedules/duration.h"
 
 #define HEARD_MOST 100 /* in one step; what is left is heard in the next turn, which is now */
 
@@ -185,6 +186,30 @@ void thought_look(struct thought *t)
 
 /* ---------------------------------------------------------------- two people who are one */
 
+#define CLAIM_MS MINUTE_MS /* who has not come by then has died on the way */
+
+static bool has_come(const json_t *since)
+{
+    return json_is_integer(since) && json_integer_value(since) >= 0;
+}
+
+void thought_claim(struct thought *t, const char *other)
+{
+    if (!has_come(json_object_get(t->person->merged, other)))
+        json_object_set_new(t->person->merged, other, json_integer(-clock_real()));
+}
+
+bool thought_is_claimed(const struct thought *t)
+{
+    const char *other;
+    json_t *since;
+    bool is = false;
+
+    json_object_foreach (t->person->merged, other, since)
+        is |= !has_come(since) && clock_real() + json_integer_value(since) < CLAIM_MS;
+    return is;
+}
+
 void thought_move(struct thought *t, const char *into)
 {
     machine_move(&t->situation, t->person, into, t->effects);
@@ -237,7 +262,7 @@ void thought_absorb(struct thought *t, const json_t *other)
     struct person_runs *from = person_read(kept_text(other, "runs"));
 
     t->other = kept_text(other, "from");
-    if (from && !json_object_get(t->person->merged, t->other)) {
+    if (from && !has_come(json_object_get(t->person->merged, t->other))) {
         absorb_trace(t, json_object_get(other, "trace"));
         absorb_events(t, json_object_get(other, "kept"));
         absorb_ids(t, json_object_get(other, "ids"));

@@ -13,6 +13,7 @@
 
 #define SAFETY_NET_S 5.0 /* a partition nobody told us about is looked at this often */
 #define BATCH        32
+#define AGAIN_MS     1000
 #define SHARE_S      0.1 /* late ones are taken up in portions of this long */
 #define MOST         64  /* people being seen to */
 
@@ -70,6 +71,11 @@ struct saying {
     char *what;
 };
 
+static void note_next(struct lot *lot, int64_t at)
+{
+    lot->next = MIN(lot->next, at);
+}
+
 static void on_said(void *arg, bool ok)
 {
     struct saying *job = arg;
@@ -79,7 +85,8 @@ static void on_said(void *arg, bool ok)
     if (ok) /* else it is said again */
         store_said(t->service->store, job->partition, job->what);
     g_hash_table_remove(t->saying, job->what);
-    t->lots[job->partition].next = 0; /* there may be more */
+    /* there may be more; what could not be said now is no reason to ask at once */
+    note_next(&t->lots[job->partition], ok ? 0 : clock_now() + (int64_t)(AGAIN_MS * clock_rate()));
     g_free(job->what);
     g_free(job);
     come_free(t);
@@ -104,11 +111,6 @@ struct asking {
     struct turns *turns;
     int partition;
 };
-
-static void note_next(struct lot *lot, int64_t at)
-{
-    lot->next = MIN(lot->next, at);
-}
 
 static void on_turn(void *arg, const struct turn *turn)
 {

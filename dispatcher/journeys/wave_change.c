@@ -20,8 +20,7 @@ struct wave_change {
     const char *by;
     bool opens, all;
     bool only_closed; /* the gate opens what nobody has opened */
-    bool changes, was_held, held_all;
-    int64_t number;
+    int64_t number;   /* of the standing that was judged; -1: whatever it is */
     struct wave_look look;
     json_t *figures;
     json_fn *fn;
@@ -71,7 +70,7 @@ static void on_messages(void *arg, bool ok, json_t *result)
 
     if (ok)
         json_object_set(c->figures, "in_flight", json_object_get(result, "in_flight"));
-    if (ok && c->was_held && c->opens)
+    if (ok && c->opens) /* also when it was open already: whoever opened it may have died on the way */
         store_runners(c->service->store, c->sequence, c->wave, "turn", on_turned, c);
     else
         on_turned(c, ok, result);
@@ -115,12 +114,9 @@ static json_t *becomes(void *arg, const json_t *was)
     json_t *waves = json_object_get(was, "waves"), *of = json_object_get(waves, c->wave), *is;
     const char *state = kept_text(of, "state"), *next = c->opens ? "open" : "held";
 
-    c->was_held |= strcmp(state, "held") == 0;
-    c->changes = strcmp(state, next) != 0 || (!c->opens && c->all != json_is_true(json_object_get(of, "all")));
-    if (!c->changes || (c->only_closed && *state) || (!c->opens && c->only_closed)) {
-        c->changes = false;
+    bool changes = strcmp(state, next) != 0 || (!c->opens && c->all != json_is_true(json_object_get(of, "all")));
+    if (!changes || (c->only_closed && *state) || (c->number >= 0 && kept_time(was, "n") != c->number))
         return NULL;
-    }
     is = json_copy((json_t *)was);
     waves = waves ? json_copy(waves) : json_object();
     of = json_pack("{s:s, s:I, s:I, s:s, s:b}", "state", next, "at", (json_int_t)clock_now(), "from",
@@ -132,10 +128,11 @@ static json_t *becomes(void *arg, const json_t *was)
     return is;
 }
 
-void wave_change(struct service *s, const char *sequence, const char *wave, bool opens, bool all, const char *by,
+void wave_change(struct service *s, const char *sequence, const char *wave, bool opens, bool all, int64_t judged,
                  json_fn *fn, void *arg)
 {
     struct wave_change *c = g_new0(struct wave_change, 1);
+    const char *by = judged >= 0 ? "gate" : "command";
 
     *c = (struct wave_change){ .service = s,
                                .sequence = g_strdup(sequence),
@@ -143,7 +140,8 @@ void wave_change(struct service *s, const char *sequence, const char *wave, bool
                                .by = by,
                                .opens = opens,
                                .all = all,
-                               .only_closed = opens && strcmp(by, "gate") == 0,
+                               .only_closed = opens && judged >= 0,
+                               .number = judged,
                                .figures = json_pack("{s:s, s:s, s:s, s:i, s:i, s:i}", "sequence", sequence, "wave",
                                                     wave, "state", opens ? "open" : "held", "held", 0, "released", 0,
                                                     "in_flight", 0),
@@ -174,7 +172,7 @@ static bool ask(struct service *s, const char *sequence, const json_t *how, bool
         problem_add(errors, "/all", "is for hold");
     if (json_array_size(errors))
         return false;
-    wave_change(s, sequence, wave, opens, json_is_true(all), "command", fn, arg);
+    wave_change(s, sequence, wave, opens, json_is_true(all), -1, fn, arg);
     return true;
 }
 

@@ -52,6 +52,17 @@ static void on_waves(void *arg, bool ok, json_t *result)
     surveyed(job, ok);
 }
 
+/* A worker asks for answers only where a gate could open the next wave. */
+static void look_for(struct survey *s, guint i, bool works)
+{
+    const struct gate *gate = s->sequence->gate;
+    bool next_closed = i + 1 < s->sequence->waves->len && strcmp(survey_state(s, i + 1), "closed") == 0;
+
+    s->looks[i].from = kept_time(survey_wave(s, i), "from");
+    s->looks[i].asks_answers =
+        gate && gate->event && (!works || (next_closed && strcmp(survey_state(s, i), "open") == 0));
+}
+
 static void on_standing(void *arg, bool ok, json_t *standing)
 {
     struct surveying *job = arg;
@@ -68,7 +79,7 @@ static void on_standing(void *arg, bool ok, json_t *standing)
         return;
     }
     for (guint i = 0; i < s->sequence->waves->len; i++)
-        s->looks[i].from = kept_time(survey_wave(s, i), "from");
+        look_for(s, i, job->heads > 0);
     store_waves(s->service->store, s->sequence->name, kept_time(standing, "n"), s->looks, (int)s->sequence->waves->len,
                 job->heads, clock_now() - (gate ? gate->settle : 0), on_waves, job);
 }

@@ -99,7 +99,7 @@ static void let_in(struct round *r, guint i, int64_t may)
                            members, n, on_released, r);
     }
     if (most > 0)
-        r->waves->at_once = s->looks[i].door > most && !((const struct wave *)s->sequence->waves->pdata[i])->gap;
+        r->waves->at_once |= s->looks[i].door > most && !((const struct wave *)s->sequence->waves->pdata[i])->gap;
 }
 
 static void on_quota(void *arg, bool ok, int64_t may, int64_t next)
@@ -156,8 +156,8 @@ static void on_changed(void *arg, bool ok, json_t *figures)
 static void change(struct round *r, guint i, bool opens)
 {
     r->open++;
-    wave_change(r->survey->service, r->survey->sequence->name, r->survey->looks[i].name, opens, false, "gate",
-                on_changed, r);
+    wave_change(r->survey->service, r->survey->sequence->name, r->survey->looks[i].name, opens, false,
+                kept_time(r->survey->standing, "n"), on_changed, r);
 }
 
 /* S57.  True when the wave is to be held. */

@@ -11,8 +11,9 @@
 #include "schedules/run.h"
 #include "schedules/sequence.h"
 
-/* wave_change: by: "command" or "gate"; a gate opens only what nobody has opened or held. */
-void wave_change(struct service *, const char *sequence, const char *wave, bool opens, bool all, const char *by,
+/* wave_change: judged: the number of the standing on which a gate has decided: if it is another one by now, or somebody
+ * has opened or held the wave that it would open, nothing is changed; -1: a command. */
+void wave_change(struct service *, const char *sequence, const char *wave, bool opens, bool all, int64_t judged,
                  json_fn *, void *arg);
 
 /* What a look at the waves of a sequence is made of. */

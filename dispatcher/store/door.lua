@@ -1,6 +1,6 @@
 -- door: who stands before the waves of a sequence, and what became of those who were let in.
 -- ARGV[3] "look" sequence  [5] how many of the first at each door  [6] who was let in before that has settled (service time), then for each wave:
---   its name, and since when what became of people counts
+--   its name, since when what did harm counts, and "1" when somebody wants to know of answers
 --   -> {its standing, then for each wave {at the door, let in, of those bounced, complained, opted out, failed, settled, of those goals,
 --   answers, their sum, let in ever}, then for each {member, since, …}}
 -- ARGV[3] "release" sequence  [5] wave  [6] number of its standing, then members ("rid|run")  -> how many were let in; -1: it stands otherwise now
@@ -13,16 +13,25 @@ local function settled(key, from, before)
   return call('ZCOUNT', key, from, before)
 end
 
-local function figures(wave, from, before)
+local SLICE_RUNS = 1000
+local function scores(wave, before)
+  local runs = call('ZRANGEBYSCORE', P..'qr:'..sequence..':'..wave..':answered', '-inf', before)
+  local sum = 0
+  for first = 1, #runs, SLICE_RUNS do
+    local list = call('HMGET', P..'qr:'..sequence..':'..wave..':scores', unpack(runs, first, math.min(first + SLICE_RUNS - 1, #runs)))
+    for _, score in ipairs(list) do sum = sum + tonumber(score or '0') end
+  end
+  return #runs, sum
+end
+
+local function figures(wave, from, before, asks)
   local of = P..'qr:'..sequence..':'..wave..':'
   local out = { call('ZCARD', P..'qw:'..sequence..':'..wave) + call('ZCARD', P..'qv:'..sequence..':'..wave), settled(of..'released', from, '+inf') }
   for _, harm in ipairs({ 'bounced', 'complained', 'opted_out', 'failed' }) do out[#out + 1] = settled(of..harm, from, '+inf') end
-  out[#out + 1] = settled(of..'released', from, before)
-  out[#out + 1] = settled(of..'goal', from, before)
+  out[#out + 1] = settled(of..'released', '-inf', before)
+  out[#out + 1] = settled(of..'goal', '-inf', before)
   local n, sum = 0, 0
-  for _, run in ipairs(call('ZRANGEBYSCORE', P..'qr:'..sequence..':'..wave..':answered', from, before)) do
-    n, sum = n + 1, sum + tonumber(call('HGET', P..'qr:'..sequence..':'..wave..':scores', run) or '0')
-  end
+  if asks == '1' then n, sum = scores(wave, before) end
   out[#out + 1], out[#out + 2] = n, string.format('%.17g', sum)
   out[#out + 1] = call('ZCARD', P..'qr:'..sequence..':'..wave..':released')
   return out
@@ -30,8 +39,8 @@ end
 
 if op == 'look' then
   local out, heads = { call('HGET', P..'qs', sequence) or '' }, {}
-  for k = 7, #ARGV, 2 do
-    out[#out + 1] = figures(ARGV[k], ARGV[k + 1], ARGV[6])
+  for k = 7, #ARGV, 3 do
+    out[#out + 1] = figures(ARGV[k], ARGV[k + 1], ARGV[6], ARGV[k + 2])
     heads[#heads + 1] = tonumber(ARGV[5]) > 0 and call('ZRANGE', P..'qw:'..sequence..':'..ARGV[k], 0, tonumber(ARGV[5]) - 1, 'WITHSCORES') or {}
   end
   for _, head in ipairs(heads) do out[#out + 1] = head end

@@ -95,6 +95,8 @@ static void on_mark(void *arg, const redisReply *reply)
 
     if (*reply_text(reply, 2))
         json_object_set_new(result, "card", json_string(reply_text(reply, 2)));
+    if (*reply_text(reply, 3))
+        json_object_set_new(result, "answered", json_string(reply_text(reply, 3)));
     add_totals(result, reply_at(reply, 1));
     job->fn(job->arg, reply != NULL, result);
     g_free(job);

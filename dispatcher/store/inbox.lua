@@ -1,7 +1,7 @@
 -- inbox: the cards of one recipient.
 -- ARGV[3] rid  [4] "list" limit before("" or ms) state("all", "unread", "archived")
 --              [4] "read" | "seen" | "archive" did ("*" for all)  [6] inbox channel
---              [4] "answer" did  [6] inbox channel  [7] the answer, JSON: of a card that asks for one; the last one counts -> known, totals, card
+--              [4] "answer" did  [6] inbox channel  [7] the answer, JSON: of a card that asks for one; the last one counts -> known, totals, card, when
 -- Every answer ends with unread, unseen, version: absolute counts, and a number that grows with each change.
 -- flags: allow-oom
 local rid, op = ARGV[3], ARGV[4]
@@ -54,8 +54,11 @@ local function mark(did)
     if not archived then call('HINCRBY', i, '_unread', -1) end
   end
   if op == 'answer' then
-    changed = 1
-    call('HSET', i, did..'.w', int(now)..'|'..ARGV[7])
+    local was = call('HGET', i, did..'.w') or ''
+    if string.match(was, '|(.*)$') ~= ARGV[7] then -- the same once more is no other one
+      changed = 1
+      call('HSET', i, did..'.w', int(math.max(now, (tonumber(string.match(was, '^%d+')) or 0) + 1))..'|'..ARGV[7])
+    end
   end
   if op == 'archive' and not archived then
     changed = 1
@@ -81,4 +84,5 @@ if changed > 0 then
   call('HINCRBY', i, '_version', 1)
   call('PUBLISH', ARGV[6], rid)
 end
-return { known, totals(), op == 'answer' and known == 1 and call('HGET', i, ARGV[5]) or '' }
+local answers = op == 'answer' and known == 1
+return { known, totals(), answers and call('HGET', i, ARGV[5]) or '', answers and string.match(call('HGET', i, ARGV[5]..'.w'), '^%d+') or '' }

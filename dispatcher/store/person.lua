@@ -69,7 +69,9 @@ local function say(what)
   call('PUBLISH', string.match(P, '^(.*){')..'turn', P..int(now))
 end
 if kept.mv then say({ person = kept.mv, forget = rid }) end
-for other in pairs(kept.mg or {}) do say({ person = other, erase = true }) end
+for other, since in pairs(kept.mg or {}) do -- who only meant to come may be there still
+  say({ person = other, erase = rid, claim = tonumber(since) < 0 or nil })
+end
 for _, run in ipairs(kept.r or {}) do
   call('HINCRBY', P..'qn', run.q, -1)
   if run.wv then

@@ -6,6 +6,7 @@
 --   nobody's, and others are before them
 -- ARGV[3] "give"  [4] account  [5] group  [6] rid  [7] run  -> those who might have it now, the next one first; also when it is told again
 -- ARGV[3] "pass"  [4] account  [5] group  [6] rid  [7] run  [8] rid  [9] run: whose it is now
+-- ARGV[3] "free"  [4] account  [5] group  [6] rid  [7] ms   whose it has been for so long has it no more
 -- ARGV[3] "owner" [4] account  [5] group                    -> {rid} of whoever has it
 -- ARGV[3] "gone"  [4] account  [5] rid  [6] group, "" for all   nobody waits any more
 local op = ARGV[3]
@@ -33,6 +34,10 @@ if op == 'gone' then
 end
 local group, rid, run = ARGV[5], ARGV[6], ARGV[7]
 local owner, its, since = string.match(call('HGET', P..'ap:'..account, group) or '', '^(.*)|(.*)|(%d+)$')
+if op == 'free' then -- it has not been used for so long: [6] rid  [7] ms
+  if owner == rid and real - tonumber(since) >= tonumber(run) then call('HDEL', P..'ap:'..account, group) end
+  return {}
+end
 if op == 'owner' then return { owner or '' } end
 if op == 'take' then
   local next = waiters('^'..plain(group)..'|(.*)$')[1]

@@ -104,14 +104,16 @@ static void on_freed(void *arg, const redisReply *reply)
     g_free(f);
 }
 
-void store_place_free(struct store *s, const char *account, const char *group, void (*fn)(void *arg, bool ok),
-                      void *arg)
+void store_place_free(struct store *s, const char *account, const char *group, const char *recipient, int64_t ms,
+                      void (*fn)(void *arg, bool ok), void *arg)
 {
-    g_autofree char *key = g_strdup_printf("%s:{%d}:ap:%s", s->prefix, store_partition(s, account), account);
+    char text[32];
     struct freeing *f = g_new0(struct freeing, 1);
 
     *f = (struct freeing){ fn, arg };
-    store_command(s, on_freed, f, 3, (const char *[]){ "HDEL", key, group });
+    g_snprintf(text, sizeof text, "%" G_GINT64_FORMAT, ms);
+    store_script(s, store_partition(s, account), "place",
+                 of_group("free", account, group, (struct place_owner){ recipient, text }), on_freed, f);
 }
 
 void store_place_pass(struct store *s, const char *account, const char *group, struct place_owner from,

@@ -78,6 +78,7 @@ static void look_at(struct store *s, struct looking_at_door *job, const char *se
     for (int i = 0; i < job->count; i++) {
         args_text(a, job->looks[i].name);
         args_int(a, job->looks[i].from);
+        args_text(a, job->looks[i].asks_answers ? "1" : "");
     }
     store_script(s, job->partition, "door", a, on_look, job);
 }

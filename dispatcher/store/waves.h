@@ -11,9 +11,10 @@
 
 struct wave_look {
     const char *name;
-    int64_t from;     /* what became of those counts who were let in at or after it */
-    int64_t door;     /* filled: how many stand there */
-    int64_t released; /* and have been let in since the wave is there */
+    int64_t from;      /* what did harm counts for who were let in at or after it */
+    bool asks_answers; /* figures of answers are wanted: they are dear */
+    int64_t door;      /* filled: how many stand there */
+    int64_t released;  /* and have been let in since the wave is there */
     struct wave_figures figures;
     GArray *heads; /* struct at_door: the first of each partition; NULL when none were asked for */
 };
