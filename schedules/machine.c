@@ -439,6 +439,22 @@ void machine_leave(const struct situation *in, struct person_runs *p, const char
     end_fact(&m);
 }
 
+/* Whose wave is there stays at its door; where no wave is they begin. */
+static bool migrate_at_door(struct machine *m, struct run *r, const struct sequence *to)
+{
+    bool there = sequence_wave(to, r->wave) != NULL;
+
+    if (!there && to->waves->len)
+        return false;
+    g_strlcpy(r->version, to->version, sizeof r->version);
+    tell(m, EFFECT_MIGRATED, r, "", json_pack("{s:s, s:n}", "to", "", "due"));
+    if (there)
+        return true;
+    g_clear_pointer(&r->wave, g_free);
+    run_go(m, r, to, to->first);
+    return true;
+}
+
 static void migrate(struct machine *m, struct run *r, const struct sequence *to, const json_t *map)
 {
     const struct sequence *s = m->in->find(m->in->arg, r->sequence, r->version);
@@ -447,6 +463,8 @@ static void migrate(struct machine *m, struct run *r, const struct sequence *to,
     const struct step *there = sequence_step(to, mapped ? mapped : r->step);
     g_autofree char *old = g_strdup(r->step);
 
+    if (is_at_door(r) && migrate_at_door(m, r, to))
+        return;
     if (!here || !there || here->kind != there->kind) {
         tell(m, EFFECT_STUCK, r, old, NULL);
         return;

@@ -75,12 +75,13 @@ static char *again_branch(const struct again *a)
 
 static char *again_part(const struct again *a)
 {
-    int bucket = a->step->name ? bucket_of(a->step->name, a->recipient) : -1;
+    int recorded = (int)kept_time(a->inputs, "bucket"),
+        bucket = !a->recipient || !a->step->name ? recorded : bucket_of(a->step->name, a->recipient);
     guint i = 0;
 
     while (a->step->arms && i + 1 < a->step->arms->len && bucket >= ((const struct arm *)a->step->arms->pdata[i])->upto)
         i++;
-    return agree(bucket == kept_time(a->inputs, "bucket") &&
+    return agree(bucket == recorded &&
                      g_strcmp0(((const struct arm *)a->step->arms->pdata[i])->name, json_string_value(a->detail)) == 0,
                  "the draw would be another one");
 }

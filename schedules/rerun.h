@@ -7,7 +7,8 @@
 
 #include "schedules/machine.h"
 
-/* rerun_fault: NULL when a line of the trace ([ms, run, sequence, step, what, detail, inputs]) is what this definition
+/* recipient: NULL for a run that was somebody else's when it was drawn.
+ * rerun_fault: NULL when a line of the trace ([ms, run, sequence, step, what, detail, inputs]) is what this definition
  * decides; else what is different.  g_free. */
 char *rerun_fault(const struct sequence *, const char *recipient, const struct almanac *, const json_t *line);
 

@@ -52,7 +52,8 @@ static char *find_on(struct cli *c, const json_t *people, const char *run)
     return NULL;
 }
 
-/* The id says the partition; within it everybody is looked at. */
+/* The id says the partition in which it began; within it everybody is looked at.  Of who has moved since, the traces
+ * are in two places: with --recipient that of today is told. */
 static char *find_recipient(struct cli *c, const char *run)
 {
     g_autofree char *cursor = g_strdup("0");
@@ -147,6 +148,18 @@ static const struct sequence *definition_of(struct cli *c, const json_t *lines)
     return sequences_find(sq, "", version);
 }
 
+/* It was somebody else's before they were merged. */
+static bool has_moved(const json_t *lines)
+{
+    json_t *line;
+    bool moved = false;
+    size_t i;
+
+    json_array_foreach ((json_t *)lines, i, line)
+        moved |= g_strcmp0(json_string_value(json_array_get(line, 4)), effect_names[EFFECT_MOVED]) == 0;
+    return moved;
+}
+
 static int tell_run(struct telling *t, const json_t *lines, bool replay)
 {
     const struct sequence *q = replay ? definition_of(t->cli, lines) : NULL;
@@ -156,8 +169,9 @@ static int tell_run(struct telling *t, const json_t *lines, bool replay)
 
     if (replay && !q)
         return cli_fail("the beginning of this run is not in the trace any more, or its definition is gone");
+    const char *drawn = has_moved(lines) ? NULL : t->recipient;
     json_array_foreach ((json_t *)lines, i, line) {
-        g_autofree char *fault = replay ? rerun_fault(q, t->recipient, &t->almanac, line) : NULL;
+        g_autofree char *fault = replay ? rerun_fault(q, drawn, &t->almanac, line) : NULL;
         faults += fault != NULL;
         if (!t->cli->json)
             print_line(t, line, fault);

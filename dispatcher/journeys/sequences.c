@@ -116,6 +116,20 @@ static void add_current(struct sequences *sq, GPtrArray *current, struct sequenc
     g_ptr_array_add(current, known);
 }
 
+static void tell_gone_waves(const struct sequence *q, const struct sequence *old, const char *file,
+                            sequence_finding_fn *fn, void *arg)
+{
+    for (guint i = 0; i < old->waves->len; i++) {
+        const char *wave = ((const struct wave *)old->waves->pdata[i])->name;
+        g_autofree char *what =
+            g_strdup_printf("has no wave %s any more: whoever stands at its door stays there until it is "
+                            "back, or the sequence is migrated to a version without waves",
+                            wave);
+        if (!sequence_wave(q, wave))
+            fn(arg, false, file, what);
+    }
+}
+
 static void take_file(struct sequences *sq, GPtrArray *current, const char *base, sequence_finding_fn *fn, void *arg)
 {
     g_autofree char *file = g_build_filename(sq->dir, base, NULL);
@@ -124,6 +138,8 @@ static void take_file(struct sequences *sq, GPtrArray *current, const char *base
     struct sequence *q = read_file(sq->service, &r, name, sq->declared);
     const struct sequence *old = current_of(sq->current, name);
 
+    if (q && old)
+        tell_gone_waves(q, old, file, fn, arg);
     if (q)
         add_current(sq, current, q);
     else if (old)

@@ -1091,6 +1091,51 @@ class Together(Merging):
         self.gone(*(who for pair in pairs[:6] for who in pair))
 
 
+class Circles(Journey):
+    """Nobody ever becomes themselves, by whatever ways and processes."""
+
+    def build_up(self):
+        h = self.build('sequence: s\ncategory: onboarding\ntrigger: {event: s.begun}\nsteps:\n  - {id: calm, wait: 30d}\n')
+        h.start()
+        return h
+
+    def event(self, who):
+        return self.h.http('POST', '/v1/events', {'recipient': who, 'name': 's.begun'})[0]
+
+    def test_s54_a_long_chain_does_not_close(self):
+        h, n = self.build_up(), 19
+        for i in range(n):
+            self.who('p%d' % i)
+        self.assertEqual([h.http('POST', '/v1/recipients/p%d/merge' % i, {'into': 'p%d' % (i + 1)})[0] for i in range(n - 1)], [200] * (n - 1))
+        self.assertEqual(h.http('POST', '/v1/recipients/p%d/merge' % (n - 1), {'into': 'p0'})[0], 409)
+        self.assertEqual([self.event('p0'), self.event('p%d' % (n - 1))], [202, 202])
+
+    def test_s54_two_services_that_merge_the_other_way_round_do_not_both(self):
+        h, port = self.build_up(), free_port()
+        own, h.port = h.port, port
+        h.settings['http'] = {'listen': '127.0.0.1:%d' % port}
+        h.write()
+        h.start('--role', 'api')
+        both = []
+
+        def merge(port, who, into):
+            request = urllib.request.Request('http://127.0.0.1:%d/v1/recipients/%s/merge' % (port, who), data=json.dumps({'into': into}).encode(),
+                                             headers={'Content-Type': 'application/json'}, method='POST')
+            try:
+                with urllib.request.urlopen(request, timeout=20) as answer:
+                    return answer.status
+            except urllib.error.HTTPError as refused:
+                return refused.code
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            for i in range(60):
+                a, b = self.who('a%d' % i), self.who('b%d' % i)
+                answers = [f.result() for f in (pool.submit(merge, own, a, b), pool.submit(merge, port, b, a))]
+                self.assertTrue(set(answers) <= {200, 409}, answers)
+                both += [(a, b)] if answers == [200, 200] else []
+                self.assertEqual([self.event(a), self.event(b)], [202, 202])  # whatever has become of them, they can be told
+        self.assertEqual(both, [])
+
+
 class Digests(Journey):
     DEFINITIONS = """sequence: digest
 category: onboarding

@@ -528,6 +528,40 @@ class Hold(Waves):
         self.crowd('free', [who])
         self.sent(who, 'nudge')
 
+    def test_s58_a_pause_of_the_sequence_that_ends_sends_nothing_of_a_held_wave(self):
+        self.build(rollout('w', ALL))
+        self.h.start()
+        self.open('w')
+        self.who('ada', preferences={'pause_until': '2040-01-01T00:00:00Z'})
+        self.h.http('POST', '/v1/events', {'recipient': 'ada', 'name': 'w.begun'})
+        self.h.until(lambda: self.messages('ada'))
+        self.assertEqual(self.command('w', 'all', 'hold', all=True)['state'], 'held')
+        self.patch('ada', preferences={'pause_until': None})
+        for word in ('pause', 'resume'):
+            self.assertEqual(self.h.http('POST', '/v1/sequences/w/' + word, {})[0], 200)
+        time.sleep(0.5)
+        status = lambda: [m['status'] for m in self.messages('ada')]
+        self.assertEqual((self.wave('w')['state'], status()), ('held', ['scheduled']))
+        self.open('w')
+        self.h.until(lambda: status() == ['sent'], what=status)
+
+    def test_s58_opening_again_wakes_whom_the_first_opener_did_not(self):
+        h = self.build(rollout('w', ALL, LATER))
+        h.start()
+        self.open('w')
+        self.crowd('w', ['ada'])
+        self.h.until(lambda: self.told('ada') == {'hello': 1})
+        self.hold('w')
+        time.sleep(2.5)  # the next step is there, and waits
+        for key in h.redis('--raw', '--scan', '--pattern', '*:qs').split():  # as from somebody who died behind the compare-and-set
+            was = json.loads(h.redis('--raw', 'HGET', key, 'w'))
+            was['n'] += 1
+            was['waves']['all']['state'] = 'open'
+            h.redis('HSET', key, 'w', json.dumps(was, separators=(',', ':')))
+            h.redis('HINCRBY', key, '*', '1')
+        self.open('w')
+        self.h.until(lambda: self.told('ada').get('nudge') == 1, what=lambda: self.told('ada'))
+
     def test_s58_x56_it_is_in_force_when_it_is_answered(self):
         people = self.queue('cut', random.sample(['a%d' % i for i in range(100)], 100))
         self.open('cut')
