@@ -450,6 +450,8 @@ static bool migrate_at_door(struct machine *m, struct run *r, const struct seque
     tell(m, EFFECT_MIGRATED, r, "", json_pack("{s:s, s:n}", "to", "", "due"));
     if (there)
         return true;
+    r->released = m->in->now;
+    tell(m, EFFECT_RELEASED, r, NULL, json_string(r->wave));
     g_clear_pointer(&r->wave, g_free);
     run_go(m, r, to, to->first);
     return true;

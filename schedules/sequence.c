@@ -355,7 +355,7 @@ void sequence_free(struct sequence *s)
 const struct wave *sequence_wave(const struct sequence *s, const char *name)
 {
     for (guint i = 0; name && i < s->waves->len; i++)
-        if (strcmp(((const struct wave *)s->waves->pdata[i])->name, name) == 0)
+        if (g_strcmp0(((const struct wave *)s->waves->pdata[i])->name, name) == 0)
             return s->waves->pdata[i];
     return NULL;
 }

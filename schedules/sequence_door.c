@@ -237,7 +237,7 @@ static void read_wave(struct reader *r, const char *at, const json_t *from)
 
     for (guint i = 0; i < r->s->waves->len; i++) {
         const struct wave *before = r->s->waves->pdata[i];
-        if (takes_everybody(before)) {
+        if (takes_everybody(before) && before->name) {
             warn(r->c, at, "stands behind %s, which takes everybody", before->name);
             break;
         }

@@ -317,11 +317,12 @@ static void mark_door(struct thought *t, const char *key, const char *sequence, 
 static void mark_wave(struct thought *t, const struct effect *e)
 {
     const char *what = counted_by_wave(e);
-    bool at_door = e->kind == EFFECT_DOOR, leaves = e->kind == EFFECT_LEFT && e->released < 0;
+    bool at_door = e->kind == EFFECT_DOOR,
+         leaves = (e->kind == EFFECT_LEFT && e->released < 0) || e->kind == EFFECT_RELEASED;
 
     if (e->wave && (at_door || leaves))
         mark_door(t, "qw", e->sequence, e->wave, e->run, at_door ? e->enrolled : -1);
-    if (e->wave && (at_door || leaves || e->kind == EFFECT_RELEASED))
+    if (e->wave && (at_door || leaves))
         mark_door(t, "qv", e->sequence, e->wave, e->run, -1);
     if (!e->wave || e->released < 0)
         return;

@@ -251,7 +251,22 @@ static void on_id(void *arg, const char *seed, char id[static MACHINE_ID_SIZE])
     g_snprintf(id, MACHINE_ID_SIZE, "%08x", g_str_hash(seed));
 }
 
-/* A definition that is sound is played: everybody is enrolled, messages arrive, nothing else happens. */
+/* All waves are open. */
+static const json_t *on_standing(void *arg, const struct sequence *s)
+{
+    static json_t *standing;
+    json_t *waves = json_object();
+
+    json_decref(standing);
+    for (guint i = 0; i < s->waves->len; i++)
+        json_object_set_new(waves, ((const struct wave *)s->waves->pdata[i])->name,
+                            json_pack("{s:s}", "state", "open"));
+    standing = json_pack("{s:o}", "waves", waves);
+    return standing;
+}
+
+/* A definition that is sound is played: somebody is enrolled and let in, becomes somebody else, messages
+ * arrive, nothing else happens. */
 static void play(struct sequence *s)
 {
     static const struct almanac none;
@@ -269,12 +284,21 @@ static void play(struct sequence *s)
                             .current = current,
                             .find = on_find,
                             .make_id = on_id,
+                            .standing = on_standing,
                             .arg = s };
 
     g_ptr_array_add(current, s);
     json_array_append(kept, event);
     machine_enroll(&in, p, s, event, false, effects);
+    if (p->runs->len)
+        machine_release(&in, p, ((const struct run *)p->runs->pdata[0])->id, effects);
     for (int i = 0; i < 50; i++) {
+        if (i == 1) {
+            struct person_runs *before = p;
+            p = person_read("");
+            machine_absorb(&in, p, "bo", before, effects);
+            person_free(before);
+        }
         for (guint k = 0; k < effects->len; k++) {
             const struct effect *e = effects->pdata[k];
             g_autofree char *id = e->kind == EFFECT_SEND ? g_strdup(e->message) : NULL;
