@@ -192,9 +192,8 @@ void post_exit(struct request *r)
 
 static void change_wave(struct request *r, standing_fn *change)
 {
-    json_auto_t *how = r->body->len ? request_json(r) : json_object();
-
     const struct sequence *q = sequences_find(r->service->sequences, r->param[0], NULL);
+    json_auto_t *how = r->body->len ? request_json(r) : json_object();
 
     if (!how)
         return;

@@ -235,8 +235,6 @@ static void make_event(struct arriving *a, const char *name, int64_t at, int64_t
         json_object_set_new(a->event, "b", json_true());
 }
 
-/* ---------------------------------------------------------------- in */
-
 /* ---------------------------------------------------------------- everybody of an account */
 
 #define AT_A_TIME 64
