@@ -1,6 +1,7 @@
 """A rehearsal shows what the service would do, for it is the service: the same gates, caps, waits and words, and nothing leaves the house."""
 import json, os, re, subprocess, unittest
 
+from house import ROOT
 from test_sequences import Journey, house, moment, seconds, write
 
 SIGN_UP = """
@@ -59,6 +60,14 @@ class Rehearsals(Journey):
         self.assertIn('ada', self.h.err)
         self.assertIn('line 2', self.h.err)
         self.assertEqual((report['people'], [one['recipient'] for one in report['timeline']], report['messages']['sent']), (1, ['ada'], 3))
+
+    def test_d5_there_is_no_second_path(self):
+        folder = os.path.join(ROOT, 'dispatcher', 'simulator')
+        text = ''.join(open(os.path.join(folder, name)).read() for name in os.listdir(folder) if name.endswith('.c'))
+        for word in ('worker_start(', 'turns_start(', 'waves_start('):
+            self.assertIn(word, text)
+        for word in ('policy/gates.h', 'policy/caps.h', 'schedules/machine.h', 'schedules/quiet.h', 'store_script('):
+            self.assertNotIn(word, text)
 
     def test_it_is_the_same_each_time(self):
         ids = lambda text: re.sub(r'"message":"[^"]*"', '', text)
