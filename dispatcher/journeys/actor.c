@@ -137,6 +137,7 @@ static void write_step(struct actor *a)
     struct step_of step = thought_step(&a->thought, &a->view);
 
     step.recipient = a->recipient;
+    step.looked = a->kind == ACT_TURN || a->kind == ACT_EVENT || a->taking;
     step.event_id = a->event ? kept_text(a->event, "i") : "";
     store_step(a->service->store, &step, on_stepped, a);
 }

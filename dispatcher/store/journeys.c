@@ -237,6 +237,7 @@ void store_step(struct store *s, const struct step_of *of, stepped_fn *fn, void 
     args_int(a, (int64_t)of->taken);
     args_int(a, of->is_in);
     args_text(a, of->event_id);
+    args_int(a, of->looked);
     add_list(a, of->n_events, of->events);
     add_list(a, of->n_messages, of->messages);
     add_list(a, of->n_cancels, of->cancels);

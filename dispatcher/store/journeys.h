@@ -60,6 +60,7 @@ struct step_of {
     int64_t due;
     const char *standings; /* their number as it was seen, "" for none */
     bool is_in;            /* in some sequence then, or at its door */
+    bool looked;           /* what could end their runs was looked at; else a turn that was to come still comes */
     size_t taken;          /* how many unheard things were dealt with */
     const char *event_id;  /* of an event that must be new, "" for none */
     struct args *events, *messages, *cancels, *trace, *ended, *handed, *counts, *said, *marks, *known;

@@ -1,7 +1,7 @@
 -- step: moves the runs of people, whole or not at all: runs, messages, what is cancelled, events, trace.
 -- ARGV[3] retention ms (real)  [4] of events  [5] wake channel  [6] how many lines of trace a person has
 -- then for each person: recipient, version seen ("" for none), runs as they become ("" for none to keep), due (-1: never), number of the
---   standings seen, how many unheard things were taken, "1" when they are in some sequence then, id of an event that must be new ("" for none), then lists, each after its length: events to keep; messages (16
+--   standings seen, how many unheard things were taken, "1" when they are in some sequence then, id of an event that must be new ("" for none), "1" when exits were looked at, then lists, each after its length: events to keep; messages (16
 --   fields each, as of accept.lua); messages to cancel, each with a detail for the trace; trace lines; runs that ended; what runs hand on;
 --   counters, each with how many more; what is said to accounts; marks of waves (key, member, score; "" takes it away, "=…" is the value of a hash);
 --   ids of events that they have been told of as somebody else
@@ -57,15 +57,17 @@ local function mark(name, member, score)
   call('PEXPIRE', key, MARKS_MS)
 end
 
-local function plan_turn(rid, due)
+-- Who was to be looked at, and was not, still is.
+local function plan_turn(rid, due, looked)
   call('ZREM', P..'ql', rid)
   if call('EXISTS', P..'qi:'..rid) == 1 then return turn(rid) end
+  if looked ~= '1' and tonumber(call('ZSCORE', P..'qd', rid) or '+inf') <= now then return end
   if due < 0 then return call('ZREM', P..'qd', rid) end
   call('ZADD', P..'qd', int(due), rid)
   if call('ZRANGE', P..'qd', 0, 0)[1] == rid then call('PUBLISH', string.match(P, '^(.*){')..'turn', P..int(due)) end
 end
 
-local function step(rid, seen, runs, due, standings, taken, is_in, id)
+local function step(rid, seen, runs, due, standings, taken, is_in, id, looked)
   local events, messages, cancels, trace_lines = take_list(1), take_list(16), take_list(2), take_list(1)
   local ended, handed, counts, said, marks = take_list(1), take_list(1), take_list(2), take_list(1), take_list(3)
   local known = take_list(1)
@@ -96,12 +98,12 @@ local function step(rid, seen, runs, due, standings, taken, is_in, id)
   if runs ~= '' then call('SET', key, new..'|'..runs)
   elseif not idle then call('SET', key, new..'|', 'PX', OUTLIVES_MS) end
   call(is_in == '1' and 'SADD' or 'SREM', P..'qm', rid)
-  plan_turn(rid, tonumber(due))
+  plan_turn(rid, tonumber(due), looked)
   return { 'ok', cancelled, flying }
 end
 
 local answers = {}
-while at <= #ARGV do answers[#answers + 1] = step(unpack(take(8))) end
+while at <= #ARGV do answers[#answers + 1] = step(unpack(take(9))) end
 save()
 tell_due(ARGV[5])
 return answers

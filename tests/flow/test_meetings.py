@@ -1,5 +1,5 @@
 """What meets in one moment: events with the writing of profiles, pauses with waits, exits with all that is enqueued, reloads with what was watched."""
-import datetime, hashlib, json, signal, time, unittest, urllib.request
+import concurrent.futures, datetime, hashlib, json, signal, time, unittest, urllib.request
 
 from test_sequences import NDJSON, UTC, Journey, define, moment, seconds
 
@@ -196,6 +196,33 @@ class Reloads(Journey):
         day = lambda n: (datetime.datetime.now(UTC) + datetime.timedelta(days=n)).strftime('%Y-%m-%d')
         self.who('c1', timezone='UTC', attributes={'first': day(4), 'second': day(7)})
         h.until(lambda: self.told('c1').get('hello') == 2, 30, what=lambda: self.runs('c1'))
+
+
+class Withdrawn(Journey):
+    DEFINITIONS = """sequence: heard
+category: onboarding
+trigger: {event: begun}
+steps:
+  - {id: calm, wait: 30d}
+  - {id: hi, send: {template: hello, channels: [email]}}
+---
+sequence: other
+category: onboarding
+trigger: {enroll: true}
+steps:
+  - {id: calm, wait: 30d}
+"""
+
+    def test_s35_who_withdraws_leaves_whatever_else_happens_to_them_in_that_instant(self):
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            people = [self.who('w%d' % i) for i in range(80)]
+            for who in people:
+                self.h.http('POST', '/v1/events', {'recipient': who, 'name': 'begun'})
+                both = [pool.submit(self.h.http, 'POST', '/v1/recipients/%s/consents' % who, {'category': 'onboarding', 'channel': 'email', 'state': 'withdrawn'}),
+                        pool.submit(self.h.http, 'POST', '/v1/sequences/other/enroll', {'recipient': who})]
+                self.assertTrue({f.result()[0] for f in both} <= {200, 202})
+        reason = lambda who: next(r.get('reason') for r in self.h.http('GET', '/v1/recipients/%s/timeline' % who)[1]['runs'] if r['sequence'] == 'heard')
+        self.h.until(lambda: {reason(who) for who in people} == {'opted_out'}, 5, lambda: [who for who in people if reason(who) != 'opted_out'])
 
 
 if __name__ == '__main__':
