@@ -14,8 +14,9 @@
 #include "dispatcher/people/profile.h"
 #include "dispatcher/people/turn.h"
 
-#define RACES_MAX 64
-#define HOPS_MOST 32 /* of what is handed on */
+#define RACES_MAX     64
+#define LOOK_AGAIN_MS 1000
+#define HOPS_MOST     32 /* of what is handed on */
 
 /*
  *   turn_take ──▶ definitions kept ──▶ look ──▶ definitions of its runs ──▶ events of the account ──▶ think ──▶ step
@@ -154,6 +155,9 @@ static void on_placed(void *arg, bool ok, bool has, int64_t again_ms)
     json_object_set_new(a->places, asked, json_boolean(has));
     if (again_ms == PLACE_LINE)
         json_array_append_new(a->lines, json_string(a->thought.wanted.name));
+    /* it may have been given back before it was written that they wait: then nobody told them */
+    if (ok && !has && a->thought.wanted.waits && a->kind != ACT_TURN)
+        again_ms = LOOK_AGAIN_MS;
     if (again_ms >= 0)
         a->place_again = clock_now() + (int64_t)((double)again_ms * clock_rate());
     if (ok)
