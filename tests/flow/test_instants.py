@@ -339,7 +339,10 @@ class Order(InstantTest):
         h.http('PUT', '/v1/recipients/o', {'email': 'o@example.com'})
         end = now() + datetime.timedelta(seconds=3)
         self.patch(h, 'o', '/preferences', pause_until=end.strftime('%Y-%m-%dT%H:%M:%SZ'))
-        ids = [h.send('o', channels=['email'], data={'name': 'm%d' % i, 'count': 1}) for i in range(7)]
+        ids = []
+        for i in range(7):
+            ids.append(h.send('o', channels=['email'], data={'name': 'm%d' % i, 'count': 1}))
+            time.sleep(0.003)  # of one millisecond none is the first
         for id in ids:
             self.assertEqual(h.settled(id)['status'], 'sent')
         self.assertEqual(self.names(h), ['m%d' % i for i in range(7)])
