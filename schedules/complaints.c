@@ -59,7 +59,8 @@ static size_t distance(const char *a, const char *b)
     return row[n];
 }
 
-const char *word_nearest(const char *word, const char *const *words)
+/* NULL when none is near. */
+static const char *word_nearest(const char *word, const char *const *words)
 {
     const char *nearest = NULL;
     size_t least = strlen(word) / 2 + 1;
@@ -88,6 +89,15 @@ void complain_unknown(struct complaints *c, const char *at, const json_t *object
             complain(c, at, key, "is unknown; there are %s", list);
         }
     }
+}
+
+void complain_nearest(struct complaints *c, const char *at, const char *key, const char *name, const char *what,
+                      const char *const *names)
+{
+    const char *near = word_nearest(name, names);
+
+    complain(c, at, key, "\"%s\" is %s%s%s%s", name, what, near ? "; did you mean \"" : "", near ? near : "",
+             near ? "\"?" : "");
 }
 
 const char *text_of(struct complaints *c, const char *at, const json_t *object, const char *key)

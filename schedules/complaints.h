@@ -27,8 +27,9 @@ char *path_item(const char *at, const char *key, size_t index);
 /* complain_unknown: keys of an object that are none of `known` (NULL at the end), with the nearest one. */
 void complain_unknown(struct complaints *, const char *at, const json_t *object, const char *const *known);
 
-/* word_nearest: the one of the words that differs least from `word`, NULL when none is near. */
-const char *word_nearest(const char *word, const char *const *words);
+/* complain_nearest: a name that is none of `names` (NULL at the end), with the nearest one; what: "no template". */
+void complain_nearest(struct complaints *, const char *at, const char *key, const char *name, const char *what,
+                      const char *const *names);
 
 /* text_of: a member that is a text, NULL when it is not there; complains when it is something else. */
 const char *text_of(struct complaints *, const char *at, const json_t *object, const char *key);

@@ -58,9 +58,9 @@ json_t *event_inputs(const json_t *event)
 /* How long it was in the step that is over, or on its way to the goal. */
 static int64_t lapse_of(const struct machine *m, enum effect_kind kind, const struct run *r, const char *step)
 {
-    bool goal = kind == EFFECT_GOAL || kind == EFFECT_COUNTED, over = kind == EFFECT_MATCHED ||
-                                                                      kind == EFFECT_TIMEOUT || kind == EFFECT_WAITED ||
-                                                                      kind == EFFECT_ENDED || kind == EFFECT_COLLECTED;
+    bool goal = kind == EFFECT_GOAL || kind == EFFECT_COUNTED;
+    bool over = kind == EFFECT_MATCHED || kind == EFFECT_TIMEOUT || kind == EFFECT_WAITED || kind == EFFECT_ENDED ||
+                kind == EFFECT_COLLECTED;
 
     if (goal && m->at_hand)
         return MAX(kept_time(m->at_hand, "t") - r->started, 0);

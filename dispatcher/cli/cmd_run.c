@@ -122,11 +122,6 @@ static void print_line(const struct telling *t, const json_t *line, const char *
 
 /* ---------------------------------------------------------------- once more */
 
-static void on_definition(void *arg, const char *text)
-{
-    on_text(arg, text);
-}
-
 /* The definition with which it began. */
 static const struct sequence *definition_of(struct cli *c, const json_t *lines)
 {
@@ -138,7 +133,7 @@ static const struct sequence *definition_of(struct cli *c, const json_t *lines)
     if (!version)
         return NULL;
     if (!sequences_knows(sq, version)) {
-        store_definition(c->service->store, version, on_definition, &a);
+        store_definition(c->service->store, version, on_text, &a);
         cli_wait(c, &a);
         char *text = json_dumps(a.result, JSON_COMPACT);
         sequences_learn(sq, version, text);

@@ -36,9 +36,7 @@ const GOptionEntry sequence_options[] = {
     { "map", 0, 0, G_OPTION_ARG_STRING_ARRAY, &opt_map, "migrate: where who stands in a step goes", "OLD=NEW" },
     { "dry-run", 0, 0, G_OPTION_ARG_NONE, &opt_dry, "migrate: only says what would be", NULL },
     { "replay", 0, 0, G_OPTION_ARG_NONE, &opt_replay,
-      "why: each decision once more; exit status 1 when one comes out "
-      "otherwise",
-      NULL },
+      "why: each decision once more; exit status 1 when one comes out otherwise", NULL },
     { "entry", 0, 0, G_OPTION_ARG_NONE, &opt_entry, "pause: only the entry; runs go on", NULL },
     { "messages", 0, 0, G_OPTION_ARG_STRING, &opt_messages, "pause: hold, keep or cancel what is enqueued", "HOW" },
     { "waits", 0, 0, G_OPTION_ARG_STRING, &opt_waits,
@@ -187,6 +185,21 @@ static int print_answer(struct cli *c, struct answered *a)
     return 0;
 }
 
+/* What a change of many answers. */
+static int print_figures(struct cli *c, struct cli_answer *a)
+{
+    cli_wait(c, a);
+    json_auto_t *figures = a->result;
+    if (!a->ok)
+        return cli_answer_failed();
+    if (json_object_get(figures, "stale"))
+        return cli_fail(BULK_STALE);
+    cli_print(figures);
+    if (json_array_size(json_object_get(figures, "lost")))
+        return cli_fail("the partitions in \"lost\" did not answer, and may go by what was before: repeat it");
+    return 0;
+}
+
 static int do_many(struct cli *c, const char *name, standing_fn *change)
 {
     struct cli_answer a = { 0 };
@@ -202,25 +215,17 @@ static int do_many(struct cli *c, const char *name, standing_fn *change)
         const json_t *first = json_array_get(errors, 0);
         return cli_fail("%s", json_string_value(json_object_get(first, "detail")));
     }
-    cli_wait(c, &a);
-    json_auto_t *figures = a.result;
-    if (!a.ok)
-        return cli_answer_failed();
-    if (json_object_get(figures, "stale"))
-        return cli_fail("this token is of no count of the last hour with this condition: count again");
-    cli_print(figures);
-    return 0;
+    return print_figures(c, &a);
 }
 
 static int sequence_enroll(struct cli *c, const char *name)
 {
-    if (opt_where)
-        return do_many(c, name, bulk_enroll);
-
     struct answered a = { 0 };
     json_auto_t *data = opt_data ? json_loads(opt_data, JSON_REJECT_DUPLICATES, NULL) : json_object();
     json_auto_t *body = json_pack("{s:s, s:o*}", "recipient", opt_recipient, "id", opt_id ? json_string(opt_id) : NULL);
 
+    if (opt_where)
+        return do_many(c, name, bulk_enroll);
     if (!data)
         return cli_usage(c, "--data is no JSON");
     json_object_set(body, "data", data);
@@ -273,14 +278,7 @@ static int change_standing(struct cli *c, const char *name, standing_fn *change,
         return cli_fail("%s%s%s", *pointer ? pointer + 1 : "", *pointer ? " " : "",
                         json_string_value(json_object_get(first, "detail")));
     }
-    cli_wait(c, &a);
-    json_auto_t *figures = a.result;
-    if (!a.ok)
-        return cli_answer_failed();
-    cli_print(figures);
-    if (json_array_size(json_object_get(figures, "lost")))
-        return cli_fail("the partitions in \"lost\" did not answer, and may go by what was before: repeat it");
-    return 0;
+    return print_figures(c, &a);
 }
 
 static int sequence_pause(struct cli *c, const char *name)
@@ -351,11 +349,6 @@ static int wave_status(struct cli *c, const char *name)
         if (!c->json)
             print_wave(wave);
     return 0;
-}
-
-static int run_why(struct cli *c, const char *run)
-{
-    return sequence_why(c, run, opt_recipient, opt_replay);
 }
 
 static int wave_do(struct cli *c, const char *name)
@@ -505,6 +498,11 @@ static int sequence_show(struct cli *c, const char *name)
 }
 
 /* ---------------------------------------------------------------- the command */
+
+static int run_why(struct cli *c, const char *run)
+{
+    return sequence_why(c, run, opt_recipient, opt_replay);
+}
 
 typedef int with_store_fn(struct cli *, const char *name);
 

@@ -94,7 +94,7 @@ static void on_standing(void *arg, bool ok, json_t *figures)
 
     if (!answer_unless_gone(r, ok)) {
     } else if (json_object_get(figures, "stale")) {
-        answer_problem(r, 409, "this token is of no count of the last hour with this condition: count again");
+        answer_problem(r, 409, BULK_STALE);
     } else if (json_array_size(lost)) {
         char *which = json_dumps(lost, JSON_COMPACT);
         g_autofree char *detail =

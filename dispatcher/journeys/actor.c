@@ -268,40 +268,35 @@ static const char *now_called(struct service *s, const struct act *act)
     return name;
 }
 
-/* They were erased meanwhile, and are two again. */
-static void hand_back(struct actor *a)
+/* The same, to somebody else; their own turn is over before that one's begins. */
+static void hand(struct actor *a, const char *recipient, int hops)
 {
-    g_hash_table_remove(a->service->moved, a->via);
-    g_strlcpy(a->other, a->via, sizeof a->other);
     actor_act(a->service,
               &(struct act){ .kind = a->kind,
-                             .recipient = a->other,
+                             .recipient = recipient,
                              .event = json_incref(a->event),
                              .sequence = a->sequence,
                              .reason = a->reason,
-                             .where = a->where,
+                             .other = a->other,
+                             .hops = hops,
                              .again = a->again,
+                             .where = a->where,
                              .existing = a->existing },
               NULL, a->fn, a->arg);
     release(a);
 }
 
-/* What happens to them happens to who they are now; their own turn is over before that one's begins. */
+/* They were erased meanwhile, and are two again. */
+static void hand_back(struct actor *a)
+{
+    g_hash_table_remove(a->service->moved, a->via);
+    hand(a, a->via, 0);
+}
+
+/* What happens to them happens to who they are now. */
 static void hand_on(struct actor *a)
 {
-    actor_act(a->service,
-              &(struct act){ .kind = a->kind,
-                             .recipient = a->view.moved,
-                             .event = json_incref(a->event),
-                             .sequence = a->sequence,
-                             .reason = a->reason,
-                             .other = a->other,
-                             .hops = a->hops + 1,
-                             .again = a->again,
-                             .where = a->where,
-                             .existing = a->existing },
-              NULL, a->fn, a->arg);
-    release(a);
+    hand(a, a->view.moved, a->hops + 1);
 }
 
 /* Nothing is left of them here but where they have gone. */

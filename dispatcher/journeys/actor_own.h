@@ -61,11 +61,11 @@ bool thought_begin(struct thought *, struct service *, const char *recipient, co
 /* thought_answers: whom the machine asks. */
 void thought_answers(struct thought *, struct situation *);
 /* Into the lists of a step: step_list makes one when it is not there, and counts; step_json takes the value;
- * step_count: of the figures; step_mark: of waves, takes key and member, score -1 takes it away. */
+ * step_count: of the figures; step_door: who stands there, since when; -1: nobody of this run. */
 struct args *step_list(struct args **list, int *count);
 void step_json(struct args **list, int *count, json_t *value);
 void step_count(struct thought *, const char *field, int more);
-void step_mark(struct thought *, char *key, char *member, int64_t score);
+void step_door(struct thought *, const char *sequence, const char *wave, const char *run, int64_t since);
 /* thought_meets: a condition on the person. */
 bool thought_meets(const struct thought *, const struct condition *);
 /* thought_hear: what they have not heard yet, in its order. */

@@ -20,16 +20,21 @@ static void make_id(void *arg, const char *seed, char id[static MACHINE_ID_SIZE]
     g_strlcpy(id, made, MACHINE_ID_SIZE);
 }
 
+/* The i-th of the four entries that cover a category on a channel, like "w:at:…"; NULL when there is none. */
+static const char *covering(const json_t *consents, const char *category, char letter, int i)
+{
+    g_autofree char *field = g_strdup_printf("%s|%c", i / 2 ? "*" : category, i % 2 ? '*' : letter);
+    return json_string_value(json_object_get(consents, field));
+}
+
 /* The latest entry that covers a category on a channel; a withdrawal wins a tie, as in the store's own (caps.lua). */
 static bool is_withdrawn(const json_t *consents, const char *category, char letter)
 {
-    const char *const covering[] = { category, "*" };
     int64_t best = -1;
     char state = 0;
 
     for (int i = 0; i < 4; i++) {
-        g_autofree char *field = g_strdup_printf("%s|%c", covering[i / 2], i % 2 ? '*' : letter);
-        const char *entry = json_string_value(json_object_get(consents, field));
+        const char *entry = covering(consents, category, letter, i);
         int64_t at = entry ? g_ascii_strtoll(entry + 2, NULL, 10) : -1;
         if (entry && (at > best || (at == best && *entry == 'w'))) {
             best = at;
@@ -102,12 +107,10 @@ static const char *consent(void *arg, const char *category, const char *channel)
 {
     const struct thought *t = arg;
     char letter = channel_letter(channel);
-    const char *const covering[] = { category, "*" };
     bool granted = false;
 
     for (int i = 0; i < 4; i++) {
-        g_autofree char *field = g_strdup_printf("%s|%c", covering[i / 2], i % 2 ? '*' : letter);
-        const char *entry = json_string_value(json_object_get(t->consents, field));
+        const char *entry = covering(t->consents, category, letter, i);
         granted |= entry && *entry == 'g';
     }
     return is_withdrawn(t->consents, category, letter) ? "withdrawn" : granted ? "granted" : NULL;

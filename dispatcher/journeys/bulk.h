@@ -15,4 +15,7 @@
  * A token holds for an hour, and for this sequence and condition. */
 standing_fn bulk_enroll, bulk_exit;
 
+/* What is said when the answer is {"stale": true}. */
+#define BULK_STALE "this token is of no count of the last hour with this condition: count again"
+
 #endif

@@ -16,11 +16,7 @@ static void complain_no_template(const struct service *s, struct complaints *c, 
 
     library_each(s->library, add_name, names);
     g_ptr_array_add(names, NULL);
-    const char *near = word_nearest(name, (const char *const *)names->pdata);
-    if (near)
-        complain(c, at, "template", "\"%s\" is no template; did you mean \"%s\"?", name, near);
-    else
-        complain(c, at, "template", "\"%s\" is no template", name);
+    complain_nearest(c, at, "template", name, "no template", (const char *const *)names->pdata);
 }
 
 static void check_channels(struct complaints *c, const char *at, const struct template *t, const json_t *channels)

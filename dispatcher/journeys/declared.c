@@ -63,17 +63,16 @@ static bool can_be(const char *type, const json_t *literal)
 
 static void check_literal(struct complaints *c, const char *at, const char *type, const char *op, const json_t *literal)
 {
-    static const char *const plain[] = { "eq", "ne", "lt", "lte", "gt", "gte", "starts", "ends", NULL };
+    static const char *const plain[] = { "eq", "ne", "lt", "lte", "gt", "gte", "starts", "ends", NULL },
+                             *const among[] = { "in", "nin", NULL };
+    bool fits = !g_strv_contains(plain, op) || can_be(type, literal), lists = g_strv_contains(among, op);
     json_t *one;
     size_t i;
 
-    if (g_strv_contains(plain, op) && !can_be(type, literal))
-        warn(c, at, "compares a %s with something else, which is never equal: types are not converted", type);
     json_array_foreach ((json_t *)literal, i, one)
-        if ((strcmp(op, "in") == 0 || strcmp(op, "nin") == 0) && !can_be(type, one)) {
-            warn(c, at, "compares a %s with something else, which is never equal: types are not converted", type);
-            return;
-        }
+        fits &= !lists || can_be(type, one);
+    if (!fits)
+        warn(c, at, "compares a %s with something else, which is never equal: types are not converted", type);
 }
 
 static void check_field(struct complaints *c, const char *at, const json_t *data, const char *path,
@@ -127,9 +126,7 @@ static void complain_undeclared(struct complaints *c, const char *at, const json
     json_object_foreach ((json_t *)declared, one, ignored)
         g_ptr_array_add(names, (char *)one);
     g_ptr_array_add(names, NULL);
-    const char *near = word_nearest(name, (const char *const *)names->pdata);
-    complain(c, at, "event", "\"%s\" is not declared in " DECLARED_FILE "%s%s%s", name, near ? "; did you mean \"" : "",
-             near ? near : "", near ? "\"?" : "");
+    complain_nearest(c, at, "event", name, "not declared in " DECLARED_FILE, (const char *const *)names->pdata);
 }
 
 /* {event: NAME, of, where}, wherever it stands. */

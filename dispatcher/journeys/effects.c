@@ -44,10 +44,17 @@ static void mark_text(struct thought *t, char *key, char *member, const char *sc
     g_free(member);
 }
 
-void step_mark(struct thought *t, char *key, char *member, int64_t score)
+/* Takes key and member; score -1 takes it away. */
+static void mark(struct thought *t, char *key, char *member, int64_t score)
 {
     g_autofree char *text = score < 0 ? g_strdup("") : g_strdup_printf("%" G_GINT64_FORMAT, score);
     mark_text(t, key, member, text);
+}
+
+void step_door(struct thought *t, const char *sequence, const char *wave, const char *run, int64_t since)
+{
+    mark(t, g_strdup_printf("qw:%s:%s", sequence, wave), g_strdup_printf("%s|%s", t->recipient, run), since);
+    mark(t, g_strdup_printf("qv:%s:%s", sequence, wave), g_strdup_printf("%s|%s", t->recipient, run), -1);
 }
 
 /* ---------------------------------------------------------------- effects: what is said of them */
@@ -206,25 +213,23 @@ static void cancel(struct thought *t, const struct effect *e)
         json_object_set(t->cancelling, e->message, left);
 }
 
+static json_t *emitted(const struct thought *t, const struct effect *e)
+{
+    json_int_t now = t->situation.now;
+
+    return json_pack("{s:s, s:O, s:I, s:I, s:O, s:O}", "i", e->message, "n", json_object_get(e->detail, "event"), "t",
+                     now, "a", now, "d", json_object_get(e->detail, "data"), "h", json_object_get(e->detail, "hops"));
+}
+
 /* An event that a run makes: of the person, who hears it in the next turn; or of the account. */
 static void hand_on(struct thought *t, const struct effect *e)
 {
-    const char *name = kept_text(e->detail, "event");
+    const char *account = person_account(t->profile);
 
-    if (g_str_has_prefix(name, ACCOUNT_EVENT)) {
-        if (*person_account(t->profile))
-            step_json(&t->step.said, &t->step.n_said,
-                      json_pack("{s:s, s:{s:s, s:s, s:I, s:I, s:O, s:O}}", "account", person_account(t->profile),
-                                "event", "i", e->message, "n", name, "t", (json_int_t)t->situation.now, "a",
-                                (json_int_t)t->situation.now, "d", json_object_get(e->detail, "data"), "h",
-                                json_object_get(e->detail, "hops")));
-        return;
-    }
-    step_json(&t->step.handed, &t->step.n_handed,
-              json_pack("{s:s, s:{s:s, s:O, s:I, s:I, s:O, s:O}}", "k", "e", "e", "i", e->message, "n",
-                        json_object_get(e->detail, "event"), "t", (json_int_t)t->situation.now, "a",
-                        (json_int_t)t->situation.now, "d", json_object_get(e->detail, "data"), "h",
-                        json_object_get(e->detail, "hops")));
+    if (!g_str_has_prefix(kept_text(e->detail, "event"), ACCOUNT_EVENT))
+        step_json(&t->step.handed, &t->step.n_handed, json_pack("{s:s, s:o}", "k", "e", "e", emitted(t, e)));
+    else if (*account)
+        step_json(&t->step.said, &t->step.n_said, json_pack("{s:s, s:o}", "account", account, "event", emitted(t, e)));
 }
 
 static void note_end(struct thought *t, const struct effect *e)
@@ -308,12 +313,6 @@ static bool has_withdrawn_since(const struct thought *t, int64_t released)
     return since;
 }
 
-static void mark_door(struct thought *t, const char *key, const char *sequence, const char *wave, const char *run,
-                      int64_t score)
-{
-    step_mark(t, g_strdup_printf("%s:%s:%s", key, sequence, wave), g_strdup_printf("%s|%s", t->recipient, run), score);
-}
-
 static void mark_wave(struct thought *t, const struct effect *e)
 {
     const char *what = counted_by_wave(e);
@@ -321,17 +320,15 @@ static void mark_wave(struct thought *t, const struct effect *e)
          leaves = (e->kind == EFFECT_LEFT && e->released < 0) || e->kind == EFFECT_RELEASED;
 
     if (e->wave && (at_door || leaves))
-        mark_door(t, "qw", e->sequence, e->wave, e->run, at_door ? e->enrolled : -1);
-    if (e->wave && (at_door || leaves))
-        mark_door(t, "qv", e->sequence, e->wave, e->run, -1);
+        step_door(t, e->sequence, e->wave, e->run, at_door ? e->enrolled : -1);
     if (!e->wave || e->released < 0)
         return;
     if (what == harm_names[HARM_OPTED_OUT] && !has_withdrawn_since(t, e->released))
         what = NULL;
     if (e->kind == EFFECT_ENDED && strcmp(kept_text(e->inputs, "reason"), "provider_rejected") == 0)
-        step_mark(t, g_strdup_printf("qr:%s:%s:bounced", e->sequence, e->wave), g_strdup(e->run), e->released);
+        mark(t, g_strdup_printf("qr:%s:%s:bounced", e->sequence, e->wave), g_strdup(e->run), e->released);
     if (what)
-        step_mark(t, g_strdup_printf("qr:%s:%s:%s", e->sequence, e->wave, what), g_strdup(e->run), e->released);
+        mark(t, g_strdup_printf("qr:%s:%s:%s", e->sequence, e->wave, what), g_strdup(e->run), e->released);
     if (e->kind == EFFECT_ANSWERED) {
         char number[G_ASCII_DTOSTR_BUF_SIZE];
         g_autofree char *score =
@@ -340,13 +337,20 @@ static void mark_wave(struct thought *t, const struct effect *e)
     }
 }
 
+/* "group|account|group" of a place, and who had it. */
+static json_t *given(const char *place, const char *owner, const char *run)
+{
+    const char *account = strchr(place, '|') + 1, *group = strrchr(account, '|');
+
+    return json_pack("{s:s%, s:s, s:s, s:s}", "account", account, (size_t)(group - account), "give", group + 1, "owner",
+                     owner, "run", run);
+}
+
 /* The place of an account in a group goes back, or is another run's, or another person's. */
 static void say_place(struct thought *t, const struct effect *e, bool passes)
 {
-    const char *account = strchr(effect_text(e), '|') + 1, *group = strrchr(account, '|'),
-               *was = kept_text(e->inputs, "run");
-    json_t *said = json_pack("{s:s%, s:s, s:s, s:s}", "account", account, (size_t)(group - account), "give", group + 1,
-                             "owner", passes && !*was ? t->other : t->recipient, "run", *was ? was : e->run);
+    const char *was = kept_text(e->inputs, "run");
+    json_t *said = given(effect_text(e), passes && !*was ? t->other : t->recipient, *was ? was : e->run);
 
     if (passes) {
         json_object_set_new(said, "to", json_string(t->recipient));
@@ -357,11 +361,7 @@ static void say_place(struct thought *t, const struct effect *e, bool passes)
 
 void thought_tell_line(struct thought *t, const char *place)
 {
-    const char *account = strchr(place, '|') + 1, *group = strrchr(account, '|');
-
-    step_json(&t->step.said, &t->step.n_said,
-              json_pack("{s:s%, s:s, s:s, s:s}", "account", account, (size_t)(group - account), "give", group + 1,
-                        "owner", "", "run", ""));
+    step_json(&t->step.said, &t->step.n_said, given(place, "", ""));
 }
 
 static void take_effect(struct thought *t, const struct effect *e)

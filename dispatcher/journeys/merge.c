@@ -14,8 +14,7 @@
 #define CHAIN_MAX  16
 
 /*
- *   who goes ──▶ who stays (or who that one is now) ──▶ what was withdrawn, one after the other ──▶ a claim ──▶ the
- * runs
+ *   who goes ──▶ who stays (or who that one is now) ──▶ what was withdrawn, one by one ──▶ a claim ──▶ the runs
  */
 struct merging {
     struct service *service;
@@ -122,20 +121,26 @@ static void on_withdrawn(void *arg, bool ok, json_t *receipt)
         answer_gone(m);
 }
 
-/* "category|channel letter" → "w:at:…"; one that cannot be withdrawn now, because its category asks for none, holds
- * nowhere. */
+bool merge_withdraw(struct service *s, const char *person, const char *category, char channel, int64_t at, json_fn *fn,
+                    void *arg)
+{
+    json_auto_t *errors = json_array();
+    char when[32];
+    json_auto_t *entry = json_pack("{s:s, s:s?, s:s, s:s, s:s}", "category", category, "channel",
+                                   channel == '*' ? "*" : channel_name(channel), "state", "withdrawn", "source",
+                                   "merge", "at", instant_format(when, at));
+
+    return consent_change(s, person, entry, "merge", errors, fn, arg);
+}
+
+/* "category|channel letter" → "w:at:…" */
 static bool withdraw(struct merging *m, const char *field, const char *entry)
 {
     const char *bar = strrchr(field, '|');
-    json_auto_t *errors = json_array();
-    char at[32];
+    g_autofree char *category = bar ? g_strndup(field, (size_t)(bar - field)) : NULL;
 
-    if (*entry != 'w' || !bar)
-        return false;
-    json_auto_t *what = json_pack("{s:s%, s:s, s:s, s:s, s:s}", "category", field, (size_t)(bar - field), "channel",
-                                  bar[1] == '*' ? "*" : channel_name(bar[1]), "state", "withdrawn", "source", "merge",
-                                  "at", instant_format(at, g_ascii_strtoll(entry + 2, NULL, 10)));
-    return consent_change(m->service, m->into, what, "merge", errors, on_withdrawn, m);
+    return bar && *entry == 'w' &&
+           merge_withdraw(m->service, m->into, category, bar[1], g_ascii_strtoll(entry + 2, NULL, 10), on_withdrawn, m);
 }
 
 static void withdraw_next(struct merging *m)

@@ -13,4 +13,9 @@
  * gone elsewhere, or the other one has come from there. */
 void merge_people(struct service *, const char *recipient, const json_t *how, intake_fn *, void *arg);
 
+/* merge_withdraw: what somebody withdrew before ("category", channel letter or '*', when) holds for who they are now.
+ * False, and nothing done: its category asks for no consent any more. */
+bool merge_withdraw(struct service *, const char *person, const char *category, char channel, int64_t at, json_fn *,
+                    void *arg);
+
 #endif

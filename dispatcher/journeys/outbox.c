@@ -5,10 +5,9 @@
 #include "dispatcher/base/log.h"
 #include "dispatcher/journeys/actor.h"
 #include "dispatcher/journeys/events.h"
-#include "dispatcher/people/consent.h"
+#include "dispatcher/journeys/merge.h"
 #include "dispatcher/people/erasure.h"
 #include "dispatcher/store/places.h"
-#include "schedules/instant.h"
 #include "schedules/run.h"
 
 struct telling {
@@ -163,17 +162,10 @@ static void erase_if_come(struct service *s, const char *person, const char *era
 /* Of who they were before: it holds for who they are. */
 static void withdraw(struct service *s, const char *person, const json_t *what, said_fn *fn, void *arg)
 {
-    const char *channel = kept_text(what, "channel");
-    json_auto_t *errors = json_array();
-    char at[32];
-    json_auto_t *entry =
-        json_pack("{s:O, s:s?, s:s, s:s, s:s}", "category", json_object_get(what, "category"), "channel",
-                  *channel == '*' ? "*" : channel_name(*channel), "state", "withdrawn", "source", "merge", "at",
-                  instant_format(at, g_ascii_strtoll(kept_text(what, "at"), NULL, 10)));
-
     struct telling *job = telling_new(fn, arg);
+    int64_t at = g_ascii_strtoll(kept_text(what, "at"), NULL, 10);
 
-    if (!consent_change(s, person, entry, "merge", errors, on_done, job))
+    if (!merge_withdraw(s, person, kept_text(what, "category"), *kept_text(what, "channel"), at, on_done, job))
         told(job, true); /* its category asks for no consent any more */
 }
 

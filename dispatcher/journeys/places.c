@@ -33,7 +33,7 @@ static void answer(struct asking_place *a, bool ok, bool has, int64_t again_ms)
 
 static void take(struct asking_place *a);
 
-static void on_given_back(void *arg, bool ok)
+static void on_given_back(void *arg, bool ok, json_t *nothing)
 {
     struct asking_place *a = arg;
 
@@ -59,14 +59,16 @@ static void on_owner(void *arg, const struct seen_person *owner)
     struct person_runs *p = owner ? person_read(owner->runs) : NULL;
     g_autofree char *now = p ? g_strdup(p->moved) : NULL;
 
-    if (!owner)
+    if (!owner) {
         answer(a, false, false, -1);
-    else if (holds(p, a->name) || a->hops > HOPS_MOST)
+    } else if (holds(p, a->name) || a->hops > HOPS_MOST) {
         answer(a, true, false, -1);
-    else if (now && a->hops++ <= HOPS_MOST)
+    } else if (now) {
+        a->hops++;
         store_look(a->service->store, now, false, on_owner, a);
-    else
+    } else {
         store_place_free(a->service->store, a->home, a->group, a->owner, UNUSED_MS, on_given_back, a);
+    }
     person_free(p);
 }
 

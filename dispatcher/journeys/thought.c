@@ -280,9 +280,8 @@ void thought_moved(struct thought *t, size_t taken)
     for (guint i = 0; i < t->person->runs->len; i++) {
         const struct run *r = t->person->runs->pdata[i];
         step_count(t, r->sequence, -1);
-        for (int k = 0; r->wave && k < 2; k++)
-            step_mark(t, g_strdup_printf("%s:%s:%s", k ? "qv" : "qw", r->sequence, r->wave),
-                      g_strdup_printf("%s|%s", t->recipient, r->id), -1);
+        if (r->wave)
+            step_door(t, r->sequence, r->wave, r->id, -1);
     }
     t->step.taken = taken;
     person_empty(t->person);

@@ -17,10 +17,8 @@
 struct wave_change {
     struct service *service;
     char *sequence, *wave;
-    const char *by;
     bool opens, all;
-    bool only_closed; /* the gate opens what nobody has opened */
-    int64_t number;   /* of the standing that was judged; -1: whatever it is */
+    int64_t judged; /* number of the standing by which the gate judged; -1: a command, however it stands */
     struct wave_look look;
     json_t *figures;
     json_fn *fn;
@@ -95,16 +93,27 @@ static void on_changed(void *arg, bool ok, json_t *result)
         store_runners(c->service->store, c->sequence, c->wave, op, on_messages, c);
 }
 
+static const char *changed_by(const struct wave_change *c)
+{
+    return c->judged >= 0 ? "gate" : "command";
+}
+
 static void write_log(json_t *standing, const struct wave_change *c)
 {
     json_t *log = json_object_get(standing, "log");
 
     log = log ? json_copy(log) : json_array();
     json_array_append_new(
-        log, json_pack("[I, s, s, s]", (json_int_t)clock_now(), c->opens ? "opened" : "held", c->wave, c->by));
+        log, json_pack("[I, s, s, s]", (json_int_t)clock_now(), c->opens ? "opened" : "held", c->wave, changed_by(c)));
     while (json_array_size(log) > LOG_MOST)
         json_array_remove(log, 0);
     json_object_set_new(standing, "log", log);
+}
+
+/* The gate opens what nobody has opened, and changes only what it has judged by. */
+static bool may_change(const struct wave_change *c, const json_t *was, const char *state)
+{
+    return c->judged < 0 || (kept_time(was, "n") == c->judged && !(c->opens && *state));
 }
 
 /* What became of people before it was opened (again) is no reason to hold it. */
@@ -115,12 +124,12 @@ static json_t *becomes(void *arg, const json_t *was)
     const char *state = kept_text(of, "state"), *next = c->opens ? "open" : "held";
 
     bool changes = strcmp(state, next) != 0 || (!c->opens && c->all != json_is_true(json_object_get(of, "all")));
-    if (!changes || (c->only_closed && *state) || (c->number >= 0 && kept_time(was, "n") != c->number))
+    if (!changes || !may_change(c, was, state))
         return NULL;
     is = json_copy((json_t *)was);
     waves = waves ? json_copy(waves) : json_object();
     of = json_pack("{s:s, s:I, s:I, s:s, s:b}", "state", next, "at", (json_int_t)clock_now(), "from",
-                   c->opens ? (json_int_t)clock_now() : (json_int_t)kept_time(of, "from"), "by", c->by, "all",
+                   c->opens ? (json_int_t)clock_now() : (json_int_t)kept_time(of, "from"), "by", changed_by(c), "all",
                    (int)c->all);
     json_object_set_new(waves, c->wave, of);
     json_object_set_new(is, "waves", waves);
@@ -132,22 +141,20 @@ void wave_change(struct service *s, const char *sequence, const char *wave, bool
                  json_fn *fn, void *arg)
 {
     struct wave_change *c = g_new0(struct wave_change, 1);
-    const char *by = judged >= 0 ? "gate" : "command";
 
     *c = (struct wave_change){ .service = s,
                                .sequence = g_strdup(sequence),
                                .wave = g_strdup(wave),
-                               .by = by,
                                .opens = opens,
                                .all = all,
-                               .only_closed = opens && judged >= 0,
-                               .number = judged,
+                               .judged = judged,
                                .figures = json_pack("{s:s, s:s, s:s, s:i, s:i, s:i}", "sequence", sequence, "wave",
                                                     wave, "state", opens ? "open" : "held", "held", 0, "released", 0,
                                                     "in_flight", 0),
                                .fn = fn,
                                .arg = arg };
-    log_info(opens ? "wave.open" : "wave.hold", "{s:s, s:s, s:s}", "sequence", sequence, "wave", wave, "by", by);
+    log_info(opens ? "wave.open" : "wave.hold", "{s:s, s:s, s:s}", "sequence", sequence, "wave", wave, "by",
+             changed_by(c));
     store_standing_change(s->store, sequence, becomes, on_changed, c);
 }
 

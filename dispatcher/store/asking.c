@@ -1,6 +1,7 @@
 #include "dispatcher/store/asking.h"
 
 #include <glib.h>
+#include <string.h>
 
 struct asking *asking_new(json_t *(*read)(const redisReply *, struct asking *), json_fn *fn, void *arg)
 {
@@ -18,6 +19,15 @@ void on_asked(void *arg, const redisReply *reply)
 
     a->fn(a->arg, reply != NULL, result);
     g_free(a);
+}
+
+json_t *read_texts(const redisReply *reply, struct asking *a)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < reply->elements; i++)
+        json_array_append_new(list, json_string(reply_text(reply, i) + strlen(a->name)));
+    return list;
 }
 
 struct gather *gather_new(json_t *result, json_fn *fn, void *arg)

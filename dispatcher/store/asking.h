@@ -17,6 +17,8 @@ struct asking {
 struct asking *asking_new(json_t *(*read)(const redisReply *, struct asking *), json_fn *fn, void *arg);
 /* on_asked: the answer of a script or command whose argument is the asking: reads it, answers, frees. */
 void on_asked(void *asking, const redisReply *);
+/* read_texts: a list of texts, each without its beginning, which is the asking's name. */
+json_t *read_texts(const redisReply *, struct asking *);
 
 /* Collects the answers of several calls and hands over the whole when the last has come; when one was lost, nothing. */
 struct gather {

@@ -107,17 +107,8 @@ void store_count_keep(struct store *s, const char *name, GHashTable *hashes, voi
     count_done(k);
 }
 
-static json_t *read_members(const redisReply *reply, struct asking *job)
-{
-    json_t *list = json_array();
-
-    for (size_t i = 0; i < reply->elements; i++)
-        json_array_append_new(list, json_string(reply_text(reply, i)));
-    return list;
-}
-
 void store_count_kept(struct store *s, const char *name, json_fn *fn, void *arg)
 {
     g_autofree char *key = count_key(s, name);
-    store_command(s, on_asked, asking_new(read_members, fn, arg), 2, (const char *[]){ "SMEMBERS", key });
+    store_command(s, on_asked, asking_new(read_texts, fn, arg), 2, (const char *[]){ "SMEMBERS", key });
 }

@@ -1,7 +1,7 @@
 -- door: who stands before the waves of a sequence, and what became of those who were let in.
 -- ARGV[3] "look" sequence  [5] how many of the first at each door  [6] who was let in before that has settled (service time), then for each wave:
 --   its name, since when what did harm counts, and "1" when somebody wants to know of answers
---   -> {its standing, then for each wave {at the door, let in, of those bounced, complained, opted out, failed, settled, of those goals,
+--   -> {number of its standing, then for each wave {at the door, let in, of those bounced, complained, opted out, failed, settled, of those goals,
 --   answers, their sum, let in ever}, then for each {member, since, …}}
 -- ARGV[3] "release" sequence  [5] wave  [6] number of its standing, then members ("rid|run")  -> how many were let in; -1: it stands otherwise now
 -- ARGV[3] "quota" sequence  [5] wave  [6] ms between two  [7] how many would like to  [8] ms that are made up for when nobody looked
@@ -9,7 +9,11 @@
 -- flags: allow-oom
 local op, sequence = ARGV[3], ARGV[4]
 
-local function settled(key, from, before)
+local function number()
+  return string.match(call('HGET', P..'qs', sequence) or '', '"n":(%d+)') or '0'
+end
+
+local function between(key, from, before)
   return call('ZCOUNT', key, from, before)
 end
 
@@ -26,10 +30,10 @@ end
 
 local function figures(wave, from, before, asks)
   local of = P..'qr:'..sequence..':'..wave..':'
-  local out = { call('ZCARD', P..'qw:'..sequence..':'..wave) + call('ZCARD', P..'qv:'..sequence..':'..wave), settled(of..'released', from, '+inf') }
-  for _, harm in ipairs({ 'bounced', 'complained', 'opted_out', 'failed' }) do out[#out + 1] = settled(of..harm, from, '+inf') end
-  out[#out + 1] = settled(of..'released', '-inf', before)
-  out[#out + 1] = settled(of..'goal', '-inf', before)
+  local out = { call('ZCARD', P..'qw:'..sequence..':'..wave) + call('ZCARD', P..'qv:'..sequence..':'..wave), between(of..'released', from, '+inf') }
+  for _, harm in ipairs({ 'bounced', 'complained', 'opted_out', 'failed' }) do out[#out + 1] = between(of..harm, from, '+inf') end
+  out[#out + 1] = between(of..'released', '-inf', before)
+  out[#out + 1] = between(of..'goal', '-inf', before)
   local n, sum = 0, 0
   if asks == '1' then n, sum = scores(wave, before) end
   out[#out + 1], out[#out + 2] = n, string.format('%.17g', sum)
@@ -38,7 +42,7 @@ local function figures(wave, from, before, asks)
 end
 
 if op == 'look' then
-  local out, heads = { call('HGET', P..'qs', sequence) or '' }, {}
+  local out, heads = { number() }, {}
   for k = 7, #ARGV, 3 do
     out[#out + 1] = figures(ARGV[k], ARGV[k + 1], ARGV[6], ARGV[k + 2])
     heads[#heads + 1] = tonumber(ARGV[5]) > 0 and call('ZRANGE', P..'qw:'..sequence..':'..ARGV[k], 0, tonumber(ARGV[5]) - 1, 'WITHSCORES') or {}
@@ -55,8 +59,8 @@ elseif op == 'quota' then
   return { may, int(math.ceil(next)) }
 end
 
-local wave, number, released = ARGV[5], ARGV[6], 0
-if (string.match(call('HGET', P..'qs', sequence) or '', '"n":(%d+)') or '0') ~= number then return -1 end
+local wave, released = ARGV[5], 0
+if number() ~= ARGV[6] then return -1 end
 for k = 7, #ARGV do
   if call('ZREM', P..'qw:'..sequence..':'..wave, ARGV[k]) == 1 then
     local rid, run = string.match(ARGV[k], '^(.*)|(.*)$')

@@ -471,34 +471,16 @@ void store_trace(struct store *s, const char *recipient, json_fn *fn, void *arg)
     store_command(s, on_asked, asking_new(read_list, fn, arg), 4, (const char *[]){ "LRANGE", key, "0", "-1" });
 }
 
-static json_t *read_ids(const redisReply *reply, struct asking *job)
-{
-    json_t *list = json_array();
-
-    for (size_t i = 0; i < reply->elements; i++)
-        json_array_append_new(list, json_string(reply_text(reply, i)));
-    return list;
-}
-
 void store_event_ids(struct store *s, const char *recipient, json_fn *fn, void *arg)
 {
     g_autofree char *key = g_strdup_printf("%s:{%d}:qx:%s", s->prefix, store_partition(s, recipient), recipient);
 
-    store_command(s, on_asked, asking_new(read_ids, fn, arg), 4, (const char *[]){ "ZRANGE", key, "0", "-1" });
-}
-
-static json_t *read_names(const redisReply *reply, struct asking *job)
-{
-    json_t *list = json_array();
-
-    for (size_t i = 0; i < reply->elements; i++)
-        json_array_append_new(list, json_string(reply_text(reply, i) + strlen(job->name)));
-    return list;
+    store_command(s, on_asked, asking_new(read_texts, fn, arg), 4, (const char *[]){ "ZRANGE", key, "0", "-1" });
 }
 
 void store_everybody(struct store *s, int partition, json_fn *fn, void *arg)
 {
-    struct asking *job = asking_new(read_names, fn, arg);
+    struct asking *job = asking_new(read_texts, fn, arg);
     g_autofree char *pattern = g_strdup_printf("%s:{%d}:u:*", s->prefix, partition);
 
     g_snprintf(job->name, sizeof job->name, "%s:{%d}:u:", s->prefix, partition);

@@ -62,21 +62,12 @@ void store_place_take(struct store *s, const char *account, const char *group, c
 
 /* ---------------------------------------------------------------- giving back */
 
-static json_t *read_waiting(const redisReply *reply, struct asking *job)
-{
-    json_t *list = json_array();
-
-    for (size_t i = 0; i < reply->elements; i++)
-        json_array_append_new(list, json_string(reply_text(reply, i)));
-    return list;
-}
-
 void store_place_give(struct store *s, const char *account, const char *group, const char *recipient, const char *run,
                       json_fn *fn, void *arg)
 {
     struct args *a = of_group("give", account, group, (struct place_owner){ recipient, run });
 
-    store_script(s, store_partition(s, account), "place", a, on_asked, asking_new(read_waiting, fn, arg));
+    store_script(s, store_partition(s, account), "place", a, on_asked, asking_new(read_texts, fn, arg));
 }
 
 static json_t *read_owner(const redisReply *reply, struct asking *job)
@@ -91,29 +82,15 @@ void store_place_owner(struct store *s, const char *account, const char *group, 
     store_script(s, store_partition(s, account), "place", a, on_asked, asking_new(read_owner, fn, arg));
 }
 
-struct freeing {
-    void (*fn)(void *arg, bool ok);
-    void *arg;
-};
-
-static void on_freed(void *arg, const redisReply *reply)
-{
-    struct freeing *f = arg;
-
-    f->fn(f->arg, reply != NULL);
-    g_free(f);
-}
-
 void store_place_free(struct store *s, const char *account, const char *group, const char *recipient, int64_t ms,
-                      void (*fn)(void *arg, bool ok), void *arg)
+                      json_fn *fn, void *arg)
 {
     char text[32];
-    struct freeing *f = g_new0(struct freeing, 1);
 
-    *f = (struct freeing){ fn, arg };
     g_snprintf(text, sizeof text, "%" G_GINT64_FORMAT, ms);
     store_script(s, store_partition(s, account), "place",
-                 of_group("free", account, group, (struct place_owner){ recipient, text }), on_freed, f);
+                 of_group("free", account, group, (struct place_owner){ recipient, text }), on_asked,
+                 asking_new(read_texts, fn, arg));
 }
 
 void store_place_pass(struct store *s, const char *account, const char *group, struct place_owner from,
@@ -123,7 +100,7 @@ void store_place_pass(struct store *s, const char *account, const char *group, s
 
     args_text(a, to.recipient);
     args_text(a, to.run);
-    store_script(s, store_partition(s, account), "place", a, on_asked, asking_new(read_waiting, fn, arg));
+    store_script(s, store_partition(s, account), "place", a, on_asked, asking_new(read_texts, fn, arg));
 }
 
 static void on_gone(void *arg, const redisReply *reply)

@@ -21,7 +21,7 @@ void store_place_give(struct store *, const char *account, const char *group, co
 void store_place_owner(struct store *, const char *account, const char *group, json_fn *, void *arg);
 /* store_place_free: somebody does not use it: who has had it for so long (real ms) has it no more. */
 void store_place_free(struct store *, const char *account, const char *group, const char *recipient, int64_t ms,
-                      void (*fn)(void *arg, bool ok), void *arg);
+                      json_fn *, void *arg);
 /* store_place_pass: it is the other one's now. */
 struct place_owner {
     const char *recipient, *run;

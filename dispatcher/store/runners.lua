@@ -73,26 +73,26 @@ local function look_at(rid)
   out[#out + 1] = rid
   if op == 'turn' then turn(rid) end
 end
--- what is held is found by itself: its run may be over
 -- what another hold still holds stays
-local others = {}
-if op == 'release' then
-  local standing = call('HGET', P..'qs', sequence)
-  local waves = standing and cjson.decode(standing).waves or {}
-  if wave ~= '' then others[1] = P..'qh:'..sequence
-  else for name in pairs(waves) do others[#others + 1] = P..'qh:'..sequence..':'..name end end
+local function other_holds()
+  if wave ~= '' then return { P..'qh:'..sequence } end
+  local standing, others = call('HGET', P..'qs', sequence), {}
+  for name in pairs(standing and cjson.decode(standing).waves or {}) do others[#others + 1] = P..'qh:'..sequence..':'..name end
+  return others
 end
-local function held_elsewhere(member)
-  for _, key in ipairs(others) do
+local function is_in_any(sets, member)
+  for _, key in ipairs(sets) do
     if call('SISMEMBER', key, member) == 1 then return true end
   end
 end
+-- what is held is found by itself: its run may be over
 if op == 'release' then
+  local others = other_holds()
   for _, member in ipairs(call('SPOP', key, PORTION) or {}) do
     local mid, L = sub(member, 1, 22), sub(member, 23)
     local m = message(mid)
     local d = m and delivery(m, L)
-    if d and not held_elsewhere(member) and release(mid, L, m, d) then touched = touched + 1 end
+    if d and not is_in_any(others, member) and release(mid, L, m, d) then touched = touched + 1 end
   end
   return saved({ { call('EXISTS', key) == 1 and 'more' or '0', int(touched), '0' } })
 end

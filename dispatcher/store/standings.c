@@ -15,7 +15,7 @@
  */
 struct changing {
     struct store *store;
-    char *sequence, *text;
+    char *sequence;
     int home, races;
     becomes_fn *becomes;
     json_t *standing;
@@ -59,8 +59,7 @@ static void put(struct store *s, int partition, const char *sequence, const char
 
 void store_standing_spread(struct store *s, const char *sequence, const json_t *standing, json_fn *fn, void *arg)
 {
-    struct gather *g =
-        gather_new(json_pack("{s:b, s:i, s:[]}", "changed", 1, "partitions", s->partitions, "lost"), fn, arg);
+    struct gather *g = gather_new(json_pack("{s:i, s:[]}", "partitions", s->partitions, "lost"), fn, arg);
     char *text = json_dumps(standing, JSON_COMPACT);
 
     for (int p = 0; p < s->partitions; p++) {

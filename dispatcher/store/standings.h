@@ -12,7 +12,7 @@
  * called again, when somebody else has changed it meanwhile. */
 typedef json_t *becomes_fn(void *arg, const json_t *was);
 
-/* standing_change: {"changed","partitions","lost":[partition, …]}: not in force in those that are lost, and to be
+/* standing_change: {"partitions","lost":[partition, …]}: not in force in those that are lost, and to be
  * repeated; ok false: nothing was changed. */
 void store_standing_change(struct store *, const char *sequence, becomes_fn *, json_fn *, void *arg);
 /* store_standing: as it is, {} for as usual. */

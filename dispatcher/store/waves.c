@@ -44,12 +44,6 @@ static void add_heads(struct wave_look *look, int partition, const redisReply *o
     }
 }
 
-static int64_t number_of(const char *standing)
-{
-    json_auto_t *is = *standing ? json_loads(standing, 0, NULL) : NULL;
-    return json_integer_value(json_object_get(is, "n"));
-}
-
 static void on_look(void *arg, const redisReply *reply)
 {
     struct looking_at_door *job = arg;
@@ -60,7 +54,7 @@ static void on_look(void *arg, const redisReply *reply)
         add_figures(&job->looks[i], reply_at(reply, 1 + (size_t)i));
         add_heads(&job->looks[i], job->partition, reply_at(reply, 1 + (size_t)(job->count + i)));
     }
-    if (reply && number_of(reply_text(reply, 0)) < job->number)
+    if (reply && reply_int(reply, 0) < job->number)
         json_object_set_new(g->result, "behind", json_true());
     g_free(job);
     gather_done(g);
