@@ -31,6 +31,13 @@ def ready():
         subprocess.run(['useradd', '--system', '--user-group', '--no-create-home', '--shell', '/usr/sbin/nologin', 'Debian-exim'], check=True)
 
 
+def smtp_sink(*words, **more):
+    """Postfix's sink, which takes whatever comes and keeps nothing."""
+    ready()
+    libraries = ':'.join([os.path.join(CACHE, 'usr/lib/postfix'), *glob.glob(os.path.join(CACHE, 'usr/lib/*-linux-gnu'))])
+    return subprocess.Popen([os.path.join(CACHE, 'usr/sbin/smtp-sink'), *words], env={**os.environ, 'LD_LIBRARY_PATH': libraries}, **more)
+
+
 def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: a test that is killed leaves no relay behind
 

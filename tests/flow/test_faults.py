@@ -1,7 +1,7 @@
 """Workers that die, freeze and race; a Redis that goes away: nothing is lost, nothing is said twice without need, no cap is exceeded."""
 import collections, json, os, random, re, signal, subprocess, tempfile, time, unittest
 
-import house
+import house, relays
 from house import DROP, HANG, FlowTest, person
 
 
@@ -38,7 +38,7 @@ class Faults(FlowTest):
         """Mails are committed with their admission there; smtp-sink counts what arrives."""
         port, n = house.free_port(), 4000
         out = open(os.path.join(self.enterContext(tempfile.TemporaryDirectory()), 'sink'), 'wb')
-        sink = subprocess.Popen(['/usr/sbin/smtp-sink', '-c', '-u', 'nobody', '127.0.0.1:%d' % port, '1024'], stdout=out, stderr=subprocess.DEVNULL)
+        sink = relays.smtp_sink('-c', '-u', 'nobody', '127.0.0.1:%d' % port, '1024', stdout=out, stderr=subprocess.DEVNULL)
         self.addCleanup(lambda: (sink.kill(), sink.wait(), out.close()))
         h, _ = self.external(worker={'lease': '1s'}, categories={'onboarding': {'kind': 'service', 'on_unknown': 'hold'}})
         h.settings['email']['providers'] = [{'name': 'sink', 'url': 'smtp://127.0.0.1:%d' % port, 'tls': 'none', 'connections': 4}]
