@@ -7,6 +7,7 @@
 #include "dispatcher/policy/policy_load.h"
 #include "dispatcher/config/settings.h"
 #include "dispatcher/config/values.h"
+#include "dispatcher/store/journeys.h"
 #include "dispatcher/store/messages.h"
 
 struct library *service_library(const struct service *s, char **why)
@@ -72,6 +73,8 @@ bool service_connect(struct service *s, double clock_rate, double timeout, char 
     if (!s->store)
         return false;
     s->accepts = batches_new(s->store, s->loop, &accept_kind, 1, s->store);
+    s->looks = batches_new(s->store, s->loop, &look_kind, 1, s->store);
+    s->steps = batches_new(s->store, s->loop, &step_kind, 1, s->store);
     return store_wait(s->store, timeout, why);
 }
 
@@ -80,6 +83,8 @@ void service_disconnect(struct service *s)
     if (!s || !s->store)
         return;
     batches_refuse(s->accepts);
+    batches_refuse(s->looks);
+    batches_refuse(s->steps);
     store_disconnect(s->store);
 }
 
@@ -89,6 +94,8 @@ void service_close(struct service *s)
         return;
     service_disconnect(s);
     batches_free(s->accepts);
+    batches_free(s->looks);
+    batches_free(s->steps);
     store_close(s->store);
     if (s->turns)
         g_hash_table_unref(s->turns);

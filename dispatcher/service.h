@@ -7,10 +7,18 @@
 
 #include <ev.h>
 
+#include "channels/rehearsal.h"
 #include "dispatcher/config/config.h"
 #include "dispatcher/policy/policy.h"
 #include "dispatcher/store/store.h"
 #include "templates/library.h"
+
+/* Whoever rehearses (simulator/stage.c) says what providers answer, and hears what was sent. */
+struct rehearsal_of {
+    rehearsal_outcome_fn *outcome;
+    void (*sent)(void *arg, const char *recipient, const char *template, const char *message, const char *channel);
+    void *arg;
+};
 
 struct service {
     struct ev_loop *loop;
@@ -20,10 +28,10 @@ struct service {
     struct library *library;
     struct library *built_in; /* the pages that never fail */
     struct store *store;
-    bool rehearses;              /* nothing leaves the process, and time jumps: simulator/ */
-    bool takes_over;             /* what an earlier version wrote */
-    struct batches *accepts;     /* messages that are being accepted */
-    GHashTable *turns;           /* of people: people/turn.c */
+    const struct rehearsal_of *rehearsal;    /* nothing leaves the process, and time jumps; NULL: in earnest */
+    bool takes_over;                         /* what an earlier version wrote */
+    struct batches *accepts, *looks, *steps; /* asked of the store together: store/messages.h, journeys.h */
+    GHashTable *turns;                       /* of people: people/turn.c */
     GHashTable *moved;           /* who is somebody else now, as far as is known: journeys/actor.c; NULL: nobody */
     struct sequences *sequences; /* journeys/sequences.c, which sets it; NULL: nothing goes on with runs here */
     char *public_url;

@@ -140,7 +140,7 @@ static void write_step(struct actor *a)
     step.recipient = a->recipient;
     step.looked = a->kind == ACT_TURN || a->kind == ACT_EVENT || a->taking;
     step.event_id = a->event ? kept_text(a->event, "i") : "";
-    store_step(a->service->store, &step, on_stepped, a);
+    store_step(a->service->steps, &step, on_stepped, a);
 }
 
 /* ---------------------------------------------------------------- think */
@@ -482,7 +482,7 @@ static void on_looked(void *arg, const struct seen_person *seen)
 
 static void look(struct actor *a)
 {
-    store_look(a->service->store, a->recipient, false, on_looked, a);
+    store_look(a->service->looks, a->recipient, on_looked, a);
 }
 
 static void on_kept(void *arg, bool ok)

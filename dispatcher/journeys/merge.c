@@ -186,7 +186,7 @@ static void on_other(void *arg, const struct seen_person *seen)
 
 static void look_at_other(struct merging *m)
 {
-    store_look(m->service->store, m->into, false, on_other, m);
+    store_look(m->service->looks, m->into, on_other, m);
 }
 
 static bool has_gone(const struct seen_person *seen, const char *into)
@@ -242,7 +242,7 @@ static void on_turn(void *arg)
     if (json_array_size(m->errors))
         refuse(m, 422, "nobody was merged");
     else
-        store_look(m->service->store, m->recipient, false, on_recipient, m);
+        store_look(m->service->looks, m->recipient, on_recipient, m);
 }
 
 void merge_people(struct service *s, const char *recipient, const json_t *how, intake_fn *fn, void *arg)

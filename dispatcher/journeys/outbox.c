@@ -156,7 +156,7 @@ static void erase_if_come(struct service *s, const char *person, const char *era
     struct erasing_if *e = g_new0(struct erasing_if, 1);
 
     *e = (struct erasing_if){ s, g_strdup(person), g_strdup(erased), fn, arg };
-    store_look(s->store, person, false, on_same, e);
+    store_look(s->looks, person, on_same, e);
 }
 
 /* Of who they were before: it holds for who they are. */

@@ -65,7 +65,7 @@ static void on_owner(void *arg, const struct seen_person *owner)
         answer(a, true, false, -1);
     } else if (now) {
         a->hops++;
-        store_look(a->service->store, now, false, on_owner, a);
+        store_look(a->service->looks, now, on_owner, a);
     } else {
         store_place_free(a->service->store, a->home, a->group, a->owner, UNUSED_MS, on_given_back, a);
     }
@@ -86,7 +86,7 @@ static void on_taken(void *arg, bool ok, bool has, const char *owner, int64_t ms
     }
     a->again = true;
     a->owner = g_strdup(owner);
-    store_look(a->service->store, owner, false, on_owner, a);
+    store_look(a->service->looks, owner, on_owner, a);
 }
 
 static void take(struct asking_place *a)

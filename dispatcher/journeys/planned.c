@@ -93,5 +93,5 @@ void planned_list(struct service *s, const char *recipient, json_fn *fn, void *a
 
     *p = (struct planning){ .service = s, .fn = fn, .arg = arg };
     g_strlcpy(p->recipient, recipient, sizeof p->recipient);
-    store_look(s->store, p->recipient, false, on_looked, p);
+    store_look(s->looks, p->recipient, on_looked, p);
 }

@@ -155,6 +155,11 @@ void batches_free(struct batches *b)
     g_free(b);
 }
 
+const struct store *batches_store(const struct batches *b)
+{
+    return b->store;
+}
+
 void batch_join(struct batches *b, int kind, int partition, void *member)
 {
     GPtrArray **waiting = waiting_at(b, kind, partition);

@@ -34,6 +34,8 @@ struct batches *batches_new(struct store *, struct ev_loop *, const struct batch
 void batches_refuse(struct batches *);
 void batches_free(struct batches *);
 void batch_join(struct batches *, int kind, int partition, void *member);
+/* batches_store: whom they ask. */
+const struct store *batches_store(const struct batches *);
 /* batches_run: all of the kinds that have no delay. */
 void batches_run(struct batches *);
 

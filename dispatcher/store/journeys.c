@@ -5,19 +5,21 @@
 #include <string.h>
 
 #include "dispatcher/base/figures.h"
+#include "dispatcher/base/log.h"
 #include "dispatcher/store/asking.h"
+#include "dispatcher/store/pipeline.h"
 #include "schedules/run.h"
 
 /* ---------------------------------------------------------------- looking */
 
 struct looking {
+    char *recipient;
     look_fn *fn;
-    turns_fn *turned;
     void *arg;
 };
 
 /* "version|text", taken apart in place: the reply is ours until the callback returns. */
-static struct seen_person read_person(const redisReply *one, char **version)
+static struct seen_person read_person(const redisReply *one, const redisReply *standings, char **version)
 {
     const char *held = reply_text(one, 1), *bar = strchr(held, '|');
 
@@ -29,39 +31,51 @@ static struct seen_person read_person(const redisReply *one, char **version)
                                  .kept = reply_at(one, 3),
                                  .unheard = reply_at(one, 4),
                                  .consents = reply_at(one, 5),
-                                 .standings = reply_at(one, 6),
-                                 .ended = reply_at(one, 7) };
+                                 .standings = standings,
+                                 .ended = reply_at(one, 6) };
 }
 
-static void on_looked(void *arg, const redisReply *reply)
+static struct batch *make_look(void *arg)
+{
+    struct batch *b = batch_new("look");
+
+    args_text(batch_args(b), "");
+    return b;
+}
+
+static void add_look(struct batch *b, void *job)
+{
+    args_text(batch_args(b), ((struct looking *)job)->recipient);
+}
+
+static void on_looked(void *arg, const redisReply *reply, size_t index)
 {
     struct looking *job = arg;
     g_autofree char *version = NULL;
 
-    if (reply_at(reply, 0)) {
-        struct seen_person p = read_person(reply_at(reply, 0), &version);
+    if (reply_at(reply, index + 1)) {
+        struct seen_person p = read_person(reply_at(reply, index + 1), reply_at(reply, 0), &version);
         job->fn(job->arg, &p);
     } else {
         job->fn(job->arg, NULL);
     }
+    g_free(job->recipient);
     g_free(job);
 }
 
-static struct looking *looking_new(look_fn *fn, turns_fn *turned, void *arg)
+const struct batch_kind look_kind = { make_look, add_look, on_looked, BATCH_TURN };
+
+static struct looking *looking_new(const char *recipient, look_fn *fn, void *arg)
 {
     struct looking *job = g_new0(struct looking, 1);
 
-    *job = (struct looking){ fn, turned, arg };
+    *job = (struct looking){ g_strdup(recipient), fn, arg };
     return job;
 }
 
-void store_look(struct store *s, const char *recipient, bool ended, look_fn *fn, void *arg)
+void store_look(struct batches *looks, const char *recipient, look_fn *fn, void *arg)
 {
-    struct args *a = args_new();
-
-    args_text(a, ended ? "ended" : "");
-    args_text(a, recipient);
-    store_script(s, store_partition(s, recipient), "look", a, on_looked, looking_new(fn, NULL, arg));
+    batch_join(looks, 0, store_partition(batches_store(looks), recipient), looking_new(recipient, fn, arg));
 }
 
 struct listing {
@@ -87,18 +101,31 @@ static void on_runs(void *arg, const struct seen_person *seen)
     g_free(job);
 }
 
+static void on_ended(void *arg, const redisReply *reply)
+{
+    on_looked(arg, reply, 0);
+}
+
 void store_runs(struct store *s, const char *recipient, json_fn *fn, void *arg)
 {
+    struct args *a = args_new();
     struct listing *job = g_new0(struct listing, 1);
 
     *job = (struct listing){ fn, arg };
-    store_look(s, recipient, true, on_runs, job);
+    args_text(a, "ended");
+    args_text(a, recipient);
+    store_script(s, store_partition(s, recipient), "look", a, on_ended, looking_new(recipient, on_runs, job));
 }
+
+struct turning {
+    turns_fn *fn;
+    void *arg;
+};
 
 static void on_turn(void *arg, const redisReply *reply)
 {
-    struct looking *job = arg;
-    size_t count = reply && reply->elements >= 2 ? reply->elements - 2 : 0;
+    struct turning *job = arg;
+    size_t count = reply && reply->elements >= 3 ? reply->elements - 3 : 0;
     g_autofree struct seen_person *people = g_new0(struct seen_person, count + 1);
     g_autofree char **versions = g_new0(char *, count + 1);
     struct turn turn = { .people = people,
@@ -110,8 +137,8 @@ static void on_turn(void *arg, const redisReply *reply)
                          .said = reply_at(reply, 1) };
 
     for (size_t i = 0; i < count; i++)
-        people[i] = read_person(reply_at(reply, i + 2), &versions[i]);
-    job->turned(job->arg, reply ? &turn : NULL);
+        people[i] = read_person(reply_at(reply, i + 3), reply_at(reply, 2), &versions[i]);
+    job->fn(job->arg, reply ? &turn : NULL);
     for (size_t i = 0; i < count; i++)
         g_free(versions[i]);
     g_free(job);
@@ -121,12 +148,14 @@ void store_turn(struct store *s, int partition, int64_t lease_ms, int most, int6
                 void *arg)
 {
     struct args *a = args_new();
+    struct turning *job = g_new0(struct turning, 1);
 
+    *job = (struct turning){ fn, arg };
     args_int(a, lease_ms);
     args_int(a, most);
     args_int(a, late);
     args_int(a, late_most);
-    store_script(s, partition, "turn", a, on_turn, looking_new(NULL, fn, arg));
+    store_script(s, partition, "turn", a, on_turn, job);
 }
 
 /* ---------------------------------------------------------------- accounts */
@@ -192,24 +221,48 @@ void store_company_events(struct store *s, const char *account, json_fn *fn, voi
 struct stepping {
     stepped_fn *fn;
     void *arg;
+    struct args *step;
 };
 
-static void on_stepped(void *arg, const redisReply *reply)
+static struct batch *make_step(void *arg)
+{
+    const struct store *s = arg;
+    struct batch *b = batch_new("step");
+    g_autofree char *wake = store_key(s, "wake");
+
+    args_int(batch_args(b), s->retain_messages_ms);
+    args_int(batch_args(b), s->retain_events_ms);
+    args_text(batch_args(b), wake);
+    args_int(batch_args(b), s->trace_lines);
+    return b;
+}
+
+static void add_step(struct batch *b, void *job)
+{
+    args_append(batch_args(b), ((struct stepping *)job)->step);
+}
+
+static void on_stepped(void *arg, const redisReply *reply, size_t index)
 {
     struct stepping *job = arg;
-    const redisReply *one = reply_at(reply, 0);
+    const redisReply *one = reply_at(reply, index);
     const char *word = one ? reply_text(one, 0) : "";
-    bool ok = strcmp(word, "ok") == 0;
+    bool ok = strcmp(word, "ok") == 0, failed = strcmp(word, "failed") == 0;
 
+    if (failed)
+        log_error("redis.error", "{s:s, s:s}", "script", "step", "error", reply_text(one, 1));
     job->fn(job->arg,
-            ok                           ? STEPPED
-            : strcmp(word, "race") == 0  ? STEP_RACE
-            : strcmp(word, "known") == 0 ? STEP_KNOWN
-            : !reply && script_failed()  ? STEP_FAILED
-                                         : STEP_GONE,
+            ok                                      ? STEPPED
+            : strcmp(word, "race") == 0             ? STEP_RACE
+            : strcmp(word, "known") == 0            ? STEP_KNOWN
+            : failed || (!reply && script_failed()) ? STEP_FAILED
+                                                    : STEP_GONE,
             ok ? reply_at(one, 1) : NULL, ok ? reply_at(one, 2) : NULL);
+    args_free(job->step);
     g_free(job);
 }
+
+const struct batch_kind step_kind = { make_step, add_step, on_stepped, BATCH_TURN };
 
 static void add_list(struct args *a, int n, const struct args *list)
 {
@@ -218,17 +271,12 @@ static void add_list(struct args *a, int n, const struct args *list)
         args_append(a, list);
 }
 
-void store_step(struct store *s, const struct step_of *of, stepped_fn *fn, void *arg)
+void store_step(struct batches *steps, const struct step_of *of, stepped_fn *fn, void *arg)
 {
-    struct args *a = args_new();
     struct stepping *job = g_new0(struct stepping, 1);
-    g_autofree char *wake = store_key(s, "wake");
+    struct args *a = args_new();
 
-    *job = (struct stepping){ fn, arg };
-    args_int(a, s->retain_messages_ms);
-    args_int(a, s->retain_events_ms);
-    args_text(a, wake);
-    args_int(a, s->trace_lines);
+    *job = (struct stepping){ fn, arg, a };
     args_text(a, of->recipient);
     args_text(a, of->version);
     args_text(a, of->runs);
@@ -248,7 +296,7 @@ void store_step(struct store *s, const struct step_of *of, stepped_fn *fn, void 
     add_list(a, of->n_said, of->said);
     add_list(a, of->n_marks, of->marks);
     add_list(a, of->n_known, of->known);
-    store_script(s, store_partition(s, of->recipient), "step", a, on_stepped, job);
+    batch_join(steps, 0, store_partition(batches_store(steps), of->recipient), job);
 }
 
 /* ---------------------------------------------------------------- everybody in a sequence */
@@ -429,28 +477,7 @@ void store_definition(struct store *s, const char *version, accept_fn *fn, void 
     store_command(s, on_definition, defining_new(fn, arg), 2, (const char *[]){ "GET", key });
 }
 
-/* ---------------------------------------------------------------- rehearsals */
-
-struct asking_next {
-    next_fn *fn;
-    void *arg;
-};
-
-static void on_next(void *arg, const redisReply *reply)
-{
-    struct asking_next *job = arg;
-
-    job->fn(job->arg, reply != NULL, reply_int(reply, 0), (int)reply_int(reply, 1));
-    g_free(job);
-}
-
-void store_next(struct store *s, int partition, next_fn *fn, void *arg)
-{
-    struct asking_next *job = g_new0(struct asking_next, 1);
-
-    *job = (struct asking_next){ fn, arg };
-    store_script(s, partition, "next", args_new(), on_next, job);
-}
+/* ---------------------------------------------------------------- of one person */
 
 static json_t *read_list(const redisReply *reply, struct asking *job)
 {
@@ -478,11 +505,16 @@ void store_event_ids(struct store *s, const char *recipient, json_fn *fn, void *
     store_command(s, on_asked, asking_new(read_texts, fn, arg), 4, (const char *[]){ "ZRANGE", key, "0", "-1" });
 }
 
-void store_everybody(struct store *s, int partition, json_fn *fn, void *arg)
-{
-    struct asking *job = asking_new(read_texts, fn, arg);
-    g_autofree char *pattern = g_strdup_printf("%s:{%d}:u:*", s->prefix, partition);
+/* ---------------------------------------------------------------- what has come */
 
-    g_snprintf(job->name, sizeof job->name, "%s:{%d}:u:", s->prefix, partition);
-    store_command(s, on_asked, job, 2, (const char *[]){ "KEYS", pattern });
+void store_heard(struct store *s, const char *words)
+{
+    g_autofree char *key = store_key(s, "heard");
+    store_command(s, NULL, NULL, 3, (const char *[]){ "SADD", key, words });
+}
+
+void store_all_heard(struct store *s, json_fn *fn, void *arg)
+{
+    g_autofree char *key = store_key(s, "heard");
+    store_command(s, on_asked, asking_new(read_texts, fn, arg), 2, (const char *[]){ "SMEMBERS", key });
 }

@@ -11,6 +11,7 @@
 #ifndef DISPATCHER_STORE_JOURNEYS_H
 #define DISPATCHER_STORE_JOURNEYS_H
 
+#include "dispatcher/store/batches.h"
 #include "dispatcher/store/store.h"
 
 /* All borrowed until the callback returns. */
@@ -23,9 +24,11 @@ struct seen_person {
     const redisReply *ended;                /* list of JSON, NULL unless asked for */
 };
 
-/* person NULL: Redis is gone. */
+/* What is asked in one turn of the loop is asked together: store_look joins batches of look_kind, store_step those of
+ * step_kind (whose arg is the store).  person NULL: Redis is gone. */
+extern const struct batch_kind look_kind, step_kind;
 typedef void look_fn(void *arg, const struct seen_person *);
-void store_look(struct store *, const char *recipient, bool ended, look_fn *, void *arg);
+void store_look(struct batches *, const char *recipient, look_fn *, void *arg);
 
 /* store_runs: what a person may read of their runs, the active ones first, then the newest that ended. */
 void store_runs(struct store *, const char *recipient, json_fn *, void *arg);
@@ -66,22 +69,15 @@ struct step_of {
     struct args *events, *messages, *cancels, *trace, *ended, *handed, *counts, *said, *marks, *known;
     int n_events, n_messages, n_cancels, n_trace, n_ended, n_handed, n_counts, n_said, n_marks, n_known;
 };
-enum stepped { STEPPED, STEP_RACE, STEP_KNOWN, STEP_GONE, STEP_FAILED }; /* FAILED: the script threw an error */
+enum stepped { STEPPED, STEP_RACE, STEP_KNOWN, STEP_GONE, STEP_FAILED }; /* FAILED: an error over this person */
 /* cancelled, flying: lists of message ids, NULL unless STEPPED. */
 typedef void stepped_fn(void *arg, enum stepped, const redisReply *cancelled, const redisReply *flying);
-void store_step(struct store *, const struct step_of *, stepped_fn *, void *arg);
+void store_step(struct batches *, const struct step_of *, stepped_fn *, void *arg);
 
-/* store_next: the next instant at which anything is due in a partition, -1 for never, and how many deliveries and
- * people are in somebody's hand; for rehearsals.  store_trace: the decisions about a person's runs, [[ms, run,
- * sequence, step, what, detail], …]. */
-typedef void next_fn(void *arg, bool ok, int64_t next, int in_hand);
-void store_next(struct store *, int partition, next_fn *, void *arg);
+/* store_trace: the decisions about a person's runs, [[ms, run, sequence, step, what, detail], …]. */
 void store_trace(struct store *, const char *recipient, json_fn *, void *arg);
 /* store_event_ids: of the events that they have been told of. */
 void store_event_ids(struct store *, const char *recipient, json_fn *, void *arg);
-/* store_everybody: [recipient, …] of a partition, in no order; for rehearsals, whose store is small. */
-void store_everybody(struct store *, int partition, json_fn *, void *arg);
-
 /* store_runners: everybody with runs of a sequence (of one wave of it, "" for all), in portions; what is to be done to
  * the messages for which they wait is an op of runners.lua.  fn gets {"messages","in_flight","people":[id, …]} with all
  * of them. */
@@ -100,5 +96,9 @@ void store_counted(struct store *, const char *sequence, json_fn *, void *arg);
  * store_definition: its text, "" when there is none. */
 void store_definition_put(struct store *, const char *version, const char *text, accept_fn *, void *arg);
 void store_definition(struct store *, const char *version, accept_fn *, void *arg);
+
+/* store_heard: an event has come, in words of a fixed few.  store_all_heard: the list of them. */
+void store_heard(struct store *, const char *words);
+void store_all_heard(struct store *, json_fn *, void *arg);
 
 #endif

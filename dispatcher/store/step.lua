@@ -5,25 +5,56 @@
 --   fields each, as of accept.lua); messages to cancel, each with a detail for the trace; trace lines; runs that ended; what runs hand on;
 --   counters, each with how many more; what is said to accounts; marks of waves (key, member, score; "" takes it away, "=…" is the value of a hash);
 --   ids of events that they have been told of as somebody else
--- Returns for each {"ok", cancelled ids, ids in flight}, {"race"} (somebody else has moved them: nothing is done) or {"known"} (the event is).
+-- Returns for each {"ok", cancelled ids, ids in flight}, {"race"} (somebody else has moved them: nothing is done), {"known"} (the event is) or
+--   {"failed", why}: an error over one person holds up nobody else.
+-- What all of them need, or write alike, is read and written once for all: a person costs their trace, and what they alone have.
 -- needs: ending people accepting
 ret, ret_events = tonumber(ARGV[3]), tonumber(ARGV[4])
 local lines_most, KEPT_MOST, ENDED_MOST, IDS_LEAST_MS, OUTLIVES_MS = tonumber(ARGV[6]), 200, 50, 604800000, 600000
-local at = 7
+local at, NONE = 7, {}
 local function take(n)
+  if n == 0 then return NONE end
+  at = at + n
+  return { unpack(ARGV, at - n, at - 1) }
+end
+local function take_list(width)
+  at = at + 1
+  local n = width * tonumber(ARGV[at - 1])
+  if n <= SLICE then return take(n) end
   local list = {}
   for k = 1, n do list[k] = ARGV[at + k - 1] end
   at = at + n
   return list
 end
-local function take_list(width) return take(width * tonumber(take(1)[1])) end
+local function take_person()
+  local p = take(9)
+  p.rid = p[1]
+  p.events, p.messages, p.cancels, p.lines = take_list(1), take_list(16), take_list(2), take_list(1)
+  p.ended, p.handed, p.counts, p.said, p.marks = take_list(1), take_list(1), take_list(2), take_list(1), take_list(3)
+  p.known = take_list(1)
+  return p
+end
 
--- Keeps the newest of a list for a while.
-local function append(key, list, most, lives)
+local people, keys, rids, mids = {}, {}, {}, {}
+while at <= #ARGV do
+  local p, n = take_person(), #people + 1
+  people[n], keys[n], rids[n] = p, P..'q:'..p.rid, p.rid
+  for k = 1, #p.messages, 16 do mids[#mids + 1] = p.messages[k] end
+  for k = 1, #p.cancels, 2 do mids[#mids + 1] = p.cancels[k] end
+end
+read(mids)
+local standings = call('HGET', P..'qs', '*') or ''
+local held_runs, was_in = {}, {}
+for i, text in ipairs(call('MGET', unpack(keys))) do held_runs[rids[i]] = text or '' end
+for i, is in ipairs(call('SMISMEMBER', P..'qm', unpack(rids))) do was_in[rids[i]] = is == 1 end
+
+-- Keeps the newest of a list; for a while, unless it lives as long as the person is in something.
+local function append(key, list, most, lives, lived)
   if #list == 0 then return end
-  for first = 1, #list, SLICE do call('RPUSH', key, unpack(list, first, math.min(first + SLICE - 1, #list))) end
-  call('LTRIM', key, -most, -1)
-  if lives then call('PERSIST', key) else call('PEXPIRE', key, int(ret_events)) end
+  local size
+  for first = 1, #list, SLICE do size = call('RPUSH', key, unpack(list, first, math.min(first + SLICE - 1, #list))) end
+  if size > most then call('LTRIM', key, -most, -1) end
+  if not lives then call('PEXPIRE', key, int(ret_events)) elseif not lived then call('PERSIST', key) end
 end
 
 local function keep_id(rid, id)
@@ -57,53 +88,82 @@ local function mark(name, member, score)
   call('PEXPIRE', key, MARKS_MS)
 end
 
--- Who was to be looked at, and was not, still is.
-local function plan_turn(rid, due, looked)
-  call('ZREM', P..'ql', rid)
-  if call('EXISTS', P..'qi:'..rid) == 1 then return turn(rid) end
-  if looked ~= '1' and tonumber(call('ZSCORE', P..'qd', rid) or '+inf') <= now then return end
-  if due < 0 then return call('ZREM', P..'qd', rid) end
-  call('ZADD', P..'qd', int(due), rid)
-  if call('ZRANGE', P..'qd', 0, 0)[1] == rid then call('PUBLISH', string.match(P, '^(.*){')..'turn', P..int(due)) end
+-- Never a number again that was there before, and it outlives whoever may have looked: else what was seen before a run came and
+-- went would look like now.
+local function put_runs(p, version)
+  local text = int(math.max(real, (tonumber(version) or 0) + 1))..'|'..p[3]
+  -- of who was in nothing and to whom nothing has happened there is nothing to outlive: they may have just been erased
+  local idle = version == '' and p[8] == '' and p[6] == '0' and #p.events + #p.messages + #p.ended + #p.lines + #p.known == 0
+  if p[3] ~= '' then writes[#writes + 1], writes[#writes + 2] = P..'q:'..p.rid, text
+  elseif not idle then call('SET', P..'q:'..p.rid, text, 'PX', OUTLIVES_MS) end
+  if p[3] ~= '' or not idle then held_runs[p.rid] = text end
 end
 
-local function step(rid, seen, runs, due, standings, taken, is_in, id, looked)
-  local events, messages, cancels, trace_lines = take_list(1), take_list(16), take_list(2), take_list(1)
-  local ended, handed, counts, said, marks = take_list(1), take_list(1), take_list(2), take_list(1), take_list(3)
-  local known = take_list(1)
-  local version = string.match(call('GET', P..'q:'..rid) or '', '^(%d*)')
-  if id ~= '' and call('ZSCORE', P..'qx:'..rid, id) then return { 'known' } end
-  if version ~= seen or (call('HGET', P..'qs', '*') or '') ~= standings then return { 'race' } end
-  for k = 1, #messages, 16 do accept(unpack(messages, k, k + 15)) end
+local all_counts, all_said = {}, {}
+local function step(p)
+  local rid, held_text, is_in = p.rid, held_runs[p.rid], p[7] == '1'
+  local version = string.match(held_text, '^(%d*)')
+  if p[8] ~= '' and call('ZSCORE', P..'qx:'..rid, p[8]) then return { 'known' } end
+  if version ~= p[2] or standings ~= p[5] then return { 'race' } end
+  for k = 1, #p.messages, 16 do accept(unpack(p.messages, k, k + 15)) end
   write_due()
-  local cancelled, flying = cancel(cancels)
-  append(P..'qt:'..rid, trace_lines, lines_most, is_in == '1')
-  append(P..'qz:'..rid, ended, ENDED_MOST)
-  append(P..'qe:'..rid, events, KEPT_MOST)
-  call('LTRIM', P..'qi:'..rid, tonumber(taken), -1)
-  if #said > 0 then
-    call('RPUSH', P..'qo', unpack(said))
-    call('PUBLISH', string.match(P, '^(.*){')..'turn', P..int(now))
-  end
-  if #handed > 0 then call('RPUSH', P..'qi:'..rid, unpack(handed)) end
-  for k = 1, #counts, 2 do call('HINCRBY', P..'qn', counts[k], counts[k + 1]) end
-  for k = 1, #marks, 3 do mark(unpack(marks, k, k + 2)) end
-  keep_id(rid, id)
-  for _, one in ipairs(known) do keep_id(rid, one) end
-  -- never a number again that was there before, and it outlives whoever may have looked: else what was seen before a run came and
-  -- went would look like now
-  local key, new = P..'q:'..rid, int(math.max(real, (tonumber(version) or 0) + 1))
-  -- of who was in nothing and to whom nothing has happened there is nothing to outlive: they may have just been erased
-  local idle = version == '' and id == '' and taken == '0' and #events + #messages + #ended + #trace_lines + #known == 0
-  if runs ~= '' then call('SET', key, new..'|'..runs)
-  elseif not idle then call('SET', key, new..'|', 'PX', OUTLIVES_MS) end
-  call(is_in == '1' and 'SADD' or 'SREM', P..'qm', rid)
-  plan_turn(rid, tonumber(due), looked)
+  local cancelled, flying = cancel(p.cancels)
+  append(P..'qt:'..rid, p.lines, lines_most, is_in, was_in[rid])
+  append(P..'qz:'..rid, p.ended, ENDED_MOST)
+  append(P..'qe:'..rid, p.events, KEPT_MOST)
+  if p[6] ~= '0' then call('LTRIM', P..'qi:'..rid, tonumber(p[6]), -1) end
+  if #p.handed > 0 then call('RPUSH', P..'qi:'..rid, unpack(p.handed)) end
+  for k = 1, #p.marks, 3 do mark(unpack(p.marks, k, k + 2)) end
+  keep_id(rid, p[8])
+  for _, one in ipairs(p.known) do keep_id(rid, one) end
+  put_runs(p, version)
+  for k = 1, #p.counts, 2 do all_counts[p.counts[k]] = (all_counts[p.counts[k]] or 0) + tonumber(p.counts[k + 1]) end
+  for _, word in ipairs(p.said) do all_said[#all_said + 1] = word end
+  p.moved = true
   return { 'ok', cancelled, flying }
 end
 
-local answers = {}
-while at <= #ARGV do answers[#answers + 1] = step(unpack(take(9))) end
+-- Leases, who is in something, and when each one's turn is: a command each for all of them.
+local function plan_turns(moved)
+  local came, went, leases, keys, never, turns, heads = {}, {}, {}, {}, {}, {}, {}
+  for i, p in ipairs(moved) do leases[i], keys[i] = p.rid, P..'qi:'..p.rid end
+  call('ZREM', P..'ql', unpack(leases))
+  local any = call('EXISTS', unpack(keys)) > 0
+  for _, p in ipairs(moved) do
+    local rid, is_in, due, key = p.rid, p[7] == '1', tonumber(p[4]), P..'qi:'..p.rid
+    -- who was to be looked at, and was not, still is
+    local stays = p[9] ~= '1' and tonumber(call('ZSCORE', P..'qd', rid) or '+inf') <= now
+    if is_in and not was_in[rid] then came[#came + 1] = rid elseif was_in[rid] and not is_in then went[#went + 1] = rid end
+    was_in[rid] = is_in
+    if any and call('EXISTS', key) == 1 then turn(rid)
+    elseif not stays and due < 0 then never[#never + 1] = rid
+    elseif not stays then
+      turns[#turns + 1], turns[#turns + 2] = int(due), rid
+      heads[rid] = due
+    end
+  end
+  if #came > 0 then call('SADD', P..'qm', unpack(came)) end
+  if #went > 0 then call('SREM', P..'qm', unpack(went)) end
+  if #never > 0 then call('ZREM', P..'qd', unpack(never)) end
+  if #turns > 0 then
+    call('ZADD', P..'qd', unpack(turns))
+    local head = heads[call('ZRANGE', P..'qd', 0, 0)[1]]
+    if head then call('PUBLISH', string.match(P, '^(.*){')..'turn', P..int(head)) end
+  end
+end
+
+local answers, moved = {}, {}
+for i, p in ipairs(people) do
+  local fine, answer = pcall(step, p)
+  answers[i] = fine and answer or { 'failed', tostring(type(answer) == 'table' and answer.err or answer) }
+  if p.moved then moved[#moved + 1] = p end
+end
 save()
+if #moved > 0 then plan_turns(moved) end
+for name, n in pairs(all_counts) do call('HINCRBY', P..'qn', name, int(n)) end
+if #all_said > 0 then
+  call('RPUSH', P..'qo', unpack(all_said))
+  call('PUBLISH', string.match(P, '^(.*){')..'turn', P..int(now))
+end
 tell_due(ARGV[5])
 return answers

@@ -1,7 +1,7 @@
 -- turn: takes back leases that ran out, then people whose runs have something to do, the longest due first.
 -- ARGV[3] lease ms (real)  [4] how many  [5] what was due before that is late (service time)  [6] how many late ones (-1: no limit)
--- Returns {when the next one is due, when the next lease ends (real), -1 for none, "1" when late ones wait, how many were taken}, what is to be said to accounts (JSON), then for
--- each what sight() says.
+-- Returns {when the next one is due, when the next lease ends (real), -1 for none, "1" when late ones wait, how many were taken}, what is to be said to accounts (JSON),
+-- how sequences stand, then for each what sights() says.
 -- flags: allow-oom
 -- needs: looking
 for _, rid in ipairs(call('ZRANGEBYSCORE', P..'ql', '-inf', real, 'LIMIT', 0, 128)) do
@@ -14,11 +14,8 @@ local late_ones = late_most < 0 and 0 or #people
 if late_most >= 0 then -- what is due now goes beside what an outage has left
   for _, rid in ipairs(call('ZRANGEBYSCORE', P..'qd', '('..late, now, 'LIMIT', 0, most - #people)) do people[#people + 1] = rid end
 end
-local leases, out = {}, { {}, call('LRANGE', P..'qo', 0, 63) }
-for i, rid in ipairs(people) do
-  leases[2 * i - 1], leases[2 * i] = int(real + tonumber(ARGV[3])), rid
-  out[i + 2] = sight(rid)
-end
+local leases, out = {}, { {}, call('LRANGE', P..'qo', 0, 63), #people > 0 and standings() or {}, unpack(sights(people)) }
+for i, rid in ipairs(people) do leases[2 * i - 1], leases[2 * i] = int(real + tonumber(ARGV[3])), rid end
 if #people > 0 then
   call('ZREM', P..'qd', unpack(people))
   call('ZADD', P..'ql', unpack(leases))

@@ -225,5 +225,35 @@ steps:
         self.h.until(lambda: {reason(who) for who in people} == {'opted_out'}, 5, lambda: [who for who in people if reason(who) != 'opted_out'])
 
 
+class Together(Journey):
+    """People of one partition who are looked at and moved in one script."""
+    DEFINITIONS = CHANNELS.replace('sequence: channels', 'sequence: many').replace('channels.begun', 'many.begun')
+    SETTINGS = {'redis': {'partitions': 1}}
+
+    def many(self, names):
+        body = ''.join(json.dumps({'recipient': n, 'name': 'many.begun', 'id': '1'}) + '\n' for n in names)
+        status, answer = self.h.http('POST', '/v1/events', raw=body.encode(), type=NDJSON)
+        self.assertEqual(status, 200, answer)
+        return answer if isinstance(answer, list) else [json.loads(line) for line in answer.splitlines()]
+
+    def test_an_error_over_one_of_them_holds_up_nobody_else(self):
+        names = [self.who('t%d' % i) for i in range(40)]
+        for key, who in (('qt', 't7'), ('qe', 't13')):  # written in the step, and looked at before it
+            self.h.redis('set', 'tidings:{0}:%s:%s' % (key, who), 'x')
+        answers = self.many(names)
+        failed = [n for n, a in zip(names, answers) if a.get('status') != 'taken']
+        self.assertEqual(failed, ['t7', 't13'], answers)
+        for n in names:
+            if n not in failed:
+                self.sent(n, 'thanks')
+                self.assertEqual(self.told(n), {'hello': 1, 'thanks': 1})
+
+    def test_the_same_person_many_times_in_one_batch_is_moved_once_each_in_order(self):
+        self.who('u')
+        self.assertEqual([a['status'] for a in self.many(['u'] * 20)], ['taken'] + ['known'] * 19)
+        self.sent('u', 'thanks')
+        self.assertEqual(self.told('u'), {'hello': 1, 'thanks': 1})
+
+
 if __name__ == '__main__':
     unittest.main()
