@@ -2,7 +2,7 @@
  * A channel carries one finished message out of the house; a provider is one
  * configured way of doing that (a mail relay, an SMS gateway).
  *
- *   - send() borrows the parcel, which stays put and unchanged until done().
+ *   - send() borrows what the parcel points to, which stays put and unchanged until done().
  *   - ask() runs at most once before done(): everything but the last byte has
  *     been handed over.  Whoever sent calls answer() later, once, from the loop:
  *     go, or stop.  Before go nothing can have been delivered; after it only a

@@ -11,10 +11,13 @@ struct rehearsal {
     struct ev_loop *loop;
     GQueue tickets; /* in order */
     ev_timer next;
+    rehearsal_outcome_fn *fn;
+    void *arg;
 };
 
 struct ticket {
     struct rehearsal *home;
+    struct outcome outcome;
     struct parcel_events events;
     bool asked, may_go, stopped;
 };
@@ -22,8 +25,6 @@ struct ticket {
 /* The first of them goes a step on: it is asked for, or done. */
 static void step(struct rehearsal *r, struct ticket *t)
 {
-    struct outcome sent = { .kind = t->stopped ? OUTCOME_STOPPED : OUTCOME_SENT, .detail = "rehearsed" };
-
     if (!t->may_go && !t->stopped) {
         if (!t->asked) {
             t->asked = true;
@@ -31,8 +32,10 @@ static void step(struct rehearsal *r, struct ticket *t)
         }
         return;
     }
+    if (t->stopped)
+        t->outcome.kind = OUTCOME_STOPPED;
     g_queue_remove(&r->tickets, t);
-    t->events.done(t->events.arg, &sent);
+    t->events.done(t->events.arg, &t->outcome);
     g_free(t);
 }
 
@@ -66,7 +69,12 @@ static struct ticket *rehearsal_send(struct provider *head, const struct parcel 
     if (rehearsal_room(head) <= 0)
         return NULL;
     t = g_new0(struct ticket, 1);
-    *t = (struct ticket){ .home = r, .events = events, .may_go = parcel->committed };
+    *t = (struct ticket){ .home = r,
+                          .events = events,
+                          .may_go = parcel->committed,
+                          .outcome = { .kind = OUTCOME_SENT, .detail = "rehearsed" } };
+    if (r->fn)
+        r->fn(r->arg, r->type.channel, parcel, &t->outcome);
     g_queue_push_tail(&r->tickets, t);
     go_on_soon(r);
     return t;
@@ -88,7 +96,7 @@ static void rehearsal_close(struct provider *head)
     g_free(r);
 }
 
-struct provider *rehearsal_open(struct ev_loop *loop, const char *channel)
+struct provider *rehearsal_open(struct ev_loop *loop, const char *channel, rehearsal_outcome_fn *fn, void *arg)
 {
     struct rehearsal *r = g_new0(struct rehearsal, 1);
 
@@ -99,6 +107,8 @@ struct provider *rehearsal_open(struct ev_loop *loop, const char *channel)
     r->head.at_once = true;
     r->head.depth = ROOM;
     r->loop = loop;
+    r->fn = fn;
+    r->arg = arg;
     ev_timer_init(&r->next, on_next, 0, 0);
     r->next.data = r;
     return &r->head;

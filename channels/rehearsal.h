@@ -1,13 +1,16 @@
 /*
- * A provider for rehearsals: it takes whatever it is given, and nothing leaves
- * the process.
+ * A provider for rehearsals: nothing leaves the process.  It sends whatever it is
+ * given, unless whoever rehearses says otherwise.
  */
 #ifndef CHANNELS_REHEARSAL_H
 #define CHANNELS_REHEARSAL_H
 
 #include "channels/channel.h"
 
-/* rehearsal_open: for a channel, by name (borrowed for ever). */
-struct provider *rehearsal_open(struct ev_loop *, const char *channel);
+/* The outcome stands as sent, and may be changed. */
+typedef void rehearsal_outcome_fn(void *arg, const char *channel, const struct parcel *, struct outcome *);
+
+/* rehearsal_open: for a channel, by name (borrowed for ever).  fn may be NULL. */
+struct provider *rehearsal_open(struct ev_loop *, const char *channel, rehearsal_outcome_fn *, void *arg);
 
 #endif

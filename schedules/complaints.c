@@ -91,13 +91,24 @@ void complain_unknown(struct complaints *c, const char *at, const json_t *object
     }
 }
 
+static char *with_nearest(const char *name, const char *what, const char *const *names)
+{
+    const char *near = word_nearest(name, names);
+    return g_strdup_printf("\"%s\" %s%s%s%s", name, what, near ? "; did you mean \"" : "", near ? near : "",
+                           near ? "\"?" : "");
+}
+
 void complain_nearest(struct complaints *c, const char *at, const char *key, const char *name, const char *what,
                       const char *const *names)
 {
-    const char *near = word_nearest(name, names);
+    g_autofree char *is = g_strconcat("is ", what, NULL), *detail = with_nearest(name, is, names);
+    complain(c, at, key, "%s", detail);
+}
 
-    complain(c, at, key, "\"%s\" is %s%s%s%s", name, what, near ? "; did you mean \"" : "", near ? near : "",
-             near ? "\"?" : "");
+void warn_nearest(struct complaints *c, const char *at, const char *name, const char *what, const char *const *names)
+{
+    g_autofree char *detail = with_nearest(name, what, names);
+    warn(c, at, "%s", detail);
 }
 
 const char *text_of(struct complaints *c, const char *at, const json_t *object, const char *key)

@@ -116,10 +116,20 @@ static void count_settled(const struct delivery *d)
     }
 }
 
+static void tell_rehearsal(const struct delivery *d)
+{
+    const struct rehearsal_of *rehearsal = delivery_service(d)->rehearsal;
+
+    if (rehearsal && d->settlement.final && d->settlement.code == STATUS_SENT)
+        rehearsal->sent(rehearsal->arg, d->recipient, json_string_value(json_object_get(d->body, "template")),
+                        d->message, channel_name(d->letter));
+}
+
 static enum flow settled(struct delivery *d)
 {
     if (!d->lost) {
         count_settled(d);
+        tell_rehearsal(d);
     } else if (d->from_world ||
                d->committed) { /* what the world said cannot be asked again, and nothing may stay committed */
         worker_journal(d->worker, &d->settlement);

@@ -357,7 +357,7 @@ static const struct batch_kind *kinds_for(const struct service *s)
 {
     static struct batch_kind at_once[BATCH_KINDS];
 
-    if (!s->rehearses)
+    if (!s->rehearsal)
         return batch_kinds;
     memcpy(at_once, batch_kinds, sizeof at_once);
     for (int i = 0; i < BATCH_KINDS; i++)

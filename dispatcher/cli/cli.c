@@ -20,7 +20,7 @@ static const struct command commands[] = {
     { "enqueue", "[FILE|-]", "read messages as NDJSON, answer one JSON line each", cmd_enqueue, enqueue_options, true },
     { "event", "[FILE|-]", "read events as NDJSON, answer one JSON line each", cmd_event, event_options, true },
     { "sequence",
-      "check [NAME…] | simulate NAME | list | show|report|migrate|pause|resume|stop NAME | enroll|exit NAME "
+      "check [NAME…] | simulate NAME | list | show|report|world|migrate|pause|resume|stop NAME | enroll|exit NAME "
       "--recipient R | wave status NAME | wave open|hold NAME WAVE | why RUN",
       "journeys of messages", cmd_sequence, sequence_options, false },
     { "show", "ID", "one message with its deliveries and trace, as JSON", cmd_show, NULL, true },

@@ -8,15 +8,17 @@
 #include "dispatcher/journeys/bulk.h"
 #include "dispatcher/journeys/events.h"
 #include "dispatcher/journeys/funnel.h"
+#include "dispatcher/journeys/live.h"
 #include "dispatcher/journeys/sequences.h"
 #include "dispatcher/journeys/standing.h"
 #include "dispatcher/journeys/waves.h"
+#include "dispatcher/simulator/world.h"
 #include "schedules/duration.h"
 
 #define CONNECT_TIMEOUT 8.0
 
 static gboolean opt_quiet, opt_again, opt_strict;
-static gboolean opt_entry, opt_dry, opt_replay;
+static gboolean opt_entry, opt_dry, opt_replay, opt_live;
 static char **opt_map;
 static char *opt_version, *opt_recipient, *opt_data, *opt_id, *opt_messages, *opt_waits, *opt_where, *opt_confirm;
 const GOptionEntry event_options[] = {
@@ -42,6 +44,9 @@ const GOptionEntry sequence_options[] = {
     { "waits", 0, 0, G_OPTION_ARG_STRING, &opt_waits,
       "resume: keep the instants, shift them by the pause, or restart the waits", "HOW" },
     { "strict", 0, 0, G_OPTION_ARG_NONE, &opt_strict, "check: warnings count as errors", NULL },
+    { "live", 0, 0, G_OPTION_ARG_NONE, &opt_live,
+      "check: asks the store, too: events that never came, attributes that nobody has, how many people meet \"enters\"",
+      NULL },
     { 0 },
 };
 
@@ -99,29 +104,101 @@ static bool is_file(const struct cli *c, const char *name)
     return g_file_test(file, G_FILE_TEST_EXISTS);
 }
 
-static int sequence_check(struct cli *c)
+/* Everybody who meets the condition of a trigger today, and how many of them would begin. */
+static bool print_meeting(struct cli *c, const struct sequence *q, const json_t *enters)
 {
-    struct findings f = { c, c->argc > 1 ? c->argv + 1 : NULL, json_array(), 0, 0 };
-    struct sequences *sq;
+    struct cli_answer a = { 0 };
+    json_auto_t *errors = json_array(), *how = json_pack("{s:O}", "where", (json_t *)enters);
 
-    for (int i = 1; i < c->argc; i++)
-        if (!is_file(c, c->argv[i])) {
-            json_decref(f.list);
-            return cli_fail("there is no sequence %s", c->argv[i]);
-        }
-    sq = sequences_open(c->service, on_finding, &f);
-    for (guint i = 0; !c->json && i < sequences_current(sq)->len; i++) {
+    if (!bulk_enroll(c->service, q->name, how, errors, on_cli_answer, &a))
+        return true;
+    cli_wait(c, &a);
+    json_auto_t *figures = a.result;
+    if (a.ok && !c->json)
+        printf("%s: %lld people meet \"enters\" today, %lld of them would begin\n", q->name,
+               (long long)json_integer_value(json_object_get(figures, "matching")),
+               (long long)json_integer_value(json_object_get(figures, "would_enroll")));
+    return a.ok;
+}
+
+static bool print_entering(struct cli *c, const struct sequence *q)
+{
+    json_t *trigger = json_object_get(q->definition, "trigger"), *one;
+    bool ok = !json_is_object(trigger) || !json_object_get(trigger, "enters") ||
+              print_meeting(c, q, json_object_get(trigger, "enters"));
+    size_t i;
+
+    json_array_foreach (trigger, i, one)
+        if (ok && json_object_get(one, "enters"))
+            ok = print_meeting(c, q, json_object_get(one, "enters"));
+    return ok;
+}
+
+/* What has come, to hold the definitions against it. */
+static bool take_facts(struct cli *c, struct sequences *sq)
+{
+    struct cli_answer a = { 0 };
+
+    live_facts(c->service, on_cli_answer, &a);
+    cli_wait(c, &a);
+    json_auto_t *facts = a.result;
+    if (a.ok)
+        sequences_compare(sq, facts);
+    return a.ok;
+}
+
+static int tell_check(struct cli *c, const struct sequences *sq, const struct findings *f)
+{
+    bool ok = true;
+
+    for (guint i = 0; i < sequences_current(sq)->len; i++) {
         const struct sequence *q = sequences_current(sq)->pdata[i];
-        if (!f.only || g_strv_contains((const char *const *)f.only, q->name))
+        bool asked = !f->only || g_strv_contains((const char *const *)f->only, q->name);
+        if (asked && !c->json)
             print_longest(q);
+        if (asked && opt_live)
+            ok &= print_entering(c, q);
     }
     if (c->json)
-        cli_print(f.list);
+        cli_print(f->list);
     else
-        printf("%d error(s), %d warning(s)\n", f.errors, f.warnings);
+        printf("%d error(s), %d warning(s)\n", f->errors, f->warnings);
+    return !ok ? cli_answer_failed() : f->errors || (opt_strict && f->warnings) ? 1 : 0;
+}
+
+static int check_with_store(struct cli *c, struct findings *f)
+{
+    g_autofree char *why = NULL;
+    int status;
+
+    if (!service_connect(c->service, 0, CONNECT_TIMEOUT, &why))
+        return cli_fail("%s", why);
+    struct sequences *sq = sequences_open(c->service, NULL, NULL);
+    if (take_facts(c, sq)) {
+        sequences_reload(sq, on_finding, f);
+        status = tell_check(c, sq, f);
+    } else {
+        status = cli_answer_failed();
+    }
+    service_disconnect(c->service);
     sequences_free(sq);
-    json_decref(f.list);
-    return f.errors || (opt_strict && f.warnings) ? 1 : 0;
+    return status;
+}
+
+static int sequence_check(struct cli *c)
+{
+    json_auto_t *list = json_array();
+    struct findings f = { c, c->argc > 1 ? c->argv + 1 : NULL, list, 0, 0 };
+
+    for (int i = 1; i < c->argc; i++)
+        if (!is_file(c, c->argv[i]))
+            return cli_fail("there is no sequence %s", c->argv[i]);
+    if (opt_live)
+        return check_with_store(c, &f);
+    struct sequences *sq = sequences_open(c->service, on_finding, &f);
+    int status = tell_check(c, sq, &f);
+    sequences_free(sq);
+    return status;
 }
 
 /* ---------------------------------------------------------------- events */
@@ -426,6 +503,25 @@ static void print_lapse(const char *title, const json_t *lapse)
                duration_format(most, (int64_t)(json_number_value(json_object_get(lapse, "p90"))) * SECOND_MS));
 }
 
+/* A world file for rehearsals, from what people have done. */
+static int sequence_world(struct cli *c, const char *name)
+{
+    struct cli_answer a = { 0 };
+    const struct sequence *q = sequences_find(c->service->sequences, name, NULL);
+
+    if (!q)
+        return cli_fail("there is no sequence %s", name);
+    store_counted(c->service->store, name, on_cli_answer, &a);
+    cli_wait(c, &a);
+    json_auto_t *counted = a.result;
+    if (!a.ok)
+        return cli_answer_failed();
+    json_auto_t *report = funnel_make(name, counted, NULL);
+    g_autofree char *text = world_from(q, report);
+    fputs(text, stdout);
+    return 0;
+}
+
 static int sequence_report(struct cli *c, const char *name)
 {
     struct cli_answer a = { 0 };
@@ -529,9 +625,9 @@ static const struct word {
     with_store_fn *run;
     bool person; /* needs --recipient */
 } words[] = {
-    { "show", sequence_show, false }, { "report", sequence_report, false },   { "enroll", sequence_enroll, true },
-    { "exit", sequence_exit, true },  { "pause", sequence_pause, false },     { "resume", sequence_resume, false },
-    { "stop", sequence_stop, false }, { "migrate", sequence_migrate, false },
+    { "show", sequence_show, false },   { "report", sequence_report, false }, { "enroll", sequence_enroll, true },
+    { "exit", sequence_exit, true },    { "pause", sequence_pause, false },   { "resume", sequence_resume, false },
+    { "world", sequence_world, false }, { "stop", sequence_stop, false },     { "migrate", sequence_migrate, false },
 };
 
 int cmd_sequence(struct cli *c)

@@ -5,16 +5,22 @@
 #include <unistd.h>
 
 #include "dispatcher/cli/cli.h"
+#include "dispatcher/base/clock.h"
 #include "dispatcher/base/figures.h"
 #include "dispatcher/cli/import.h"
+#include "dispatcher/config/yaml.h"
 #include "dispatcher/journeys/waves.h"
+#include "dispatcher/simulator/cohort.h"
 #include "dispatcher/simulator/page.h"
 #include "dispatcher/simulator/report.h"
 #include "dispatcher/simulator/stage.h"
-#include "dispatcher/store/journeys.h"
+#include "dispatcher/store/rehearsal.h"
 #include "schedules/instant.h"
 
-static char *opt_cohort, *opt_events, *opt_from, *opt_to, *opt_html, *opt_against, *opt_explain, **opt_expect;
+#define CONNECT_TIMEOUT 8.0
+
+static char *opt_cohort, *opt_events, *opt_world, *opt_seed, *opt_store, *opt_from, *opt_to, *opt_html, *opt_against,
+    *opt_explain, **opt_expect;
 static gboolean opt_all;
 const GOptionEntry simulate_options[] = {
     { "cohort", 0, 0, G_OPTION_ARG_FILENAME, &opt_cohort, "simulate: people, as recipient import reads them", "FILE" },
@@ -24,6 +30,14 @@ const GOptionEntry simulate_options[] = {
       "and \"do\" opens or holds; {\"recipient\", \"category\", \"state\"} is a consent; recipient \"*\" is everybody; "
       "without it the cohort is enrolled",
       "FILE" },
+    { "from-store", 0, 0, G_OPTION_ARG_STRING, &opt_store,
+      "simulate: people of the store whom it meets, like '{recipient.role: admin}', with their consents, histories, "
+      "runs "
+      "and what is pending for them; read only, from now on",
+      "COND" },
+    { "world", 0, 0, G_OPTION_ARG_FILENAME, &opt_world,
+      "simulate: what providers answer and people do: outcomes, engagement, react", "FILE" },
+    { "seed", 0, 0, G_OPTION_ARG_STRING, &opt_seed, "simulate: another one draws another world", "TEXT" },
     { "from", 0, 0, G_OPTION_ARG_STRING, &opt_from, "simulate: a date, or RFC 3339; migrate: only runs of this version",
       "T" },
     { "to", 0, 0, G_OPTION_ARG_STRING, &opt_to, "simulate: likewise", "T" },
@@ -70,7 +84,7 @@ static json_t *everybody(struct cli *c)
 {
     struct cli_answer a = { 0 };
 
-    store_everybody(c->service->store, 0, on_cli_answer, &a);
+    store_everybody(c->service->store, on_cli_answer, &a);
     cli_wait(c, &a);
     return a.result ? a.result : json_array();
 }
@@ -310,18 +324,21 @@ static char *folder_against(struct cli *c, const char *name)
 /* Another process plays it: this one has one clock. */
 static json_t *play_other(struct cli *c, const char *names, const char *dir)
 {
-    const char *words[16] = { "/proc/self/exe", "sequence", "simulate", names, "--json",
-                              "--from",         opt_from,   "--to",     opt_to };
+    const struct {
+        const char *word, *value;
+    } options[] = { { "--to", opt_to },         { "--from", opt_from },       { "--config", c->config },
+                    { "--cohort", opt_cohort }, { "--events", opt_events },   { "--world", opt_world },
+                    { "--seed", opt_seed },     { "--from-store", opt_store } };
+    const char *words[24] = { "/proc/self/exe", "sequence", "simulate", names, "--json" };
     g_auto(GStrv) env = g_environ_setenv(g_get_environ(), "TIDINGS_REHEARSED_SEQUENCES", dir, TRUE);
     g_autofree char *out = NULL;
-    int n = 9;
+    int n = 5;
 
-    if (c->config)
-        words[n++] = "--config", words[n++] = c->config;
-    if (opt_cohort)
-        words[n++] = "--cohort", words[n++] = opt_cohort;
-    if (opt_events)
-        words[n++] = "--events", words[n++] = opt_events;
+    for (size_t i = 0; i < G_N_ELEMENTS(options); i++)
+        if (options[i].value) {
+            words[n++] = options[i].word;
+            words[n++] = options[i].value;
+        }
     if (!g_spawn_sync(NULL, (char **)words, env, G_SPAWN_DEFAULT, NULL, NULL, &out, NULL, NULL, NULL))
         return NULL;
     return json_loads(out ? out : "", 0, NULL);
@@ -401,7 +418,8 @@ static bool tell_waves(struct cli *c, const struct sequence *q, json_t *report)
     return a.ok;
 }
 
-static int play(struct cli *c, struct stage *stage, const char *names, int64_t from, int64_t to)
+static int play(struct cli *c, struct stage *stage, const struct world *world, const char *names, int64_t from,
+                int64_t to)
 {
     struct cli_answer a = { 0 };
     char *why = NULL;
@@ -410,6 +428,8 @@ static int play(struct cli *c, struct stage *stage, const char *names, int64_t f
 
     if (!status && opt_events)
         status = add_events(c, stage, opt_events, people);
+    if (world)
+        stage_world(stage, world, people, from, to);
     g_auto(GStrv) list = g_strsplit(names, ",", -1);
     for (char **name = list; *name && !opt_events; name++)
         if (begins_by_event(sequences_find(c->service->sequences, *name, NULL)))
@@ -461,30 +481,110 @@ static const char *take_names(struct sequences *sq, const char *names)
     return NULL;
 }
 
+/* ---------------------------------------------------------------- people of the store */
+
+struct copying {
+    bool done;
+    struct copy *copy;
+};
+
+static void on_copied(void *arg, struct copy *copy)
+{
+    *(struct copying *)arg = (struct copying){ true, copy };
+}
+
+static struct copy *copy_of(struct cli *c, struct service *s, const json_t *where, char **why)
+{
+    json_auto_t *errors = json_array();
+    struct copying job = { 0 };
+    struct sequences *sq = sequences_open(s, NULL, NULL);
+
+    if (!cohort_take(s, where, errors, on_copied, &job))
+        *why = g_strdup(json_string_value(json_object_get(json_array_get(errors, 0), "detail")));
+    while (!*why && !job.done)
+        ev_run(c->loop, EVRUN_ONCE);
+    if (!*why && !job.copy)
+        *why = g_strdup("the store went away while it was read");
+    service_disconnect(s);
+    sequences_free(sq);
+    return job.copy;
+}
+
+/* By a service of its own, which is gone when it is read; *now: its time.  NULL with *why (to be freed). */
+static struct copy *read_store(struct cli *c, int64_t *now, char **why)
+{
+    json_auto_t *where = yaml_parse("--from-store", opt_store, strlen(opt_store), YAML_TYPED, NULL, why);
+    struct service *s = where ? service_open(c->loop, c->config, c->service->hooks, false, why) : NULL;
+    struct copy *copy = NULL;
+
+    if (s && service_connect(s, 0, CONNECT_TIMEOUT, why)) {
+        *now = clock_now();
+        copy = copy_of(c, s, where, why);
+    }
+    service_close(s);
+    return copy;
+}
+
+/* ---------------------------------------------------------------- the command */
+
+static int fail_with(char *why)
+{
+    int status = cli_fail("%s", why);
+    g_free(why);
+    return status;
+}
+
+static int play_on_stage(struct cli *c, const char *asked, const struct world *world, const struct copy *copy,
+                         int64_t begin, const int64_t span[2])
+{
+    char *why = NULL;
+    struct stage *stage = stage_open(c->service, begin, copy, print_finding, NULL, &why);
+
+    if (!stage)
+        return fail_with(why);
+    g_autofree char *names = asked ? g_strdup(asked) : all_names(c->service->sequences);
+    const char *missing = take_names(c->service->sequences, names);
+    int status =
+        missing ? cli_fail("there is no sequence %s", missing) : play(c, stage, world, names, span[0], span[1]);
+    stage_close(stage);
+    return status;
+}
+
+/* What was asked for is there: the world, the people of the store. */
+static int rehearse(struct cli *c, const char *asked, int64_t span[2])
+{
+    char *why = NULL;
+    int64_t begin = span[0];
+    struct world *world = opt_world ? world_read(opt_world, opt_seed, &why) : NULL;
+    struct copy *copy = !why && opt_store ? read_store(c, &begin, &why) : NULL;
+    int status;
+
+    if (why)
+        status = fail_with(why);
+    else if (copy && !opt_from)
+        status = play_on_stage(c, asked, world, copy, begin, (int64_t[]){ begin, span[1] });
+    else if (copy && span[0] < begin)
+        status = cli_fail("--from lies in the past, and people of the store are as they are now");
+    else
+        status = play_on_stage(c, asked, world, copy, begin, span);
+    copy_free(copy);
+    world_free(world);
+    return status;
+}
+
 int sequence_simulate(struct cli *c, const char *asked)
 {
-    const char *folder = g_getenv("TIDINGS_REHEARSED_SEQUENCES"), *missing;
-    int64_t from, to;
-    char *why = NULL;
+    const char *folder = g_getenv("TIDINGS_REHEARSED_SEQUENCES");
+    int64_t span[2] = { 0 };
 
     if (!asked == !opt_all)
         return cli_usage(c, "simulate needs either the NAME of a sequence, several with commas, or --all");
-    if (!opt_from || !opt_to || !read_time(c->service, opt_from, &from) || !read_time(c->service, opt_to, &to) ||
-        to <= from)
+    if ((!opt_from && !opt_store) || !opt_to || (opt_from && !read_time(c->service, opt_from, &span[0])) ||
+        !read_time(c->service, opt_to, &span[1]) || span[1] <= span[0])
         return cli_usage(c, "simulate needs --from and a later --to, like 2026-12-01");
     if (opt_against && (!asked || strchr(asked, ',')))
         return cli_usage(c, "--against compares one sequence");
     if (folder)
         json_object_set_new(c->service->config->root, "sequences", json_string(folder));
-    struct stage *stage = stage_open(c->service, from, print_finding, NULL, &why);
-    if (!stage) {
-        int failed = cli_fail("%s", why);
-        g_free(why);
-        return failed;
-    }
-    g_autofree char *names = asked ? g_strdup(asked) : all_names(c->service->sequences);
-    int status = (missing = take_names(c->service->sequences, names)) ? cli_fail("there is no sequence %s", missing)
-                                                                      : play(c, stage, names, from, to);
-    stage_close(stage);
-    return status;
+    return rehearse(c, asked, span);
 }

@@ -152,7 +152,7 @@ static void import_object(struct cli *c, json_t *object, struct stream_line *lin
     i = g_new0(struct importing, 1);
     *i = (struct importing){ .cli = c, .line = line, .consents = json_incref(consents), .open = 1 };
     g_strlcpy(i->id, json_string_value(json_object_get(patch, "id")), sizeof i->id);
-    profile_change(c->service, i->id, patch, c->service->rehearses ? PROFILE_MERGE : PROFILE_IMPORT, on_profile, i);
+    profile_change(c->service, i->id, patch, c->service->rehearsal ? PROFILE_MERGE : PROFILE_IMPORT, on_profile, i);
 }
 
 static void import_json(struct cli *c, const char *text, size_t len, struct stream_line *line, void *arg)

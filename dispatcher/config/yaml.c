@@ -234,3 +234,16 @@ json_t *yaml_read(const char *path, GHashTable **lines, char **why)
     }
     return yaml_parse(path, text, len, YAML_TYPED, lines, why);
 }
+
+int yaml_line(GHashTable *lines, const char *at)
+{
+    g_autofree char *path = g_strdup(at);
+    int line = GPOINTER_TO_INT(g_hash_table_lookup(lines, path));
+
+    while (!line && *path) {
+        char *dot = strrchr(path, '.'), *bracket = strrchr(path, '['), *cut = MAX(dot, bracket);
+        *(cut ? cut : path) = '\0';
+        line = GPOINTER_TO_INT(g_hash_table_lookup(lines, path));
+    }
+    return line ? line : 1;
+}

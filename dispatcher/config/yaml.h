@@ -21,4 +21,7 @@ json_t *yaml_parse(const char *name, const char *text, size_t len, enum yaml_mod
 /* yaml_read: a whole file, typed. */
 json_t *yaml_read(const char *path, GHashTable **lines, char **why);
 
+/* yaml_line: of the value at a path; of one that is not there, that of what it should stand in. */
+int yaml_line(GHashTable *lines, const char *at);
+
 #endif

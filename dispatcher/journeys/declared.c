@@ -117,36 +117,53 @@ static void check_where(struct complaints *c, const char *at, const json_t *data
 
 /* ---------------------------------------------------------------- a definition */
 
-static void complain_undeclared(struct complaints *c, const char *at, const json_t *declared, const char *name)
+/* What every mention of an event is held against: {event: NAME, of, where}, wherever it stands. */
+struct comparison {
+    struct complaints *c;
+    const json_t *events; /* by name */
+    void (*mention)(const struct comparison *, const char *at, const char *name, const json_t *mention);
+};
+
+static char **names_of(const json_t *events)
 {
-    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    g_autoptr(GStrvBuilder) names = g_strv_builder_new();
     const char *one;
     json_t *ignored;
 
-    json_object_foreach ((json_t *)declared, one, ignored)
-        g_ptr_array_add(names, (char *)one);
-    g_ptr_array_add(names, NULL);
-    complain_nearest(c, at, "event", name, "not declared in " DECLARED_FILE, (const char *const *)names->pdata);
+    json_object_foreach ((json_t *)events, one, ignored)
+        g_strv_builder_add(names, one);
+    return g_strv_builder_end(names);
 }
 
-/* {event: NAME, of, where}, wherever it stands. */
-static void check_mention(struct complaints *c, const char *at, const json_t *declared, const json_t *mention)
+static void check_declared(const struct comparison *with, const char *at, const char *name, const json_t *mention)
 {
-    const char *said = json_string_value(json_object_get(mention, "event"));
-    bool account = g_strcmp0(json_string_value(json_object_get(mention, "of")), "account") == 0;
-    g_autofree char *name = said && account ? g_strconcat(ACCOUNT_EVENT, said, NULL) : g_strdup(said),
-                    *where = path_to(at, "where");
-    const json_t *event = name ? json_object_get(declared, name) : NULL;
+    const json_t *event = json_object_get(with->events, name);
+    g_auto(GStrv) names = names_of(with->events);
+    g_autofree char *where = path_to(at, "where");
 
-    if (name && !event)
-        complain_undeclared(c, at, declared, name);
-    if (event && json_object_get(event, "data"))
-        check_where(c, where, json_object_get(event, "data"), json_object_get(mention, "where"));
+    if (!event)
+        complain_nearest(with->c, at, "event", name, "not declared in " DECLARED_FILE, (const char *const *)names);
+    else if (json_object_get(event, "data"))
+        check_where(with->c, where, json_object_get(event, "data"), json_object_get(mention, "where"));
 }
 
-static void check_node(struct complaints *c, const char *at, const json_t *declared, const json_t *node);
+static void check_heard(const struct comparison *with, const char *at, const char *name, const json_t *mention)
+{
+    const json_t *event = json_object_get(with->events, name), *source;
+    g_auto(GStrv) names = names_of(with->events);
+    g_autofree char *place = path_to(at, "event");
+    size_t i;
 
-static void check_members(struct complaints *c, const char *at, const json_t *declared, const json_t *node)
+    if (!event)
+        warn_nearest(with->c, place, name, "has never been sent", (const char *const *)names);
+    json_array_foreach (json_object_get(event, "unnamed"), i, source)
+        warn(with->c, place, "\"%s\" comes from %s with neither id nor at: sent twice it happens twice", name,
+             json_string_value(source));
+}
+
+static void check_node(const struct comparison *with, const char *at, const json_t *node);
+
+static void check_members(const struct comparison *with, const char *at, const json_t *node)
 {
     const char *key;
     json_t *value, *item;
@@ -155,23 +172,66 @@ static void check_members(struct complaints *c, const char *at, const json_t *de
     json_object_foreach ((json_t *)node, key, value) {
         g_autofree char *place = path_to(at, key);
         if (strcmp(key, "data") != 0)
-            check_node(c, place, declared, value);
+            check_node(with, place, value);
         json_array_foreach (value, i, item) {
             g_autofree char *one = path_item(at, key, i);
-            check_node(c, one, declared, item);
+            check_node(with, one, item);
         }
     }
 }
 
-static void check_node(struct complaints *c, const char *at, const json_t *declared, const json_t *node)
+static void check_node(const struct comparison *with, const char *at, const json_t *node)
 {
-    if (!json_is_object(node))
-        return;
-    check_mention(c, at, declared, node);
-    check_members(c, at, declared, node);
+    const char *said = json_string_value(json_object_get(node, "event"));
+    bool account = g_strcmp0(json_string_value(json_object_get(node, "of")), "account") == 0;
+    g_autofree char *name = said && account ? g_strconcat(ACCOUNT_EVENT, said, NULL) : g_strdup(said);
+
+    if (name)
+        with->mention(with, at, name, node);
+    if (json_is_object(node))
+        check_members(with, at, node);
 }
 
 void declared_check(struct complaints *c, const json_t *declared, const json_t *definition)
 {
-    check_node(c, "", declared, definition);
+    check_node(&(struct comparison){ c, declared, check_declared }, "", definition);
+}
+
+/* ---------------------------------------------------------------- what has come */
+static void check_path(struct complaints *c, const char *at, const json_t *facts, const char *path)
+{
+    const json_t *attributes = json_object_get(facts, "attributes");
+    g_auto(GStrv) names = names_of(attributes);
+    g_autofree char *what = g_strdup_printf("is an attribute that none of %lld people has",
+                                            (long long)json_integer_value(json_object_get(facts, "sampled")));
+
+    if (!g_str_has_prefix(path, DECLARED_ATTRIBUTES) || json_object_get(attributes, path))
+        return;
+    warn_nearest(c, at, path, what, (const char *const *)names);
+}
+
+/* A path is a key of a condition, or a text anywhere. */
+static void check_paths(struct complaints *c, const char *at, const json_t *facts, const json_t *node)
+{
+    const char *key;
+    json_t *value;
+    size_t i;
+
+    if (json_is_string(node))
+        check_path(c, at, facts, json_string_value(node));
+    json_object_foreach ((json_t *)node, key, value) {
+        g_autofree char *place = path_to(at, key);
+        check_path(c, place, facts, key);
+        check_paths(c, place, facts, value);
+    }
+    json_array_foreach ((json_t *)node, i, value) {
+        g_autofree char *place = path_item(at, NULL, i);
+        check_paths(c, place, facts, value);
+    }
+}
+
+void declared_compare(struct complaints *c, const json_t *facts, const json_t *definition)
+{
+    check_node(&(struct comparison){ c, json_object_get(facts, "heard"), check_heard }, "", definition);
+    check_paths(c, "", facts, definition);
 }

@@ -10,6 +10,7 @@
 #include "dispatcher/base/problem.h"
 #include "dispatcher/journeys/actor.h"
 #include "dispatcher/journeys/declared.h"
+#include "dispatcher/journeys/live.h"
 #include "dispatcher/people/recipient.h"
 #include "schedules/duration.h"
 #include "schedules/instant.h"
@@ -280,7 +281,7 @@ static void tell_member(struct arriving *a, const char *recipient)
 /* It is known only when all have been told: who repeats it goes on where it ended. */
 static void tell_next(struct arriving *a)
 {
-    while (a->open < (a->service->rehearses ? 1 : AT_A_TIME) && a->next < json_array_size(a->people) && !a->lost)
+    while (a->open < (a->service->rehearsal ? 1 : AT_A_TIME) && a->next < json_array_size(a->people) && !a->lost)
         tell_member(a, json_string_value(json_array_get(a->people, a->next++)));
     if (a->open > 0)
         return;
@@ -355,6 +356,8 @@ static void take_event(struct arriving *a, const json_t *in, const struct intake
     g_autofree char *own = a->account ? g_strconcat(ACCOUNT_EVENT, name, NULL) : g_strdup(name);
     make_event(a, own, at, now, data);
     a->undeclared = *name && !sequences_declare(a->service->sequences, own);
+    if (!json_array_size(a->errors))
+        live_note(a->service, own, o->source, !json_object_get(in, "id") && !a->timed);
     if (strcmp(o->door, "inbox") == 0)
         json_object_set(a->event, "g", json_object_get(data, "message"));
     go(a);

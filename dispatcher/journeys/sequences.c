@@ -18,6 +18,8 @@ struct sequences {
     GHashTable *by_version; /* version → struct sequence, NULL for one that the store does not have */
     bool kept;              /* the store has all that are current */
     json_t *declared;       /* events, by name; NULL: anything goes */
+    json_t *facts;          /* of what has come; NULL: nobody asks */
+    GHashTable *heard;
 };
 
 /* ---------------------------------------------------------------- a file */
@@ -30,24 +32,10 @@ struct reading {
     bool broken;
 };
 
-/* The line of a value; of one that is not there, that of what it should stand in. */
-static int line_of(GHashTable *lines, const char *at)
-{
-    g_autofree char *path = g_strdup(at);
-    int line = GPOINTER_TO_INT(g_hash_table_lookup(lines, path));
-
-    while (!line && *path) {
-        char *dot = strrchr(path, '.'), *bracket = strrchr(path, '['), *cut = MAX(dot, bracket);
-        *(cut ? cut : path) = '\0';
-        line = GPOINTER_TO_INT(g_hash_table_lookup(lines, path));
-    }
-    return line ? line : 1;
-}
-
 static void on_complaint(void *arg, bool error, const char *at, const char *detail)
 {
     struct reading *r = arg;
-    g_autofree char *place = g_strdup_printf("%s:%d", r->file, line_of(r->lines, at));
+    g_autofree char *place = g_strdup_printf("%s:%d", r->file, yaml_line(r->lines, at));
     g_autofree char *what = *at ? g_strdup_printf("%s: %s", at, detail) : g_strdup(detail);
 
     r->broken |= error;
@@ -66,7 +54,7 @@ static void tell_unreadable(struct reading *r, char *why)
     g_free(why);
 }
 
-static struct sequence *read_file(const struct service *s, struct reading *r, const char *name, const json_t *declared)
+static struct sequence *read_file(const struct sequences *sq, struct reading *r, const char *name)
 {
     struct complaints c = { on_complaint, r, 0 };
     char *why = NULL;
@@ -79,9 +67,11 @@ static struct sequence *read_file(const struct service *s, struct reading *r, co
     }
     q = sequence_read(&c, name, definition);
     if (q)
-        check_content(s, q, &c);
-    if (q && declared)
-        declared_check(&c, declared, definition);
+        check_content(sq->service, q, &c);
+    if (q && sq->declared)
+        declared_check(&c, sq->declared, definition);
+    if (q && sq->facts)
+        declared_compare(&c, sq->facts, definition);
     g_clear_pointer(&r->lines, g_hash_table_unref);
     if (!r->broken)
         return q;
@@ -135,7 +125,7 @@ static void take_file(struct sequences *sq, GPtrArray *current, const char *base
     g_autofree char *file = g_build_filename(sq->dir, base, NULL);
     g_autofree char *name = g_strndup(base, strlen(base) - strlen(".yaml"));
     struct reading r = { file, NULL, fn, arg, false };
-    struct sequence *q = read_file(sq->service, &r, name, sq->declared);
+    struct sequence *q = read_file(sq, &r, name);
     const struct sequence *old = current_of(sq->current, name);
 
     if (q && old)
@@ -223,6 +213,7 @@ struct sequences *sequences_open(struct service *s, sequence_finding_fn *fn, voi
     sq->dir = config_path(s->config, s->config->root, "sequences");
     sq->current = g_ptr_array_new();
     sq->by_version = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, free_definition);
+    sq->heard = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     sequences_reload(sq, fn, arg);
     s->sequences = sq;
     return sq;
@@ -236,6 +227,8 @@ void sequences_free(struct sequences *sq)
     g_ptr_array_unref(sq->current);
     g_hash_table_unref(sq->by_version);
     json_decref(sq->declared);
+    json_decref(sq->facts);
+    g_hash_table_unref(sq->heard);
     g_free(sq->dir);
     g_free(sq);
 }
@@ -277,6 +270,16 @@ json_t *sequences_json(const struct sequences *sq, const json_t *running)
 bool sequences_declare(const struct sequences *sq, const char *event)
 {
     return !sq || !sq->declared || json_object_get(sq->declared, event);
+}
+
+void sequences_compare(struct sequences *sq, const json_t *facts)
+{
+    sq->facts = json_incref((json_t *)facts);
+}
+
+GHashTable *sequences_heard(struct sequences *sq)
+{
+    return sq->heard;
 }
 
 /* ---------------------------------------------------------------- definitions of runs under way */

@@ -39,6 +39,11 @@ json_t *sequences_json(const struct sequences *, const json_t *running);
 /* sequences_declare: an event is declared (declared.h), or none is. */
 bool sequences_declare(const struct sequences *, const char *event);
 
+/* sequences_compare: from the next reload on definitions are held against what has come, too (declared.h).
+ * sequences_heard: what this process has noted of it, a set of texts. */
+void sequences_compare(struct sequences *, const json_t *facts);
+GHashTable *sequences_heard(struct sequences *);
+
 /* sequences_ask_accounts: some definition looks at what happens to accounts. */
 bool sequences_ask_accounts(const struct sequences *);
 

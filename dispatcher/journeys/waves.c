@@ -34,7 +34,7 @@ struct round {
 
 static void plan(struct waves *w)
 {
-    double wait = !w->at_once ? LOOK_S : w->service->rehearses ? AT_ONCE_S : SOON_S;
+    double wait = !w->at_once ? LOOK_S : w->service->rehearsal ? AT_ONCE_S : SOON_S;
 
     if (w->next != INT64_MAX)
         wait = CLAMP(clock_wait(w->next), SOON_S, wait);
@@ -173,7 +173,7 @@ static bool judge(struct round *r, guint i)
     switch (gate_judge(gate, &s->looks[i].figures, why)) {
     case VERDICT_HOLD: change(r, i, false); return true;
     case VERDICT_OPEN:
-        if (closed && (!gate->approve || s->service->rehearses))
+        if (closed && (!gate->approve || s->service->rehearsal))
             change(r, i + 1, true);
         break;
     case VERDICT_UNDECIDED:

@@ -115,9 +115,11 @@ struct outbox *drivers_open(struct service *service)
     size_t at;
 
     for (size_t i = 0; i < G_N_ELEMENTS(ways); i++)
-        if (ways[i].list && service->rehearses)
+        if (ways[i].list && service->rehearsal)
             outbox_add(
-                o, ways[i].channel, rehearsal_open(service->loop, channel_rows[ways[i].channel].name),
+                o, ways[i].channel,
+                rehearsal_open(service->loop, channel_rows[ways[i].channel].name, service->rehearsal->outcome,
+                               service->rehearsal->arg),
                 &(struct outlet_terms){ .name = "rehearsal", .places = STORE_PLACES, .longest_rest = LONGEST_REST_S });
         else if (!ways[i].list)
             outbox_add(o, ways[i].channel, NULL, &(struct outlet_terms){ .name = "inbox", .places = STORE_PLACES });

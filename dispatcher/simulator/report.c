@@ -9,6 +9,7 @@
 #include "dispatcher/store/journeys.h"
 #include "dispatcher/store/messages.h"
 #include "dispatcher/store/people.h"
+#include "dispatcher/store/rehearsal.h"
 #include "schedules/instant.h"
 
 #define NIGHT_FROM 21
@@ -364,7 +365,7 @@ void report_make(struct service *s, int64_t from, int64_t to, json_fn *fn, void 
                   "by_template", "not_sent", "deferred", "sequences", "calendar", "hours", "timeline");
     for (int hour = 0; hour < 24; hour++)
         json_array_append_new(json_object_get(r->report, "hours"), json_integer(0));
-    store_everybody(s->store, 0, on_everybody, r);
+    store_everybody(s->store, on_everybody, r);
 }
 
 /* ---------------------------------------------------------------- expectations */

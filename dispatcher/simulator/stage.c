@@ -12,6 +12,7 @@
 #include "dispatcher/journeys/turns.h"
 #include "dispatcher/journeys/waves.h"
 #include "dispatcher/people/consent.h"
+#include "dispatcher/store/inbox.h"
 
 #define CONNECT_TIMEOUT 20.0
 
@@ -24,17 +25,20 @@ struct stage {
     char *dir;
     GArray *events; /* struct coming, sorted when it begins */
     guint next_event;
+    bool sorted;
+    const struct world *world; /* NULL: everything is sent, and nobody does anything by themselves */
+    struct rehearsal_of rehearsal;
     int answers; /* of events, that are open */
     int64_t jumps;
     json_t *refused;
 };
 
-enum coming_kind { COMING_EVENT, COMING_ENROLMENT, COMING_CONSENT, COMING_WAVE };
+enum coming_kind { COMING_EVENT, COMING_ENROLMENT, COMING_CONSENT, COMING_WAVE, COMING_READ };
 struct coming {
     enum coming_kind kind;
     int64_t at;
     guint order;
-    char *text, *sequence;
+    char *text, *of; /* of: the sequence; of a card that is read: whose */
 };
 
 struct looked { /* one look at the store */
@@ -45,10 +49,26 @@ struct looked { /* one look at the store */
 
 /* ---------------------------------------------------------------- events */
 
-static void comes(struct stage *s, enum coming_kind kind, int64_t at, const char *sequence, const char *text)
+static gint by_time(gconstpointer a, gconstpointer b)
 {
-    struct coming c = { kind, at, s->events->len, g_strdup(text), g_strdup(sequence) };
-    g_array_append_val(s->events, c);
+    const struct coming *x = a, *y = b;
+    return x->at != y->at ? (x->at < y->at ? -1 : 1) : x->order < y->order ? -1 : 1;
+}
+
+/* Before it begins in any order; then among those that are still to come. */
+static void comes(struct stage *s, enum coming_kind kind, int64_t at, const char *of, const char *text)
+{
+    struct coming c = { kind, at, s->events->len, g_strdup(text), g_strdup(of) };
+    guint low = s->sorted ? s->next_event : s->events->len, high = s->events->len;
+
+    while (low < high) {
+        guint middle = (low + high) / 2;
+        if (by_time(&g_array_index(s->events, struct coming, middle), &c) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    g_array_insert_val(s->events, low, c);
 }
 
 void stage_event(struct stage *s, int64_t at, const char *text)
@@ -69,12 +89,6 @@ void stage_consent(struct stage *s, int64_t at, const char *text)
 void stage_wave(struct stage *s, int64_t at, const char *sequence, const char *text)
 {
     comes(s, COMING_WAVE, at, sequence, text);
-}
-
-static gint by_time(gconstpointer a, gconstpointer b)
-{
-    const struct coming *x = a, *y = b;
-    return x->at != y->at ? (x->at < y->at ? -1 : 1) : x->order < y->order ? -1 : 1;
 }
 
 struct told {
@@ -121,8 +135,14 @@ static void tell_wave(struct stage *s, const struct coming *c, struct told *t)
     bool opens = g_strcmp0(json_string_value(json_object_get(how, "do")), "hold") != 0;
 
     json_object_del(how, "do");
-    if (!(opens ? wave_open : wave_hold)(s->service, c->sequence, how, errors, on_done, t))
+    if (!(opens ? wave_open : wave_hold)(s->service, c->of, how, errors, on_done, t))
         told(t, NULL, errors);
+}
+
+/* A card may have gone meanwhile. */
+static void on_read(void *arg, bool ok, json_t *result)
+{
+    told(arg, NULL, NULL);
 }
 
 static void tell_event(struct stage *s, const struct coming *c)
@@ -135,10 +155,11 @@ static void tell_event(struct stage *s, const struct coming *c)
     switch (c->kind) {
     case COMING_EVENT: event_text(s->service, c->text, strlen(c->text), &origin, on_answer, t); break;
     case COMING_ENROLMENT:
-        event_enroll(s->service, c->sequence, c->text, strlen(c->text), false, &origin, on_answer, t);
+        event_enroll(s->service, c->of, c->text, strlen(c->text), false, &origin, on_answer, t);
         break;
     case COMING_CONSENT: tell_consent(s, c, t); break;
     case COMING_WAVE: tell_wave(s, c, t); break;
+    case COMING_READ: store_inbox_mark(s->service->store, c->of, "read", c->text, on_read, t); break;
     }
 }
 
@@ -149,6 +170,53 @@ static void tell_events(struct stage *s)
         if (c->at > clock_now())
             return;
         tell_event(s, c);
+    }
+}
+
+/* ---------------------------------------------------------------- the world */
+
+static void on_outcome(void *arg, const char *channel, const struct parcel *parcel, struct outcome *o)
+{
+    const struct stage *s = arg;
+
+    if (s->world)
+        world_outcome(s->world, channel, parcel, o);
+}
+
+struct following {
+    struct stage *stage;
+    const char *recipient, *card;
+};
+
+static void follows(void *arg, int64_t at, const char *event)
+{
+    const struct following *f = arg;
+
+    if (event)
+        stage_event(f->stage, at, event);
+    else
+        comes(f->stage, COMING_READ, at, f->recipient, f->card);
+}
+
+static void on_sent(void *arg, const char *recipient, const char *template, const char *message, const char *channel)
+{
+    struct stage *s = arg;
+    g_autofree char *card = g_strdup_printf("%s-%c", message, channel_letter(channel));
+    struct following f = { s, recipient, card };
+
+    if (s->world)
+        world_sent(s->world, recipient, template, message, channel, clock_now(), follows, &f);
+}
+
+void stage_world(struct stage *s, const struct world *world, const json_t *people, int64_t from, int64_t to)
+{
+    json_t *one;
+    size_t i;
+
+    s->world = world;
+    json_array_foreach ((json_t *)people, i, one) {
+        struct following f = { s, json_string_value(one), NULL };
+        world_every(world, json_string_value(one), from, to, follows, &f);
     }
 }
 
@@ -164,7 +232,7 @@ static struct looked look(struct stage *s)
 {
     struct looked l = { 0 };
 
-    store_next(s->service->store, 0, on_looked, &l);
+    store_next(s->service->store, on_looked, &l);
     while (!l.done)
         ev_run(s->service->loop, EVRUN_ONCE);
     return l;
@@ -209,6 +277,7 @@ bool stage_play(struct stage *s, int64_t to, char **why)
     int64_t next = clock_now();
 
     g_array_sort(s->events, by_time);
+    s->sorted = true;
     while (next >= 0 && next <= to) {
         clock_jump(MAX(next, clock_now()));
         s->jumps++;
@@ -238,13 +307,14 @@ const json_t *stage_refused(const struct stage *s)
 /* ---------------------------------------------------------------- opening and closing */
 
 /* The service's own settings, but for where its store is. */
-static void move_in(struct service *service, const char *dir)
+static void move_in(struct service *service, const char *dir, int partitions)
 {
+    g_autofree char *count = g_strdup_printf("%d", partitions);
     json_t *root = service->config->root, *redis = json_object();
 
     json_object_set_new(root, "data_dir", json_string(dir));
     json_object_set_new(redis, "prefix", json_string("rehearsal"));
-    json_object_set_new(redis, "partitions", json_string("1"));
+    json_object_set_new(redis, "partitions", json_string(count));
     json_object_set_new(root, "redis", redis);
 }
 
@@ -252,11 +322,31 @@ static void on_kept(void *arg, bool ok)
 {
 }
 
-static bool begin(struct stage *s, char **why)
+static void on_pasted(void *arg, bool ok)
+{
+    *(struct looked *)arg = (struct looked){ .done = true, .ok = ok };
+}
+
+static bool paste(struct stage *s, const struct copy *copy)
+{
+    struct looked l = { .done = !copy, .ok = true };
+
+    if (copy)
+        store_paste(s->service->store, copy, on_pasted, &l);
+    while (!l.done)
+        ev_run(s->service->loop, EVRUN_ONCE);
+    return l.ok;
+}
+
+static bool begin(struct stage *s, const struct copy *copy, char **why)
 {
     if (!service_connect(s->service, 0, CONNECT_TIMEOUT, why))
         return false;
     s->service->store->trace_lines = INT_MAX; /* the report is made of it */
+    if (!paste(s, copy)) {
+        *why = g_strdup("the store of the rehearsal does not take what was read from the other one");
+        return false;
+    }
     sequences_keep(s->sequences, on_kept, NULL);
     s->worker = worker_start(s->service, event_text, why);
     if (s->worker) {
@@ -266,7 +356,8 @@ static bool begin(struct stage *s, char **why)
     return s->worker != NULL;
 }
 
-struct stage *stage_open(struct service *service, int64_t from, sequence_finding_fn *fn, void *arg, char **why)
+struct stage *stage_open(struct service *service, int64_t from, const struct copy *copy, sequence_finding_fn *fn,
+                         void *arg, char **why)
 {
     struct stage *s = g_new0(struct stage, 1);
     GError *error = NULL;
@@ -282,10 +373,12 @@ struct stage *stage_open(struct service *service, int64_t from, sequence_finding
         stage_close(s);
         return NULL;
     }
-    service->rehearses = service->takes_over = true;
-    move_in(service, s->dir);
+    s->rehearsal = (struct rehearsal_of){ on_outcome, on_sent, s };
+    service->rehearsal = &s->rehearsal;
+    service->takes_over = true;
+    move_in(service, s->dir, copy ? copy_partitions(copy) : 1);
     clock_jump(from);
-    if (begin(s, why))
+    if (begin(s, copy, why))
         return s;
     stage_close(s);
     return NULL;
@@ -308,7 +401,7 @@ void stage_close(struct stage *s)
     sequences_free(s->sequences);
     for (guint i = 0; i < s->events->len; i++) {
         g_free(g_array_index(s->events, struct coming, i).text);
-        g_free(g_array_index(s->events, struct coming, i).sequence);
+        g_free(g_array_index(s->events, struct coming, i).of);
     }
     g_array_unref(s->events);
     json_decref(s->refused);

@@ -13,12 +13,15 @@
 
 #include "dispatcher/journeys/sequences.h"
 #include "dispatcher/service.h"
+#include "dispatcher/simulator/world.h"
+#include "dispatcher/store/rehearsal.h"
 
 struct stage;
 
-/* stage_open: the service has no store yet, and gets one of its own, which begins empty at `from`.  NULL with *why (to
- * be freed).  stage_close: the folder is removed. */
-struct stage *stage_open(struct service *, int64_t from_ms, sequence_finding_fn *, void *arg, char **why);
+/* stage_open: the service has no store yet, and gets one of its own, which begins at `from` empty, or with a part of
+ * another one.  NULL with *why (to be freed).  stage_close: the folder is removed. */
+struct stage *stage_open(struct service *, int64_t from_ms, const struct copy *, sequence_finding_fn *, void *arg,
+                         char **why);
 void stage_close(struct stage *);
 
 /* stage_event: an event (JSON text) that comes when the clock shows `at`; they may be told in any order. */
@@ -30,6 +33,9 @@ void stage_enroll(struct stage *, int64_t at_ms, const char *sequence, const cha
  */
 void stage_consent(struct stage *, int64_t at_ms, const char *text);
 void stage_wave(struct stage *, int64_t at_ms, const char *sequence, const char *text);
+
+/* stage_world: what providers answer and people do, between two instants; borrowed until the stage is closed. */
+void stage_world(struct stage *, const struct world *, const json_t *people, int64_t from_ms, int64_t to_ms);
 
 /* stage_play: until `to`; false with *why (to be freed) when the store is gone. */
 bool stage_play(struct stage *, int64_t to_ms, char **why);

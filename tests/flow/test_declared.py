@@ -60,5 +60,44 @@ class Declared(Journey):
         self.assertEqual((status, 'warnings' in answer), (202, False), answer)
 
 
+LIVE = '''sequence: right
+category: onboarding
+trigger:
+  - {event: custmer.signed_up}
+  - {enters: {recipient.attributes.plna: gold}}
+  - {enters: {recipient.attributes.plan: gold}}
+steps:
+  - {id: w, wait_for: {any: [{event: ticket.solved, as: solved}], timeout: 3d}}
+  - {id: hi, send: {template: hello, channels: [in_app]}}
+'''
+
+
+class Live(Journey):
+    def test_what_never_came_and_nobody_has_is_warned_of_with_the_nearest_there_is(self):
+        h = self.build(LIVE)
+        h.start()
+        for who, plan in (('ada', 'gold'), ('bo', 'silver'), ('cy', 'gold')):
+            self.who(who, attributes={'plan': plan})
+        self.event('ada', 'customer.signed_up', id='1')
+        self.event('ada', 'ticket.solved')  # neither id nor at: what is sent twice happens twice (S10)
+        h.cli('sequence', 'check', '--strict', status=0)
+        out = h.cli('sequence', 'check', '--live')
+        self.assertRegex(h.err, r'right.yaml:4: warning: .*"custmer.signed_up" has never been sent; did you mean "customer.signed_up"')
+        self.assertRegex(h.err, r'right.yaml:5: warning: .*"recipient.attributes.plna" is an attribute that none of 3 people has; did you mean "recipient.attributes.plan"')
+        self.assertRegex(h.err, r'right.yaml:8: warning: .*"ticket.solved" comes from .* with neither id nor at')
+        self.assertNotIn('"recipient.attributes.plan" is', h.err)
+        self.assertRegex(out, r'right: 2 people meet "enters" today')
+        self.assertRegex(out, r'right: 0 people meet "enters" today, 0 of them would begin')
+        h.cli('sequence', 'check', '--live', '--strict', status=1)
+
+    def test_what_has_come_stays_known_over_a_restart(self):
+        h = self.build(LIVE.replace('custmer', 'customer'))
+        h.stop(h.start())
+        h.cli('event', '-', stdin='{"recipient": "ada", "name": "customer.signed_up", "id": "1"}\n')
+        h.cli('sequence', 'check', '--live')
+        self.assertNotIn('customer.signed_up" has never', h.err)
+        self.assertIn('"ticket.solved" has never been sent', h.err)
+
+
 if __name__ == '__main__':
     unittest.main()

@@ -1,8 +1,8 @@
 """A rehearsal shows what the service would do, for it is the service: the same gates, caps, waits and words, and nothing leaves the house."""
-import json, os, re, subprocess, unittest
+import datetime, json, os, re, subprocess, unittest
 
 from house import ROOT
-from test_sequences import Journey, house, moment, seconds, write
+from test_sequences import UTC, Journey, define, house, moment, seconds, text_of, write
 
 SIGN_UP = """
 sequence: start
@@ -19,7 +19,7 @@ steps:
 PEOPLE = [('ada', 'Europe/Berlin'), ('bo', 'America/New_York'), ('cy', 'Australia/Lord_Howe'), ('di', 'Asia/Kolkata')]
 
 
-class Rehearsals(Journey):
+class Playing(Journey):
     def setUp(self):
         self.h = house(SIGN_UP, quiet_hours={'from': '21:00', 'to': '08:00'})
         self.addCleanup(self.h.close)
@@ -41,6 +41,8 @@ class Rehearsals(Journey):
         lines = next(one['entries'] for one in report['timeline'] if one['recipient'] == who)
         return [(line['template'], line['local']) for line in lines if line['what'] == 'sent']
 
+
+class Rehearsals(Playing):
     def test_quiet_hours_workdays_and_the_change_of_the_clocks_are_as_they_will_be(self):
         report = self.play()
         # Friday 22:30 in Berlin: in the morning, on Saturday; then Monday at ten, after the clocks have changed
@@ -152,6 +154,169 @@ class Rehearsals(Journey):
         write(self.path('people'), '{"id": "ada", "email": "ada@example.com"}\n{"id": "bo", "email": 7}\n')
         self.play(status=1)
         self.assertRegex(self.h.err, r'"pointer":"/email".*"line":2')
+
+
+def crowd(n):
+    return ''.join(json.dumps({'id': 'p%d' % i, 'email': 'p%d@example.com' % i, 'timezone': 'UTC'}) + '\n' for i in range(n))
+
+
+class Worlds(Playing):
+    """A world file says what relays answer and people do (part 5 of the design)."""
+
+    def setUp(self):
+        super().setUp()
+        self.h.settings.pop('quiet_hours')
+        self.h.write()
+
+    def world(self, text, *more, people=1, **options):
+        write(self.path('people'), crowd(people))
+        write(self.path('world.yaml'), text)
+        return self.play('--world', self.path('world.yaml'), *more, **options)
+
+    def test_a_reaction_follows_what_was_sent_after_its_delay(self):
+        self.events({'recipient': 'p0', 'name': 'customer.signed_up', 'at': '2027-03-22T09:00:00Z'})
+        report = self.world('react:\n  - {after: sent hello, event: first.value, share: 100%, delay: {median: 3h, spread: 1}}\n')
+        entries = report['timeline'][0]['entries']
+        self.assertEqual([e['template'] for e in entries if e['what'] == 'sent'], ['hello'])
+        goal = next(e for e in entries if e['what'] == 'goal')
+        self.assertEqual(goal['local'], 'Mon 22 Mar 2027 12:00 +00:00')
+
+    def test_shares_are_as_often_as_they_say_and_the_same_for_the_same_seed(self):
+        text = 'react:\n  - {after: sent hello, event: first.value, share: 60%, delay: {median: 3h, spread: 2}}\n'
+        goals = [self.world(text, *seed, people=300)['sequences']['start']['goal'] for seed in ((), (), ('--seed', 'another'))]
+        self.assertEqual(goals[0], goals[1])
+        for n in goals:
+            self.assertTrue(150 <= n <= 210, goals)  # 180, and five deviations of 8.5 either way would be 138 to 222
+        self.assertNotEqual(goals[0], goals[2])
+
+    def test_half_of_the_delays_are_shorter_than_the_median_and_two_in_three_within_the_spread(self):
+        self.events({'recipient': '*', 'name': 'customer.signed_up', 'at': '2027-03-22T09:00:00Z'})
+        report = self.world('react:\n  - {after: sent hello, event: first.value, delay: {median: 4h, spread: 2}}\n', people=400)
+        at = [e['at'] for one in report['timeline'] for e in one['entries'] if e['what'] == 'goal']
+        self.assertEqual(len(at), 400)
+        hours = [(moment(t) - moment('2027-03-22T09:00:00Z')).total_seconds() / 3600 for t in at]
+        self.assertTrue(160 <= sum(h < 4 for h in hours) <= 240, sorted(hours))
+        self.assertTrue(225 <= sum(2 <= h <= 8 for h in hours) <= 320, sorted(hours))  # 68 %: 273
+
+    def test_relays_refuse_and_lose_their_answers_as_often_as_it_says(self):
+        report = self.world('outcomes: {email: {bounced: 20%, unknown: 10%}}\n', people=300)
+        hello = [one for one in report['timeline'] if any(e['what'] == 'sent' and e['template'] == 'hello' for e in one['entries'])]
+        self.assertTrue(180 <= len(hello) <= 240, len(hello))  # 210
+        self.assertIn('provider_rejected', report['messages']['not_sent'])
+        self.assertIn('outcome_unknown', report['messages']['not_sent'])
+
+    def test_what_happens_every_so_often_happens_at_each_persons_own_hours(self):
+        define(self.h, SIGN_UP.replace('sequence: start', 'sequence: back').replace('customer.signed_up', 'portal.signed_in').replace('category: onboarding', 'category: onboarding\nreentry: always'))
+        report = self.world('react:\n  - {every: 10d, event: portal.signed_in}\n', people=20, name='back')
+        at = [e['local'] for one in report['timeline'] for e in one['entries'] if e['what'] == 'enrolled']
+        self.assertTrue(40 <= len(at) <= 80, len(at))  # 31 days are three or four tens; within a run it does not begin again
+        self.assertGreater(len(set(t.split(' ', 4)[4] for t in at)), 15)
+
+    def test_a_card_is_read(self):
+        define(self.h, """
+sequence: card
+category: onboarding
+trigger: {event: customer.signed_up}
+steps:
+  - {id: tell, send: {template: thanks, channels: [in_app]}}
+  - {id: wait, wait_for: {any: [{message: tell, is: read, as: read}], timeout: 5d}, then: {read: [], timeout: [{id: mail, send: {template: nudge, channels: [email]}}]}}
+""")
+        for share, mails in (('100%', 0), ('0%', 1)):
+            report = self.world('engagement: {in_app: {read: %s, after: {median: 1h, spread: 1}}}\n' % share, name='card',
+                                *() if self.events({'recipient': 'p0', 'name': 'customer.signed_up', 'at': '2027-03-22T09:00:00Z'}) else ())
+            self.assertEqual(report['messages']['by_template'].get('nudge', 0), mails, share)
+
+    def test_what_is_wrong_with_it_is_said_with_its_line(self):
+        for text, place, words in (('react:\n  - {after: sent hello}\n', 2, 'event: is required'), ('outcomes:\n  email: {bounced: 60%, unknown: 50%}\n', 2, 'more than 100%'),
+                                   ('outcomes:\n  fax: {}\n', 2, 'must be one of email, sms, in_app'), ('raect: []\n', 1, 'did you mean "react"'),
+                                   ('react:\n  - {event: a.b}\n', 2, 'either after or every'), ('engagement:\n  email: {read: 5%}\n', 2, 'nobody reports'),
+                                   ('react:\n  - {every: 3d, event: a.b, delay: {median: 1h, spread: 0.5}}\n', 2, 'must be a number of 1 or more'), ('react: [\n', 1, '')):
+            self.world(text, status=1)
+            self.assertRegex(self.h.err, r'world.yaml:\d+: .*' + re.escape(words))
+
+
+class WorldOfAReport(Journey):
+    DEFINITIONS = """
+sequence: asked
+category: onboarding
+trigger: {event: customer.signed_up}
+steps:
+  - {id: hello, send: {template: hello, channels: [email]}}
+  - {id: wait, wait_for: {any: [{event: first.value, as: done}], timeout: 3s}}
+"""
+
+    def test_it_has_the_shares_and_delays_of_those_who_waited(self):
+        for i in range(8):
+            self.begin(self.who('r%d' % i), 'customer.signed_up')
+        for i in range(2):
+            self.at_step('r%d' % i, 'wait')
+            self.event('r%d' % i, 'first.value')
+        self.h.until(lambda: not any(self.active('r%d' % i) for i in range(8)))
+        text = self.h.cli('sequence', 'world', 'asked')
+        self.assertRegex(text, r'- \{after: sent hello, event: first.value, share: 25.0%')
+        write(os.path.join(self.h.dir, 'world.yaml'), text)
+        write(os.path.join(self.h.dir, 'people'), crowd(100))
+        report = self.h.cli_json('sequence', 'simulate', 'asked', '--cohort', os.path.join(self.h.dir, 'people'), '--world', os.path.join(self.h.dir, 'world.yaml'),
+                                 '--from', '2027-03-20', '--to', '2027-03-22')
+        self.assertEqual(report['sequences']['asked']['left'], {'completed': 100})
+        self.h.cli('sequence', 'world', 'nope', status=1)
+
+
+class FromTheStore(Journey):
+    """People as they are now, with what others have planned for them; and nothing of it is touched (part 5 of the design)."""
+
+    def setUp(self):
+        h = self.build(SIGN_UP.replace('{id: day, wait: {days: 1, at: "10:00", only: workdays}}', '{id: day, wait: 2d}'),
+                       caps=[{'name': 'week', 'kinds': ['service'], 'max': 2, 'per': '7d', 'over': 'drop'}])
+        h.start()
+        for who in ('ada', 'bo', 'cy', 'di'):
+            self.who(who, role='user' if who != 'di' else 'admin')
+        self.begin('ada', 'customer.signed_up')
+        self.sent('ada', 'hello')
+        self.at_step('ada', 'day')
+        status, _ = h.http('POST', '/v1/recipients/bo/consents', {'category': 'onboarding', 'channel': '*', 'state': 'withdrawn', 'source': 'test'})
+        self.assertIn(status, (200, 201))
+        self.assertIn(h.http('PUT', '/v1/suppressions/cy@example.com', {'reason': 'asked us'})[0], (200, 201))
+        self.later = datetime.datetime.now(UTC) + datetime.timedelta(days=1)
+        h.send('ada', template='thanks', data={}, channels=['email'], send_at=text_of(self.later), category='onboarding', source='crm')
+
+    def play(self, *more, status=0, to=20):
+        until = (datetime.datetime.now(UTC) + datetime.timedelta(days=to)).strftime('%Y-%m-%d')
+        out = self.h.cli('sequence', 'simulate', 'start', '--from-store', '{recipient.role: user}', '--to', until, '--json', *more, status=status)
+        return json.loads(out) if status == 0 else None
+
+    def of(self, report, who):
+        return next((one['entries'] for one in report['timeline'] if one['recipient'] == who), None)
+
+    def everything(self):
+        keys = sorted(self.h.redis('keys', '*').split())
+        return {k: self.h.redis('dump', k) for k in keys if not re.search(r'worker|clock|count', k)}
+
+    def test_runs_go_on_what_others_have_planned_comes_and_consents_caps_and_lists_hold(self):
+        write(os.path.join(self.h.dir, 'none'), '')
+        before = self.everything()
+        report = self.play('--events', os.path.join(self.h.dir, 'none'))
+        self.assertEqual(self.everything(), before)
+        self.assertEqual(report['people'], 3)
+        self.assertIsNone(self.of(report, 'di'))
+        sent = [(e.get('sequence'), e['template'], moment(e['at'])) for e in self.of(report, 'ada') if e['what'] == 'sent' and moment(e['at']) > self.later - seconds(60)]
+        # hello of today and the card of the other department fill the week: what its run would send after two days, and after five, is over the cap
+        self.assertEqual([(s, t) for s, t, _ in sent], [(None, 'thanks')])
+        self.assertLess(abs(sent[0][2] - self.later), seconds(5))
+        self.assertEqual(report['messages']['not_sent'].get('cap:week'), 2)
+
+    def test_whom_it_would_be_sent_to_if_they_were_enrolled_now(self):
+        report = self.play()
+        self.assertEqual([e for e in self.of(report, 'bo') if e['what'] == 'sent'], [])
+        self.assertEqual([e['template'] for e in self.of(report, 'cy') if e['what'] == 'sent'], ['thanks'])  # the card: the address is suppressed
+        self.assertEqual(report['messages']['not_sent'].get('suppressed_address'), 2)
+
+    def test_what_is_wrong_is_said(self):
+        self.play('--from', '2020-01-01', status=1)
+        self.assertIn('lies in the past', self.h.err)
+        self.h.cli('sequence', 'simulate', 'start', '--from-store', '{recipient.role: {gross: 3}}', '--to', '2040-01-01', status=1)
+        self.assertIn('gross', self.h.err)
+        self.h.cli('sequence', 'simulate', 'start', '--from-store', '{}', '--to', '2040-01-01', status=1)
 
 
 class Planned(Journey):
