@@ -104,6 +104,7 @@ void service_close(struct service *s)
     library_free(s->library);
     library_free(s->built_in);
     policy_free(s->policy);
+    stops_free(s->stops);
     config_free(s->config);
     g_free(s->public_url);
     g_free(s->from_name);

@@ -10,6 +10,7 @@
 #include "channels/rehearsal.h"
 #include "dispatcher/config/config.h"
 #include "dispatcher/policy/policy.h"
+#include "dispatcher/policy/stops.h"
 #include "dispatcher/store/store.h"
 #include "templates/library.h"
 
@@ -34,6 +35,7 @@ struct service {
     GHashTable *turns;                       /* of people: people/turn.c */
     GHashTable *moved;           /* who is somebody else now, as far as is known: journeys/actor.c; NULL: nobody */
     struct sequences *sequences; /* journeys/sequences.c, which sets it; NULL: nothing goes on with runs here */
+    struct stops *stops;         /* as far as this process knows; NULL: it has not read them */
     char *public_url;
     char *from_name, *from;      /* name may be NULL */
     const char *feedback_sender; /* NULL: no Feedback-ID */

@@ -27,6 +27,7 @@ static const struct {
     [METRIC_EVENTS] = { "tidings_events_total", "counter", "Events that came, by the status of the answer." },
     [METRIC_TURN_LAG] = { "tidings_turn_lag_seconds", "gauge",
                           "How long people in sequences wait for a turn that is due." },
+    [METRIC_HALTS] = { "tidings_halts", "gauge", "Stops that stand, by the property that they halt." },
     [METRIC_JOURNAL] = { "tidings_journal_records", "gauge", "Results that wait in the local journal for Redis." },
 };
 

@@ -26,6 +26,7 @@ enum metric {
     METRIC_JOURNAL,         /* tidings_journal_records */
     METRIC_EVENTS,          /* tidings_events_total{result} */
     METRIC_TURN_LAG,        /* tidings_turn_lag_seconds */
+    METRIC_HALTS,           /* tidings_halts{scope} */
     METRICS
 };
 

@@ -90,6 +90,7 @@ bool status_known(const char *name);
     ROW(OPTED_OUT, "opted_out", SUPPRESSED, true, false)                                                               \
     ROW(PREFERENCE, "preference", SUPPRESSED, true, true)                                                              \
     ROW(QUIET_HOURS, "quiet_hours", SUPPRESSED, false, true)                                                           \
+    ROW(HALTED, "halted", SUPPRESSED, false, true)                                                                     \
     ROW(TEMPLATE_UNKNOWN, "template_unknown", FAILED, true, true)                                                      \
     ROW(RENDER_ERROR, "render_error", FAILED, true, false)                                                             \
     ROW(PROVIDER_UNAVAILABLE, "provider_unavailable", FAILED, true, false)                                             \

@@ -19,6 +19,12 @@ static struct category accepted_category(char letter)
                               .sms_max_segments = 10 };
 }
 
+static char *sequence_of(const char *journey)
+{
+    g_auto(GStrv) words = g_strsplit(journey, "|", 3);
+    return g_strdup(g_strv_length(words) == 3 ? words[1] : "");
+}
+
 static enum consent_rule accepted_consent(const json_t *body)
 {
     const char *name = json_string_value(json_object_get(body, "consent"));
@@ -45,6 +51,7 @@ struct delivery *delivery_new(struct worker *w, int partition, const struct clai
     d->due = c->due;
     d->planned = c->planned;
     d->state = g_strdup(c->state);
+    d->sequence = sequence_of(c->journey);
     d->body = json_loadb(c->body, c->body_len, JSON_REJECT_DUPLICATES, NULL);
     d->profile = *c->profile ? json_loads(c->profile, JSON_REJECT_DUPLICATES, NULL) : NULL;
     d->recipient = json_string_value(json_object_get(d->body, "recipient"));
@@ -77,6 +84,7 @@ void delivery_free(struct delivery *d)
     policy_free(d->policy);
     g_free(d->state);
     g_free(d->next);
+    g_free(d->sequence);
     if (d->counted)
         g_string_free(d->counted, TRUE);
     g_free(d);
@@ -114,6 +122,21 @@ void delivery_take_policy(struct delivery *d)
 {
     policy_free(d->policy);
     d->policy = policy_hold(worker_service(d->worker)->policy);
+}
+
+const struct stop *delivery_stop(const struct delivery *d)
+{
+    const struct stoppable what = {
+        .channel = channel_rows[d->channel].name,
+        .category = d->category.name,
+        .template = json_string_value(json_object_get(d->body, "template")),
+        .source = json_string_value(json_object_get(d->body, "source")),
+        .sequence = d->sequence,
+        .provider = d->outlet ? d->outlet->name : outbox_stopped(worker_outbox(d->worker), d->channel),
+        .tags = json_object_get(d->body, "tags"),
+    };
+
+    return stops_find(worker_service(d->worker)->stops, &what, d->now);
 }
 
 struct question delivery_question(const struct delivery *d)

@@ -10,8 +10,11 @@
 #include "dispatcher/content/render.h"
 #include "dispatcher/outlets/outbox.h"
 #include "dispatcher/policy/gates.h"
+#include "dispatcher/policy/stops.h"
 #include "dispatcher/service.h"
 #include "dispatcher/store/pipeline.h"
+
+#define COMMIT_ASK_AGAIN (-2)
 
 struct worker;
 struct step;
@@ -36,6 +39,7 @@ struct delivery {
     int64_t unknown_since; /* since when nobody has known its template or category, 0: not so */
     bool category_known;
     const char *recipient;         /* in body */
+    char *sequence;                /* whose run sent it, "" for none */
     struct category category;      /* a copy: the policy may be reloaded meanwhile; name borrowed from body */
     struct rendered_delivery made; /* what is carried */
     struct report report;
@@ -60,7 +64,7 @@ struct delivery {
     bool committed;   /* by its admission, or it was to be */
     bool recommit;    /* it has been committed for a provider that could not carry it */
     bool just_looked; /* at the suppressed, before an admission that may commit it */
-    int commit;       /* 1 go, 0 stop, -1 expired */
+    int commit;       /* 1 go, 0 stop, -1 expired, COMMIT_ASK_AGAIN: there are other stops */
     struct outcome outcome;
     /* what is being settled */
     struct settlement settlement;
@@ -78,6 +82,8 @@ struct delivery {
  * delivery->now. */
 void delivery_take_policy(struct delivery *);
 struct question delivery_question(const struct delivery *);
+/* delivery_stop: what halts it now, as far as this worker knows; NULL for nothing. */
+const struct stop *delivery_stop(const struct delivery *);
 /* delivery_on_lost: 'r' or 'h', what is to be done when its outcome is lost: sent again, or held. */
 char delivery_on_lost(const struct delivery *);
 
@@ -105,6 +111,8 @@ void worker_look(struct worker *, struct look *);
 void worker_queue(struct worker *, struct delivery *);
 /* worker_place_free: an outlet can take another one. */
 void worker_place_free(struct worker *);
+/* worker_read_stops: the list of stops is a newer one. */
+void worker_read_stops(struct worker *);
 /* worker_yield: other workers are the first to take what this one does not know. */
 void worker_yield(struct worker *);
 /* worker_journal: keeps a settlement that Redis did not take. */

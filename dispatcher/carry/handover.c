@@ -37,6 +37,12 @@ static void on_ask(void *arg)
         d->outlet->provider->type->answer(d->ticket, true);
         return;
     }
+    if (delivery_stop(d)) { /* since it was admitted */
+        d->commit = COMMIT_ASK_AGAIN;
+        d->step = &step_outcome;
+        d->outlet->provider->type->answer(d->ticket, false);
+        return;
+    }
     delivery_ask(d, BATCH_COMMIT, &step_commit);
     delivery_ask_suppression(d);
 }
@@ -89,7 +95,7 @@ static enum flow closed_meanwhile(struct delivery *d)
         return GO_ON;
     d->now = clock_now();
     struct question q = delivery_question(d);
-    if (gate_expiry(&q).cause == NULL && gate_quiet_hours(&q).verdict == GATE_PASS)
+    if (gate_expiry(&q).cause == NULL && !delivery_stop(d) && gate_quiet_hours(&q).verdict == GATE_PASS)
         return GO_ON;
     delivery_leave_outlet(d);
     enum flow flow = delivery_begin(d);

@@ -67,6 +67,11 @@ static enum flow stopped(struct delivery *d)
         return delivery_undo_commit(d);
     if (d->commit == 0) /* whoever stopped it has written down why */
         return END;
+    if (d->commit == COMMIT_ASK_AGAIN) { /* begins anew, and is halted then, or not */
+        worker_read_stops(d->worker);
+        d->unspoken = true;
+        return delivery_put_off_as(d, d->held_reason, clock_now() + (int64_t)(100 * clock_rate()));
+    }
     report_fact(&d->report, "expiry", "expired", "{\"when\":\"before the final dot\"}");
     return delivery_end(d, REASON_EXPIRED);
 }

@@ -13,11 +13,25 @@
 #include "dispatcher/store/pipeline.h"
 
 #define ASK_AGAIN_MS 100
-#define LOOK_MS      200     /* of service time, for which an address that was not suppressed is not looked up again */
+#define LOOK_MS      200 /* of service time, for which an address that was not suppressed is not looked up again */
+#define HALTED_MS    (365 * INT64_C(86400000)) /* until somebody lifts the stop */
 #define UNKNOWN_MS   3600000 /* how long others may know a template or category that this worker does not */
 
-/* Whether it is neither expired nor too late, else it is settled.  The trace begins here, and all gates see the time of
- * this moment. */
+/* It waits until the stop is over, or lifted; then it is looked at again. */
+static enum flow halt(struct delivery *d, const struct stop *s)
+{
+    json_auto_t *detail = stop_json(s);
+    char *text = json_dumps(detail, JSON_COMPACT);
+
+    report_fact(&d->report, "halt", "deferred", "%s", text);
+    free(text);
+    d->unspoken = strcmp(d->held_reason, reason_rows[REASON_HALTED].name) == 0;
+    delivery_leave_outlet(d);
+    return delivery_put_off(d, REASON_HALTED, s->until ? s->until : d->now + HALTED_MS);
+}
+
+/* Whether it is neither expired nor too late nor halted, else it is settled.  The trace begins here, and all gates see
+ * the time of this moment. */
 enum flow delivery_begin(struct delivery *d)
 {
     d->now = clock_now();
@@ -26,6 +40,9 @@ enum flow delivery_begin(struct delivery *d)
     struct answer a = gate_expiry(&q);
     report_begin(&d->report, d->now, d->letter);
     fact_expiry(d, &q, &a);
+    const struct stop *stop = a.verdict == GATE_PASS ? delivery_stop(d) : NULL;
+    if (stop)
+        return halt(d, stop);
     if (a.verdict == GATE_PASS)
         return GO_ON;
     delivery_leave_outlet(d);
@@ -241,7 +258,8 @@ static enum flow refused_by(struct delivery *d, enum verdict verdict)
         return delivery_end(d, verdict == VERDICT_OPTED_OUT ? REASON_OPTED_OUT : REASON_NO_CONSENT);
     case VERDICT_LATER: fact_consent(d, "pass"); return delivery_not_now(d);
     case VERDICT_CAP: fact_passed(d); return over_cap(d);
-    case VERDICT_WAIT: /* nothing is decided yet, so nothing is told */
+    case VERDICT_STOPS: worker_read_stops(d->worker); /* fall through */
+    case VERDICT_WAIT:                                /* nothing is decided yet, so nothing is told */
         d->unspoken = true;
         return delivery_put_off_as(d, d->held_reason,
                                    clock_now() + (int64_t)(ASK_AGAIN_MS * (1 + 4 * delivery_chance()) * clock_rate()));

@@ -22,6 +22,7 @@
 #include "dispatcher/store/shortcut.h"
 #include "dispatcher/store/suppressions.h"
 #include "dispatcher/store/roster.h"
+#include "dispatcher/store/stops.h"
 #include "dispatcher/store/messages.h"
 #include "dispatcher/store/journal.h"
 #include "dispatcher/store/wire/scan.h"
@@ -40,7 +41,7 @@ struct worker {
     GQueue live;
     ev_timer lease, again, report, deadline;
     ev_prepare turn;
-    bool places_free, draining, journal_broken;
+    bool places_free, draining, journal_broken, reading_stops;
     double drain_timeout;
     void (*on_drained)(void *arg), (*all_written)(void *arg);
     void *drained_arg;
@@ -127,7 +128,8 @@ static struct batch *make_look(void *service)
 
 static struct batch *make_admission(void *service)
 {
-    return admit_batch(((struct service *)service)->policy);
+    const struct service *s = service;
+    return admit_batch(s->policy, stops_number(s->stops));
 }
 
 static struct batch *make_account(void *service)
@@ -137,7 +139,7 @@ static struct batch *make_account(void *service)
 
 static struct batch *make_commit(void *service)
 {
-    return commit_batch();
+    return commit_batch(stops_number(((const struct service *)service)->stops));
 }
 
 static struct batch *make_sent(void *service)
@@ -281,6 +283,69 @@ static void on_turn(struct ev_loop *loop, ev_prepare *turn, int revents)
         drained(w);
 }
 
+/* ---------------------------------------------------------------- stops */
+
+static bool is_stopped(void *service, const struct outlet *outlet)
+{
+    const struct service *s = service;
+    const struct stoppable what = { .provider = outlet->name };
+    const struct stop *stop = stops_find(s->stops, &what, clock_now());
+
+    return stop && stop->by == STOP_PROVIDER;
+}
+
+static void count_stop(void *counts, const struct stop *stop)
+{
+    ((int *)counts)[stop->by]++;
+}
+
+static void show_stops(const struct service *s)
+{
+    int counts[STOP_BYS] = { 0 };
+
+    stops_each(s->stops, clock_now(), count_stop, counts);
+    for (int by = 0; by < STOP_BYS; by++) {
+        g_autofree char *labels = g_strdup_printf("scope=\"%s\"", stop_bys[by]);
+        metrics_set(METRIC_HALTS, labels, counts[by]);
+    }
+}
+
+/* What was judged by the earlier list is asked with its number; then by the new one.  What is put off is looked at
+ * again, also what this worker has put off by the earlier list after others had looked. */
+static void on_stops(void *arg, bool ok, json_t *list)
+{
+    struct worker *w = arg;
+    struct service *s = w->service;
+    struct stops *stops = ok ? stops_read(list) : NULL;
+    int64_t was = stops_number(s->stops);
+
+    w->reading_stops = false;
+    if (!ok || (s->stops && stops_number(stops) == was)) {
+        stops_free(stops);
+        return;
+    }
+    batches_flush(w->batches);
+    stops_free(s->stops);
+    s->stops = stops;
+    outbox_stop(w->outbox, is_stopped, s);
+    if (was)
+        store_look_again(s->store);
+    worker_place_free(w);
+}
+
+void worker_read_stops(struct worker *w)
+{
+    if (w->reading_stops)
+        return;
+    w->reading_stops = true;
+    store_stops(w->service->store, on_stops, w);
+}
+
+void worker_stops_changed(struct worker *w)
+{
+    worker_read_stops(w);
+}
+
 /* ---------------------------------------------------------------- leases */
 
 static void each_lease(struct worker *w, bool renew, bool (*fits)(const struct delivery *))
@@ -338,9 +403,12 @@ static void on_report(struct ev_loop *loop, ev_timer *timer, int revents)
     json_auto_t *report = json_pack("{s:s, s:I, s:o, s:{}}", "name", w->name, "at", (json_int_t)clock_real(),
                                     "providers", outbox_report(w->outbox), "totals");
 
-    worker_place_free(w); /* a pause may be over */
+    outbox_stop(w->outbox, is_stopped, w->service); /* a stop may be over, or a pause */
+    show_stops(w->service);
+    worker_place_free(w);
     if (!w->service->store->ready)
         return;
+    worker_read_stops(w); /* what was told while nobody listened */
     journal_replay(w->journal, w->service->store, w->service->policy);
     w->journal_broken &= journal_count(w->journal) > 0;
     metrics_each(METRIC_MESSAGES, add_count, json_object_get(report, "totals"));
@@ -429,6 +497,7 @@ void worker_store_ready(struct worker *w, bool ready)
     claimer_anew(w->claimer);
     journal_replay(w->journal, w->service->store, w->service->policy);
     store_rules(w->service->store, w->service->policy->version, false); /* they may have changed while nobody worked */
+    worker_read_stops(w);
     ingest_wake(w->ingest);
     worker_place_free(w);
 }

@@ -21,6 +21,8 @@ void worker_time_jumped(struct worker *);
 int worker_busy(const struct worker *);
 /* worker_woken: "wake" was published: something earlier than known is due in a partition. */
 void worker_woken(struct worker *, const char *message);
+/* worker_stops_changed: the list of stops is another one. */
+void worker_stops_changed(struct worker *);
 /* worker_store_ready: the store came or went. */
 void worker_store_ready(struct worker *, bool ready);
 

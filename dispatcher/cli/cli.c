@@ -37,6 +37,10 @@ static const struct command commands[] = {
     { "report", "--template NAME | --tag KEY=VALUE | --category NAME", "how many messages ended how, and why",
       cmd_report, report_options, true },
     { "queue", "", "depth, lag and rates, per channel and provider", cmd_queue, queue_options, true },
+    { "stop", "--all | --category C | --channel C | …", "halt messages by one property, in force when it answers",
+      cmd_stop, stop_options, true },
+    { "resume", "ID | --category C | …", "lift a stop; what it held goes on", cmd_resume, resume_options, true },
+    { "stops", "", "stops that stand", cmd_stops, NULL, true },
     { "dead", "list | show ID | redrive [ID…]", "what could not be accepted or delivered", cmd_dead, NULL, true },
     { "check", "", "read the configuration, try Redis and every provider", cmd_check, check_options, false },
 };

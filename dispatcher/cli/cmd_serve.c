@@ -97,6 +97,8 @@ static void on_published(void *arg, const char *name, const char *message)
 
     if (s->worker && strcmp(name, "wake") == 0)
         worker_woken(s->worker, message);
+    else if (s->worker && strcmp(name, "stops") == 0)
+        worker_stops_changed(s->worker);
     else if (s->turns && strcmp(name, "turn") == 0)
         turns_woken(s->turns, message);
     else if (s->http && strcmp(name, "inbox") == 0)
@@ -189,7 +191,7 @@ static bool start(struct serving *s, char **why)
         s->turns = turns_start(c->service);
         s->waves = waves_start(c->service);
     }
-    store_subscribe(c->service->store, 3, (const char *[]){ "wake", "inbox", "turn" }, on_published, s);
+    store_subscribe(c->service->store, 4, (const char *[]){ "wake", "inbox", "turn", "stops" }, on_published, s);
     return true;
 }
 

@@ -24,6 +24,8 @@ handler_fn put_recipient, patch_recipient, get_recipient, delete_recipient, get_
 handler_fn get_next_window;
 /* inbox.c */
 handler_fn get_inbox, get_inbox_stream, post_inbox_read, post_inbox_seen, post_inbox_archive;
+/* stops.c */
+handler_fn get_stops, post_stops, delete_stop;
 /* ops.c */
 handler_fn get_healthz, get_readyz, get_metrics, get_queue, get_openapi;
 /* pages.c */

@@ -179,7 +179,7 @@ struct outlet *outbox_take(struct outbox *o, enum channel c, unsigned unable, do
     *again = 0;
     for (guint i = 0; i < o->outlets->len; i++) {
         struct outlet *out = o->outlets->pdata[i];
-        if (out->channel != c || out->bit & unable)
+        if (out->channel != c || out->bit & unable || out->stopped)
             continue;
         double wait = wait_of(o, out);
         if (wait < 0) {
@@ -303,10 +303,32 @@ bool outbox_alternative(const struct outbox *o, const struct outlet *than)
 {
     for (guint i = 0; i < o->outlets->len; i++) {
         const struct outlet *out = o->outlets->pdata[i];
-        if (out != than && out->channel == than->channel && !out->faults)
+        if (out != than && out->channel == than->channel && !out->faults && !out->stopped)
             return true;
     }
     return false;
+}
+
+void outbox_stop(struct outbox *o, stopped_fn *stopped, void *arg)
+{
+    for (guint i = 0; i < o->outlets->len; i++) {
+        struct outlet *out = o->outlets->pdata[i];
+        out->stopped = stopped(arg, out);
+    }
+}
+
+const char *outbox_stopped(const struct outbox *o, enum channel c)
+{
+    const char *name = NULL;
+
+    for (guint i = 0; i < o->outlets->len; i++) {
+        const struct outlet *out = o->outlets->pdata[i];
+        if (out->channel == c && !out->stopped)
+            return NULL;
+        if (out->channel == c && !name)
+            name = out->name;
+    }
+    return name;
 }
 
 double outbox_rest(const struct outbox *o, enum channel c)
@@ -315,7 +337,7 @@ double outbox_rest(const struct outbox *o, enum channel c)
 
     for (guint i = 0; i < o->outlets->len; i++) {
         const struct outlet *out = o->outlets->pdata[i];
-        if (out->channel == c && (rest < 0 || out->paused_until - now < rest))
+        if (out->channel == c && !out->stopped && (rest < 0 || out->paused_until - now < rest))
             rest = MAX(0, out->paused_until - now);
     }
     return MAX(rest, 0);

@@ -37,6 +37,7 @@ struct outlet {
     int faults;          /* in a row */
     int64_t sent, failed;
     GQueue ready;   /* admitted deliveries that wait for a place */
+    bool stopped;   /* by an operator */
     int committing; /* being admitted and committed in one: each has a place waiting */
 };
 
@@ -57,6 +58,12 @@ void outbox_close(struct outbox *);
 int outbox_capacity(struct outbox *, enum channel);
 /* outbox_configured: whether a channel has any outlet. */
 bool outbox_configured(const struct outbox *, enum channel);
+
+/* outbox_stop: outlets take nothing more while an operator has stopped them; said anew for all.  outbox_stopped: the
+ * name of one when all of a channel are stopped, else NULL. */
+typedef bool stopped_fn(void *arg, const struct outlet *);
+void outbox_stop(struct outbox *, stopped_fn *, void *arg);
+const char *outbox_stopped(const struct outbox *, enum channel);
 
 /* outbox_rest: seconds until some outlet of a channel may be tried again, 0 for now.  outbox_told: a delivery that was
  * claimed meanwhile has been told. */

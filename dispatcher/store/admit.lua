@@ -1,5 +1,6 @@
 -- admit: the last gate.  Decides consent and every cap of the person for a batch, and reserves.
--- ARGV[3] how long the caps' history is kept (ms)  [4] number of rules R, and the rules (read_rules)
+-- ARGV[3] number of the list of stops its worker goes by  [4] how long the caps' history is kept (ms)  [5] number of rules R, and the
+-- rules (read_rules)
 -- then for each delivery: send() fence rid category terms holder questions believed next
 --   terms: four characters, "-" for none: 1 opt_out, 2 opt_in; p or q when preference or quiet hours stand against it already; 1 when it
 --     could not be rendered; r or h (commit.lua) where handing over follows at once, so that there is nothing to ask in between
@@ -7,11 +8,12 @@
 --   questions: read_questions     believed, next: swap(), "" where there is more to look at
 -- Returns for each a list: verdict, consent state, consent at, "rule=count,…", rule, until
 --   ok (its state is next) | changed (ok, and its state is another one) | gone | crash | no_consent | opted_out | later | render | cap |
---   wait (what the person's other messages wait for must be known first)
+--   wait (what the person's other messages wait for must be known first) | stops (the list is a newer one)
 -- needs: caps
 -- flags: allow-oom
-local keep, R = tonumber(ARGV[3]), tonumber(ARGV[4])
-local rules, i = read_rules(5, R)
+local keep, R = tonumber(ARGV[4]), tonumber(ARGV[5])
+local rules, i = read_rules(6, R)
+local stale = tonumber(call('GET', P..'hv') or '0') > tonumber(ARGV[3])
 
 -- Whether a rule counts such a send; the last one is the person's own, which counts when it is asked.
 local counted = {}
@@ -85,6 +87,10 @@ local function admit(sent, fence, rid, cat, terms, holder, questions, believed, 
 end
 
 local answers = {}
+if stale then
+  for _ = i, #ARGV, 9 do answers[#answers + 1] = { 'stops', '', '-1', '' } end
+  return answers
+end
 read_batch(i, 9)
 for k = i, #ARGV, 9 do answers[#answers + 1] = admit(unpack(ARGV, k, k + 8)) end
 return saved(answers)

@@ -183,3 +183,9 @@ void batches_run(struct batches *b)
         if (b->kinds[i].delay_s == 0)
             run_kind(b, i);
 }
+
+void batches_flush(struct batches *b)
+{
+    for (int i = 0; i < b->count; i++)
+        run_kind(b, i);
+}

@@ -36,7 +36,8 @@ void batches_free(struct batches *);
 void batch_join(struct batches *, int kind, int partition, void *member);
 /* batches_store: whom they ask. */
 const struct store *batches_store(const struct batches *);
-/* batches_run: all of the kinds that have no delay. */
+/* batches_run: all of the kinds that have no delay.  batches_flush: all there are. */
 void batches_run(struct batches *);
+void batches_flush(struct batches *);
 
 #endif

@@ -19,6 +19,7 @@
 --   qi:<rid>     what they have not heard yet, a list of JSON: {"k":"m"} the end of a message, {"k":"e"} an event of another run, {"k":"p"} a profile that was written,
 --                {"k":"w"} their wave lets a run in, {"k":"g"} they have read a message
 --   qe:<rid> qx:<rid>  events that are kept, and the ids of those that came  qt:<rid> qz:<rid>  trace of runs, and those that ended
+--   hv           number of the list of stops, by which all must go
 --   qs           standing of sequences: paused, waves …, and how often one has changed (*)
 --   qw:<sequence>:<wave>  who stands at the door of a wave, rid|run by enrolment
 --   qv:<sequence>:<wave>  who is passing through it, likewise, until their turn

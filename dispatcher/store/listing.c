@@ -6,6 +6,7 @@
 
 #include "dispatcher/base/vocab.h"
 #include "dispatcher/base/clock.h"
+#include "dispatcher/policy/stops.h"
 #include "schedules/instant.h"
 #include "dispatcher/store/messages.h"
 #include "dispatcher/store/listing.h"
@@ -39,21 +40,6 @@ static const char *text_at(const json_t *message, const char *key)
 {
     const char *text = json_string_value(json_object_get(message, key));
     return text ? text : "";
-}
-
-static bool tag_fits(const char *tag, const json_t *tags)
-{
-    const char *colon = strpbrk(tag, ":=");
-    g_autofree char *key = colon ? g_strndup(tag, (gsize)(colon - tag)) : g_strdup(tag);
-    const json_t *value = json_object_get(tags, key);
-
-    if (!colon || !value)
-        return value != NULL;
-    char *text =
-        json_is_string(value) ? strdup(json_string_value(value)) : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-    bool fits = strcmp(text, colon + 1) == 0;
-    free(text);
-    return fits;
 }
 
 bool message_fits(const struct message_filter *f, const json_t *message)

@@ -95,6 +95,7 @@ static bool read_claim(const redisReply *reply, size_t i, struct state *s, struc
     c->kind = *s->of[STATE_KIND];
     c->lane = (enum lane)CLAMP(number_of(s->of[STATE_LANE]), LANE_HIGH, LANE_LOW);
     c->reason = d[DELIVERY_REASON];
+    c->journey = s->of[STATE_JOURNEY];
     c->unknown_since = number_of(d[DELIVERY_UNKNOWN_SINCE]);
     c->planned = number_of(d[DELIVERY_PLANNED]);
     c->fence = number_of(d[DELIVERY_FENCE]);
@@ -217,10 +218,11 @@ static void add_questions(struct batch *b, const struct admission *a)
     args_text(b->args, text->str);
 }
 
-struct batch *admit_batch(const struct policy *p)
+struct batch *admit_batch(const struct policy *p, int64_t stops)
 {
     struct batch *b = batch_new("admit");
 
+    args_int(b->args, stops);
     add_policy(b, p);
     return b;
 }
@@ -253,8 +255,8 @@ void admit_add(struct batch *b, const struct admission *a)
 
 void admit_read(const redisReply *reply, size_t i, struct admitted *out)
 {
-    static const char *const words[] = { "ok",        "changed", "gone",   "crash", "no_consent",
-                                         "opted_out", "later",   "render", "cap",   "wait" };
+    static const char *const words[] = { "ok",    "changed", "gone", "crash", "no_consent", "opted_out",
+                                         "later", "render",  "cap",  "wait",  "stops" };
     const redisReply *one = reply_at(reply, i);
     const char *word = reply_text(one, 0);
 
@@ -393,11 +395,19 @@ void store_rules(struct store *s, const char *version, bool changed)
     store_command(s, on_version, l, 4, (const char *[]){ "SET", key, version, "GET" });
 }
 
+void store_look_again(struct store *s)
+{
+    look_on(looking_new(s, "rules"));
+}
+
 /* ---------------------------------------------------------------- commit, settle, lease */
 
-struct batch *commit_batch(void)
+struct batch *commit_batch(int64_t stops)
 {
-    return batch_new("commit");
+    struct batch *b = batch_new("commit");
+
+    args_int(b->args, stops);
+    return b;
 }
 
 void commit_add(struct batch *b, const char *message, char letter, int64_t fence, char on_lost, const char *state,

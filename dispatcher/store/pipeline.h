@@ -11,8 +11,9 @@ struct claimed {
     char message[MESSAGE_ID_SIZE];
     char letter, kind; /* kind and lane as accepted, whatever the policy says by now */
     enum lane lane;
-    const char *state, *body, *profile, *channels,
-        *reason; /* borrowed until the callback returns; profile "" for none */
+    const char *state, *body, *profile, *channels, *reason,
+        *journey; /* borrowed until the callback returns; profile "" for none; journey: "run|sequence|step", "" for none
+                   */
     size_t body_len;
     int attempts;
     int64_t fence, send_at, expires_at, due;
@@ -66,7 +67,8 @@ enum verdict {
     VERDICT_LATER,
     VERDICT_RENDER,
     VERDICT_CAP,
-    VERDICT_WAIT /* another message of the person is just being decided: ask again soon */
+    VERDICT_WAIT,  /* another message of the person is just being decided: ask again soon */
+    VERDICT_STOPS, /* there is a newer list of stops: read it, and ask again */
 };
 struct admitted {
     enum verdict verdict;
@@ -82,7 +84,8 @@ struct batch;
 struct batch *batch_new(const char *script);
 struct args *batch_args(struct batch *);
 
-struct batch *admit_batch(const struct policy *);
+/* stops: the number of the list of stops that its worker goes by. */
+struct batch *admit_batch(const struct policy *, int64_t stops);
 void admit_add(struct batch *, const struct admission *);
 void admit_read(const redisReply *, size_t i, struct admitted *);
 
@@ -93,7 +96,7 @@ void account_add(struct batch *, const struct admission *);
 /* store_account_give: one of claims.to_give of a partition. */
 void store_account_give(struct store *, int partition, const char *entry);
 
-struct batch *commit_batch(void);
+struct batch *commit_batch(int64_t stops);
 /* commit_add: on_lost, state and next as of an admission. */
 void commit_add(struct batch *, const char *message, char letter, int64_t fence, char on_lost, const char *state,
                 const char *next);
@@ -136,5 +139,7 @@ void batch_run(struct store *, int partition, struct batch *, redis_answer_fn *,
  * what waits because of a gate is due again in all partitions, in portions; else what waits for a template.  changed:
  * this worker has gone by other rules until now, and may have put things off by them after somebody else looked. */
 void store_rules(struct store *, const char *version, bool changed);
+/* store_look_again: what waits because of a gate is due again in all partitions, in portions. */
+void store_look_again(struct store *);
 
 #endif
