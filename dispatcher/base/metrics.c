@@ -27,6 +27,11 @@ static const struct {
     [METRIC_EVENTS] = { "tidings_events_total", "counter", "Events that came, by the status of the answer." },
     [METRIC_TURN_LAG] = { "tidings_turn_lag_seconds", "gauge",
                           "How long people in sequences wait for a turn that is due." },
+    [METRIC_STREAMS] = { "tidings_inbox_streams", "gauge", "Inbox streams that are open." },
+    [METRIC_STREAMS_REFUSED] = { "tidings_inbox_streams_refused_total", "counter",
+                                 "Inbox streams that were one too many." },
+    [METRIC_RESYNCS] = { "tidings_inbox_resyncs_total", "counter",
+                         "Streams that were told to list again: too much had changed, or was not read." },
     [METRIC_HALTS] = { "tidings_halts", "gauge", "Stops that stand, by the property that they halt." },
     [METRIC_JOURNAL] = { "tidings_journal_records", "gauge", "Results that wait in the local journal for Redis." },
 };

@@ -26,6 +26,9 @@ enum metric {
     METRIC_JOURNAL,         /* tidings_journal_records */
     METRIC_EVENTS,          /* tidings_events_total{result} */
     METRIC_TURN_LAG,        /* tidings_turn_lag_seconds */
+    METRIC_STREAMS,         /* tidings_inbox_streams */
+    METRIC_STREAMS_REFUSED, /* tidings_inbox_streams_refused_total */
+    METRIC_RESYNCS,         /* tidings_inbox_resyncs_total */
     METRIC_HALTS,           /* tidings_halts{scope} */
     METRICS
 };

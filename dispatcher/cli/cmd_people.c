@@ -54,7 +54,7 @@ static int recipient_export(struct cli *c, const char *id)
     store_profile(s, id, on_profile_answer, &profile);
     store_timeline(s, id, 100000, SHOW_TRACE, on_cli_answer, &timeline);
     store_consents(s, id, on_cli_answer, &consents);
-    store_inbox_list(s, id, 10000, "", "all", on_cli_answer, &inbox);
+    inbox_list(&(struct inbox_of){ s, id, c->service->policy->inbox_keep_ms }, 10000, "", "all", on_cli_answer, &inbox);
     json_auto_t *p = wait_for(c, &profile, &ok), *t = wait_for(c, &timeline, &ok), *l = wait_for(c, &consents, &ok),
                 *i = wait_for(c, &inbox, &ok);
     if (!ok)

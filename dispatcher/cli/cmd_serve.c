@@ -102,7 +102,7 @@ static void on_published(void *arg, const char *name, const char *message)
     else if (s->turns && strcmp(name, "turn") == 0)
         turns_woken(s->turns, message);
     else if (s->http && strcmp(name, "inbox") == 0)
-        inbox_published(s->http, message);
+        http_published(s->http, message);
 }
 
 static void log_finding(void *arg, bool error, const char *place, const char *what)

@@ -38,7 +38,7 @@ static void answer(struct request *r, int status, struct MHD_Response *response)
     }
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
-    MHD_add_response_header(response, "Cache-Control", "no-store");
+    MHD_add_response_header(response, "Cache-Control", o->stream ? "no-store, no-transform" : "no-store");
     if (status >= 400 && status != 404 && status != 422)
         MHD_add_response_header(response, "Connection", "close");
     o->status = status;
@@ -135,12 +135,17 @@ json_t *request_json(struct request *r)
 
 /* ---------------------------------------------------------------- streams */
 
+#define STREAM_BLOCK 512         /* of memory that each stream has */
+#define UNSENT_MOST  (16 * 1024) /* that a reader may leave unread */
+
 static ssize_t on_stream_read(void *arg, uint64_t pos, char *buf, size_t max)
 {
     struct request *r = arg;
     struct http_own *o = r->own;
     size_t n = MIN(max, o->unsent->len);
 
+    if (n == 0 && o->ending)
+        return MHD_CONTENT_READER_END_OF_STREAM;
     if (n == 0) {
         if (!o->parked) {
             o->parked = true;
@@ -155,21 +160,41 @@ static ssize_t on_stream_read(void *arg, uint64_t pos, char *buf, size_t max)
 
 void answer_stream(struct request *r, void (*on_closed)(void *), void *arg)
 {
-    struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, on_stream_read, r, NULL);
+    struct MHD_Response *response =
+        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, on_stream_read, r, NULL);
 
     r->own->stream = true;
-    r->server->streams_open++;
     r->own->on_closed = on_closed;
     r->own->closed_arg = arg;
     MHD_add_response_header(response, "Content-Type", "text/event-stream");
+    MHD_add_response_header(response, "Connection", "close"); /* behind its end */
     answer(r, 200, response);
 }
 
-void stream_send(struct request *r, const char *text)
+bool stream_send(struct request *r, const char *text)
 {
     struct http_own *o = r->own;
 
+    if (o->unsent->len > UNSENT_MOST)
+        return false;
     g_string_append(o->unsent, text);
     if (o->connection)
+        request_wake(r);
+    return true;
+}
+
+/* A part of the first frame may be on its way. */
+void stream_cut(struct request *r)
+{
+    const char *end = strstr(r->own->unsent->str, "\n\n");
+
+    if (end)
+        g_string_truncate(r->own->unsent, (gsize)(end + 2 - r->own->unsent->str));
+}
+
+void stream_end(struct request *r)
+{
+    r->own->ending = true;
+    if (r->own->connection)
         request_wake(r);
 }

@@ -23,7 +23,10 @@ handler_fn put_recipient, patch_recipient, get_recipient, delete_recipient, get_
 /* reach.c */
 handler_fn get_next_window;
 /* inbox.c */
-handler_fn get_inbox, get_inbox_stream, post_inbox_read, post_inbox_seen, post_inbox_archive;
+handler_fn get_inbox, get_inbox_count, post_inbox_read, post_inbox_unread, post_inbox_seen, post_inbox_archive,
+    post_inbox_unarchive, post_inbox_snooze, post_inbox_ticket;
+/* streams.c */
+handler_fn get_inbox_stream;
 /* stops.c */
 handler_fn get_stops, post_stops, delete_stop;
 /* ops.c */

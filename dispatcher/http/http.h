@@ -30,6 +30,7 @@ struct request {
     const char *caller;   /* name of the key, "" without keys */
     int scopes;           /* of the key; all of them without keys */
     char recipient[129];  /* SCOPE_RECIPIENT: whose token it is */
+    int64_t expires_ms;   /* and until when; 0: never */
     struct http_own *own; /* server.c's */
 };
 
@@ -74,7 +75,11 @@ void answer_problem(struct request *, int status, const char *detail);
 void answer_header(struct request *, const char *name, const char *value); /* before the answer */
 /* answer_stream: an open-ended text/event-stream; stream_send() from then on until on_closed, which is called once. */
 void answer_stream(struct request *, void (*on_closed)(void *arg), void *arg);
-void stream_send(struct request *, const char *text);
+/* stream_send: false, and nothing said, when a reader has left too much unread.  stream_cut: of that stays the frame
+ * that has begun.  stream_end: behind what was said. */
+bool stream_send(struct request *, const char *text);
+void stream_cut(struct request *);
+void stream_end(struct request *);
 
 /* request_json: the body as JSON, or NULL after having answered why not. */
 json_t *request_json(struct request *);
@@ -86,10 +91,8 @@ void answer_intake(void *request, const struct intake_answer *);
 /* answer_result: for json_fn callbacks: 503 when the store is gone. */
 bool answer_unless_gone(struct request *, bool ok);
 
-/* inbox.c: cards came into the inboxes of these, with blanks between them. */
-void inbox_published(struct http_server *, const char *recipients);
-int http_stream_count(const struct http_server *);
-int http_stream_limit(const struct http_server *);
-GHashTable **http_streams(struct http_server *); /* recipient → list of parked requests; inbox.c's */
+/* http_published: the inboxes of these have changed, with blanks between them. */
+void http_published(struct http_server *, const char *recipients);
+struct streams *http_streams(struct http_server *);
 
 #endif

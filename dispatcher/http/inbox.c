@@ -1,22 +1,45 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher/base/clock.h"
+#include "dispatcher/base/ident.h"
 #include "dispatcher/http/handlers.h"
 #include "dispatcher/journeys/events.h"
 #include "dispatcher/store/inbox.h"
+#include "schedules/duration.h"
+#include "schedules/instant.h"
 
-/* ---------------------------------------------------------------- list and mark */
+#define SNOOZE_MOST_MS (365 * INT64_C(86400000))
 
-static void on_list(void *arg, bool ok, json_t *result)
+static struct inbox_of inbox_of(const struct request *r)
+{
+    return (struct inbox_of){ r->service->store, r->recipient, r->service->policy->inbox_keep_ms };
+}
+
+/* ---------------------------------------------------------------- list and count */
+
+/* Who has this version already gets no other. */
+static void on_read(void *arg, bool ok, json_t *result)
 {
     struct request *r = arg;
-    if (answer_unless_gone(r, ok))
+    const char *known = request_header(r, "If-None-Match");
+
+    if (!answer_unless_gone(r, ok))
+        return;
+    g_autofree char *tag =
+        g_strdup_printf("\"%" JSON_INTEGER_FORMAT "\"", json_integer_value(json_object_get(result, "version")));
+    json_object_del(result, "next");
+    answer_header(r, "ETag", tag);
+    if (known && strcmp(known, tag) == 0)
+        answer_text(r, 304, "application/json", "", 0);
+    else
         answer_json(r, 200, result);
 }
 
 void get_inbox(struct request *r)
 {
     const char *state = request_query(r, "state", "all"), *before = request_query(r, "before", "");
+    struct inbox_of inbox = inbox_of(r);
     char *rest;
     long limit = strtol(request_query(r, "limit", "50"), &rest, 10);
 
@@ -25,8 +48,16 @@ void get_inbox(struct request *r)
     else if (*rest || limit < 1 || limit > 200 || before[strspn(before, "0123456789")] || strlen(before) > 15)
         answer_problem(r, 400, "limit lies between 1 and 200, before is the number of the page before");
     else
-        store_inbox_list(r->service->store, r->recipient, (int)limit, before, state, on_list, r);
+        inbox_list(&inbox, (int)limit, before, state, on_read, r);
 }
+
+void get_inbox_count(struct request *r)
+{
+    struct inbox_of inbox = inbox_of(r);
+    inbox_count(&inbox, on_read, r);
+}
+
+/* ---------------------------------------------------------------- mark */
 
 static void on_marked(void *arg, bool ok, json_t *result)
 {
@@ -39,18 +70,43 @@ static void on_marked(void *arg, bool ok, json_t *result)
         return;
     }
     json_object_del(result, "known");
+    json_object_del(result, "next");
     answer_json(r, 200, result);
+}
+
+/* {"until": version} of "all": what came since stays as it is.  False: the answer is given. */
+static bool read_until(struct request *r, int64_t *until)
+{
+    json_auto_t *body = r->body->len ? request_json(r) : json_object();
+    const json_t *value = json_object_get(body, "until");
+
+    *until = json_integer_value(value);
+    if (!body)
+        return false;
+    if (!value || (json_is_integer(value) && *until > 0))
+        return true;
+    answer_problem(r, 422, "until is the version of an inbox");
+    return false;
 }
 
 static void mark(struct request *r, const char *op)
 {
-    store_inbox_mark(r->service->store, r->recipient, op, strcmp(r->param[0], "all") == 0 ? "*" : r->param[0],
-                     on_marked, r);
+    bool all = strcmp(r->param[0], "all") == 0;
+    struct inbox_of inbox = inbox_of(r);
+    int64_t until = 0;
+
+    if (!all || read_until(r, &until))
+        inbox_mark(&inbox, op, all ? "*" : r->param[0], until, on_marked, r);
 }
 
 void post_inbox_read(struct request *r)
 {
     mark(r, "read");
+}
+
+void post_inbox_unread(struct request *r)
+{
+    mark(r, "unread");
 }
 
 void post_inbox_seen(struct request *r)
@@ -61,6 +117,62 @@ void post_inbox_seen(struct request *r)
 void post_inbox_archive(struct request *r)
 {
     mark(r, "archive");
+}
+
+void post_inbox_unarchive(struct request *r)
+{
+    mark(r, "unarchive");
+}
+
+/* {"for": "1d"} or {"until": RFC 3339}: hidden, and not counted, until then. */
+void post_inbox_snooze(struct request *r)
+{
+    json_auto_t *body = request_json(r);
+    const char *span = json_string_value(json_object_get(body, "for")),
+               *at = json_string_value(json_object_get(body, "until")), *why = NULL;
+    struct inbox_of inbox = inbox_of(r);
+    int64_t until = 0;
+
+    if (!body)
+        return;
+    if (!span == !at)
+        why = "send {\"for\": \"1d\"}, or {\"until\": a time}";
+    else if (at)
+        why = instant_parse(&until, at);
+    else if (!(why = duration_parse(&until, span)))
+        until += clock_now();
+    if (why)
+        answer_problem(r, 422, why);
+    else if (until <= clock_now() || until > clock_now() + SNOOZE_MOST_MS)
+        answer_problem(r, 422, "a card is snoozed for a year at most, and not into the past");
+    else
+        inbox_snooze(&inbox, r->param[0], until, on_marked, r);
+}
+
+/* ---------------------------------------------------------------- tickets */
+
+struct ticketing {
+    struct request *request;
+    char ticket[MESSAGE_ID_SIZE];
+};
+
+static void on_ticket(void *arg, bool ok, json_t *nothing)
+{
+    struct ticketing *t = arg;
+    json_auto_t *body = json_pack("{s:s}", "ticket", t->ticket);
+
+    if (answer_unless_gone(t->request, ok))
+        answer_json(t->request, 201, body);
+    g_free(t);
+}
+
+void post_inbox_ticket(struct request *r)
+{
+    struct ticketing *t = g_new0(struct ticketing, 1);
+
+    t->request = r;
+    ident_make(t->ticket, 0, NULL, 0);
+    store_ticket_put(r->service->store, t->ticket, r->recipient, on_ticket, t);
 }
 
 /* ---------------------------------------------------------------- answer */
@@ -123,6 +235,8 @@ static void on_answered(void *arg, bool ok, json_t *result)
         json_object_del(result, "known");
         json_object_del(result, "card");
         json_object_del(result, "answered");
+        json_object_del(result, "changed");
+        json_object_del(result, "next");
         a->totals = json_incref(result);
         tell_answer(a, json_string_value(json_object_get(json_object_get(card, "answer"), "event")), when);
     }
@@ -156,7 +270,8 @@ static void on_card(void *arg, bool ok, json_t *card)
         answering_end(a);
     } else {
         said = json_dumps(a->answer, JSON_COMPACT | JSON_ENCODE_ANY);
-        store_inbox_answer(r->service->store, r->recipient, r->param[0], said, on_answered, a);
+        struct inbox_of inbox = inbox_of(r);
+        inbox_answer(&inbox, r->param[0], said, on_answered, a);
         free(said);
     }
 }
@@ -177,96 +292,6 @@ void post_inbox_answer(struct request *r)
     }
     a = g_new0(struct answering, 1);
     *a = (struct answering){ r, json_incref((json_t *)answer), NULL };
-    store_inbox_card(r->service->store, r->recipient, r->param[0], on_card, a);
-}
-
-/* ---------------------------------------------------------------- stream */
-
-/* Who listens: recipient → list of parked requests. */
-static void listener_remove(void *arg)
-{
-    struct request *r = arg;
-    GHashTable *streams = *http_streams(r->server);
-    GList *list = g_list_remove(g_hash_table_lookup(streams, r->recipient), r);
-
-    if (list)
-        g_hash_table_replace(streams, g_strdup(r->recipient), list);
-    else
-        g_hash_table_remove(streams, r->recipient);
-}
-
-static void listener_add(struct request *r)
-{
-    GHashTable **streams = http_streams(r->server);
-
-    if (!*streams)
-        *streams = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    g_hash_table_replace(*streams, g_strdup(r->recipient),
-                         g_list_prepend(g_hash_table_lookup(*streams, r->recipient), r));
-}
-
-struct notice {
-    struct http_server *server;
-    char recipient[129];
-};
-
-/* Absolute counts with a version: a client that missed an event is right again with the next. */
-static void on_counts(void *arg, bool ok, json_t *result)
-{
-    struct notice *n = arg;
-    GHashTable *streams = *http_streams(n->server);
-
-    if (ok && streams) {
-        json_auto_t *event = json_pack("{s:O, s:O, s:O, s:O?}", "unread", json_object_get(result, "unread"), "unseen",
-                                       json_object_get(result, "unseen"), "version", json_object_get(result, "version"),
-                                       "latest", json_array_get(json_object_get(result, "items"), 0));
-        char *text = json_dumps(event, JSON_COMPACT);
-        g_autofree char *frame = g_strdup_printf("event: inbox\nid: %" JSON_INTEGER_FORMAT "\ndata: %s\n\n",
-                                                 json_integer_value(json_object_get(result, "version")), text);
-        free(text);
-        for (GList *l = g_hash_table_lookup(streams, n->recipient); l; l = l->next)
-            stream_send(l->data, frame);
-    }
-    g_free(n);
-}
-
-static void tell_counts(struct http_server *s, const char *recipient)
-{
-    struct notice *n = g_new0(struct notice, 1);
-
-    n->server = s;
-    g_strlcpy(n->recipient, recipient, sizeof n->recipient);
-    store_inbox_list(http_service(s)->store, recipient, 1, "", "all", on_counts, n);
-}
-
-void inbox_published(struct http_server *s, const char *recipients)
-{
-    GHashTable *streams = *http_streams(s);
-    g_auto(GStrv) list = streams ? g_strsplit(recipients, " ", 0) : NULL;
-
-    for (char **one = list; one && *one; one++)
-        if (g_hash_table_contains(streams, *one))
-            tell_counts(s, *one);
-}
-
-#define STREAMS_A_PERSON 16
-
-void get_inbox_stream(struct request *r)
-{
-    GHashTable *streams = *http_streams(r->server);
-    guint own = streams ? g_list_length(g_hash_table_lookup(streams, r->recipient)) : 0;
-
-    if (own >= STREAMS_A_PERSON || http_stream_count(r->server) >= http_stream_limit(r->server)) {
-        for (GList *l = streams ? g_hash_table_lookup(streams, r->recipient) : NULL; l; l = l->next)
-            stream_send(l->data, ": ping\n\n"); /* who has gone is only noticed by writing to it */
-        answer_header(r, "Retry-After", "2");
-        answer_problem(r, own >= STREAMS_A_PERSON ? 429 : 503,
-                       own >= STREAMS_A_PERSON ? "this person has 16 streams already; close one"
-                                               : "this service has as many streams as http.max_streams allows");
-        return;
-    }
-    listener_add(r);
-    answer_stream(r, listener_remove, r);
-    stream_send(r, ": hello\n\n");
-    inbox_published(r->server, r->recipient);
+    struct inbox_of inbox = inbox_of(r);
+    inbox_card(&inbox, r->param[0], on_card, a);
 }

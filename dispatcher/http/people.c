@@ -5,6 +5,7 @@
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/problem.h"
 #include "dispatcher/base/token.h"
+#include "dispatcher/config/settings.h"
 #include "dispatcher/journeys/merge.h"
 #include "dispatcher/journeys/double_opt_in.h"
 #include "dispatcher/people/suppression.h"
@@ -194,7 +195,7 @@ void patch_choices(struct request *r)
 
 void post_inbox_token(struct request *r)
 {
-    struct token t = { .expires_ms = clock_now() + 30 * INT64_C(86400000) };
+    struct token t = { .expires_ms = clock_now() + setting_ms(r->service->config->root, "in_app.token") };
     char at[32];
 
     if (!id_good(r))

@@ -2,9 +2,11 @@
 
 #include "dispatcher/base/clock.h"
 #include "dispatcher/config/settings.h"
+#include "dispatcher/base/problem.h"
 #include "dispatcher/base/token.h"
 #include "dispatcher/http/handlers.h"
 #include "dispatcher/http/keys.h"
+#include "dispatcher/store/inbox.h"
 
 const struct route routes[] = {
     { "POST", "/v1/messages", SCOPE_ENQUEUE, post_messages,
@@ -62,8 +64,16 @@ const struct route routes[] = {
     { "DELETE", "/v1/suppressions/{address}", SCOPE_MANAGE, delete_suppression, "Release an address", NULL },
     { "GET", "/v1/inbox", SCOPE_RECIPIENT, get_inbox, "The cards of the recipient whose token calls",
       "state before limit token ticket" },
-    { "GET", "/v1/inbox/stream", SCOPE_RECIPIENT, get_inbox_stream, "Unread counts as server-sent events",
+    { "GET", "/v1/inbox/stream", SCOPE_RECIPIENT, get_inbox_stream,
+      "Cards and counts as they change, as server-sent events", "token ticket after" },
+    { "GET", "/v1/inbox/count", SCOPE_RECIPIENT, get_inbox_count, "Unread and unseen, and the version",
       "token ticket" },
+    { "POST", "/v1/inbox/ticket", SCOPE_RECIPIENT, post_inbox_ticket,
+      "A ticket for one stream, for a minute: ?ticket= keeps the token out of addresses", "token" },
+    { "POST", "/v1/inbox/{id}/unread", SCOPE_RECIPIENT, post_inbox_unread, "Mark a card unread", "token" },
+    { "POST", "/v1/inbox/{id}/unarchive", SCOPE_RECIPIENT, post_inbox_unarchive, "Take a card out of the archive",
+      "token" },
+    { "POST", "/v1/inbox/{id}/snooze", SCOPE_RECIPIENT, post_inbox_snooze, "Hide a card for a while", "token" },
     { "POST", "/v1/inbox/{id}/read", SCOPE_RECIPIENT, post_inbox_read, "Mark a card read", "token" },
     { "POST", "/v1/inbox/{id}/seen", SCOPE_RECIPIENT, post_inbox_seen, "Mark a card seen", "token" },
     { "POST", "/v1/inbox/{id}/answer", SCOPE_RECIPIENT, post_inbox_answer, "Answer a card that asks", "token" },
@@ -139,21 +149,92 @@ static bool check_key(struct request *r, int scope)
     return false;
 }
 
+static void refuse_token(struct request *r, bool over)
+{
+    json_auto_t *problem = problem_make(401,
+                                        over ? "this token is over; ask for another one"
+                                             : "send Authorization: Bearer with a recipient's inbox token",
+                                        NULL);
+
+    if (over)
+        json_object_set_new(problem, "code", json_string("token_expired"));
+    answer_header(r, "WWW-Authenticate", "Bearer");
+    answer_json(r, 401, problem);
+}
+
 static bool check_recipient(struct request *r)
 {
-    const char *text = bearer(r);
+    const char *text = bearer(r), *secret = r->service->store->secret;
     struct token t;
 
     if (!text)
         text = request_query(r, "token", NULL); /* an EventSource cannot send headers */
-    if (text && r->service->store->secret &&
-        token_read(r->service->store->secret, TOKEN_INBOX, text, clock_now(), &t)) {
+    if (text && secret && token_read(secret, TOKEN_INBOX, text, clock_now(), &t)) {
         g_strlcpy(r->recipient, t.recipient, sizeof r->recipient);
+        r->expires_ms = t.expires_ms;
         return true;
     }
-    answer_header(r, "WWW-Authenticate", "Bearer");
-    answer_problem(r, 401, "send Authorization: Bearer with a recipient's inbox token");
+    refuse_token(r, text && secret && token_read(secret, TOKEN_INBOX, text, 0, &t));
     return false;
+}
+
+/* ---------------------------------------------------------------- from which page */
+
+static bool is_inbox(const struct request *r)
+{
+    return strcmp(r->path, "/v1/inbox") == 0 || g_str_has_prefix(r->path, "/v1/inbox/");
+}
+
+/* Pages of this service itself, of its public name, and of the origins that are listed. */
+static bool origin_may(struct request *r, const char *origin)
+{
+    const char *host = request_header(r, "Host"), *bare = strstr(origin, "://");
+    const json_t *listed = setting_json(r->service->config->root, "in_app.origins");
+    const char *public = r->service->public_url;
+    json_t *one;
+    size_t i;
+
+    if (host && bare && strcmp(bare + 3, host) == 0)
+        return true;
+    if (public && g_str_has_prefix(public, origin) && (public[strlen(origin)] == '\0' || public[strlen(origin)] == '/'))
+        return true;
+    json_array_foreach ((json_t *)listed, i, one)
+        if (strcmp(json_string_value(one), origin) == 0)
+            return true;
+    return false;
+}
+
+/* Inboxes alone may be read from pages elsewhere (https://fetch.spec.whatwg.org/#http-cors-protocol).  False: the
+ * answer is given. */
+static bool check_origin(struct request *r)
+{
+    const char *origin = request_header(r, "Origin");
+
+    if (!origin || !is_inbox(r))
+        return true;
+    answer_header(r, "Vary", "Origin");
+    if (origin_may(r, origin)) {
+        answer_header(r, "Access-Control-Allow-Origin", origin);
+        answer_header(r, "Access-Control-Expose-Headers", "ETag, Retry-After");
+        return true;
+    }
+    json_auto_t *problem = problem_make(403, "pages of this origin are not listed in in_app.origins", NULL);
+    json_object_set_new(problem, "code", json_string("origin"));
+    answer_json(r, 403, problem);
+    return false;
+}
+
+static bool is_preflight(struct request *r)
+{
+    return strcmp(r->method, "OPTIONS") == 0 && is_inbox(r) && request_header(r, "Access-Control-Request-Method");
+}
+
+static void answer_preflight(struct request *r)
+{
+    answer_header(r, "Access-Control-Allow-Methods", "GET, POST");
+    answer_header(r, "Access-Control-Allow-Headers", "Authorization, Content-Type, If-None-Match, Last-Event-ID");
+    answer_header(r, "Access-Control-Max-Age", "7200");
+    answer_text(r, 204, "text/plain", "", 0);
 }
 
 /* How many letters two words differ by, at most `most`. */
@@ -209,7 +290,43 @@ static bool is_figure(const struct route *route)
     return route->fn == get_healthz || route->fn == get_readyz || route->fn == get_metrics;
 }
 
-void http_dispatch(struct request *r)
+static void run(struct request *r, const struct route *route)
+{
+    if (check_query(r, route->query))
+        route->fn(r);
+}
+
+struct taking {
+    struct request *request;
+    const struct route *route;
+};
+
+static void on_ticket(void *arg, bool ok, json_t *owner)
+{
+    struct taking *t = arg;
+    const char *recipient = json_string_value(json_object_get(owner, "recipient"));
+
+    if (recipient)
+        g_strlcpy(t->request->recipient, recipient, sizeof t->request->recipient);
+    if (!answer_unless_gone(t->request, ok))
+        ;
+    else if (recipient)
+        run(t->request, t->route);
+    else
+        refuse_token(t->request, true);
+    g_free(t);
+}
+
+/* A ticket opens one request, and is spent. */
+static void take_ticket(struct request *r, const struct route *route)
+{
+    struct taking *t = g_new0(struct taking, 1);
+
+    *t = (struct taking){ r, route };
+    store_ticket_take(r->service->store, request_query(r, "ticket", ""), on_ticket, t);
+}
+
+static void find_route(struct request *r)
 {
     GString *allowed = g_string_new(NULL);
     const struct route *found = NULL;
@@ -233,10 +350,21 @@ void http_dispatch(struct request *r)
         answer_problem(r, 405, "this address knows other methods");
     } else if (!found) {
         answer_problem(r, 404, "there is nothing at this address; /openapi.json lists what there is");
+    } else if (found->scope == SCOPE_RECIPIENT && g_hash_table_contains(r->query, "ticket")) {
+        take_ticket(r, found);
     } else if (found->scope == SCOPE_PUBLIC ||
                (found->scope == SCOPE_RECIPIENT ? check_recipient(r) : check_key(r, found->scope))) {
-        if (check_query(r, found->query))
-            found->fn(r);
+        run(r, found);
     }
     g_string_free(allowed, TRUE);
+}
+
+void http_dispatch(struct request *r)
+{
+    if (!check_origin(r))
+        return;
+    if (is_preflight(r))
+        answer_preflight(r);
+    else
+        find_route(r);
 }

@@ -12,15 +12,20 @@
 #include "dispatcher/http/head.h"
 #include "dispatcher/http/keys.h"
 #include "dispatcher/http/listen.h"
+#include "dispatcher/http/streams.h"
 
 #define CONNECTION_TIMEOUT_S 30
 #define CONNECTIONS          1024 /* besides the streams */
 #define POOL_BYTES           (32 * 1024)
-#define HEARTBEAT_S          15.0
 
-GHashTable **http_streams(struct http_server *s)
+struct streams *http_streams(struct http_server *s)
 {
-    return &s->streams;
+    return s->streams;
+}
+
+void http_published(struct http_server *s, const char *recipients)
+{
+    streams_published(s->streams, recipients);
 }
 
 const struct keys *http_keys(const struct http_server *s)
@@ -31,16 +36,6 @@ const struct keys *http_keys(const struct http_server *s)
 struct service *http_service(struct http_server *s)
 {
     return s->service;
-}
-
-int http_stream_count(const struct http_server *s)
-{
-    return s->streams_open;
-}
-
-int http_stream_limit(const struct http_server *s)
-{
-    return s->max_streams;
 }
 
 bool http_has_figures_only(const struct http_server *s)
@@ -111,8 +106,6 @@ static void on_completed(void *arg, struct MHD_Connection *connection, void **sl
     if (!r)
         return;
     r->own->connection = NULL;
-    if (r->own->stream)
-        r->server->streams_open--;
     if (r->own->stream && r->own->on_closed)
         r->own->on_closed(r->own->closed_arg);
     if (r->own->state != HANDLED) /* else its handler will answer, and free it */
@@ -245,21 +238,6 @@ static void on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
     }
 }
 
-static void ping_all(void *key, void *list, void *arg)
-{
-    for (GList *l = list; l; l = l->next)
-        stream_send(l->data, ": ping\n\n");
-}
-
-/* A client that has gone is only noticed by writing to it. */
-static void on_heartbeat(struct ev_loop *loop, ev_timer *w, int revents)
-{
-    struct http_server *s = w->data;
-
-    if (s->streams)
-        g_hash_table_foreach(s->streams, ping_all, NULL);
-}
-
 /* Each stream is a descriptor. */
 static void raise_descriptors(void)
 {
@@ -273,8 +251,7 @@ static void raise_descriptors(void)
 
 static void server_free(struct http_server *s)
 {
-    if (s->streams)
-        g_hash_table_unref(s->streams);
+    streams_free(s->streams);
     keys_free(s->keys);
     listener_gone(&s->at);
     g_free(s);
@@ -292,7 +269,8 @@ struct http_server *http_start(struct service *service, enum http_face face, con
     s->keys = keys_read(setting_json(service->config->root, "http.keys"));
     s->max_body = (size_t)setting_int(service->config->root, "http.max_body");
     s->figures = face == HTTP_FIGURES;
-    s->max_streams = (int)setting_int(service->config->root, "http.max_streams");
+    int max_streams = (int)setting_int(service->config->root, "http.max_streams");
+    s->streams = streams_new(s, max_streams);
     if (!s->figures && !listen_is_local(listen_on) && !keys_any(s->keys))
         *why = g_strdup("http.listen: without http.keys only 127.0.0.1 may be listened on; add a key, or listen there");
     else
@@ -305,7 +283,7 @@ struct http_server *http_start(struct service *service, enum http_face face, con
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, s, MHD_OPTION_LISTEN_SOCKET, s->at.fd,
         MHD_OPTION_URI_LOG_CALLBACK, on_uri, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONNECTION_TIMEOUT_S, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)(s->figures ? CONNECTIONS : CONNECTIONS + s->max_streams), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (unsigned)(s->figures ? CONNECTIONS : CONNECTIONS + max_streams), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)POOL_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (!s->daemon) {
         *why = g_strdup("the HTTP server cannot be started");
@@ -315,9 +293,6 @@ struct http_server *http_start(struct service *service, enum http_face face, con
     }
     ev_io_init(&s->io, on_readable, MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd, EV_READ);
     ev_init(&s->timer, on_timer);
-    ev_timer_init(&s->heartbeat, on_heartbeat, HEARTBEAT_S, HEARTBEAT_S);
-    s->heartbeat.data = s;
-    ev_timer_start(service->loop, &s->heartbeat);
     ev_prepare_init(&s->turn, on_turn);
     s->io.data = s->timer.data = s->turn.data = s;
     ev_io_start(service->loop, &s->io);
@@ -328,6 +303,7 @@ struct http_server *http_start(struct service *service, enum http_face face, con
 void http_stop(struct http_server *s)
 {
     listener_gone(&s->at); /* before the next one may listen there */
+    streams_bye(s->streams);
     MHD_socket fd = MHD_quiesce_daemon(s->daemon);
     if (fd != MHD_INVALID_SOCKET)
         close(fd);
@@ -337,11 +313,9 @@ void http_close(struct http_server *s)
 {
     if (!s)
         return;
-    if (s->streams)
-        g_hash_table_foreach(s->streams, ping_all, NULL); /* libmicrohttpd closes no parked connection */
+    streams_bye(s->streams); /* libmicrohttpd closes no parked connection */
     ev_io_stop(s->service->loop, &s->io);
     ev_timer_stop(s->service->loop, &s->timer);
-    ev_timer_stop(s->service->loop, &s->heartbeat);
     ev_prepare_stop(s->service->loop, &s->turn);
     MHD_stop_daemon(s->daemon);
     server_free(s);

@@ -16,15 +16,14 @@ struct http_server {
     struct keys *keys;
     struct MHD_Daemon *daemon;
     ev_io io;
-    ev_timer timer, heartbeat;
+    ev_timer timer;
     ev_prepare turn;
     size_t max_body;
     struct listener at;
-    int streams_open, max_streams;
     bool figures; /* /healthz, /readyz and /metrics alone */
     const char *(*not_ready)(void *arg);
     void *arg;
-    GHashTable *streams;
+    struct streams *streams;
 };
 
 /*
@@ -41,7 +40,7 @@ struct http_own {
     int status;
     GString *headers; /* "Name: value\n" for the answer */
     /* streams */
-    bool stream;
+    bool stream, ending;
     GString *unsent;
     void (*on_closed)(void *arg);
     void *closed_arg;

@@ -145,6 +145,12 @@ static void on_read(void *arg, bool ok, json_t *result)
     told(arg, NULL, NULL);
 }
 
+static void read_card(struct stage *s, const struct coming *c, struct told *t)
+{
+    struct inbox_of inbox = { s->service->store, c->of, s->service->policy->inbox_keep_ms };
+    inbox_mark(&inbox, "read", c->text, 0, on_read, t);
+}
+
 static void tell_event(struct stage *s, const struct coming *c)
 {
     const struct intake_origin origin = { .door = "simulator", .source = "" };
@@ -159,7 +165,7 @@ static void tell_event(struct stage *s, const struct coming *c)
         break;
     case COMING_CONSENT: tell_consent(s, c, t); break;
     case COMING_WAVE: tell_wave(s, c, t); break;
-    case COMING_READ: store_inbox_mark(s->service->store, c->of, "read", c->text, on_read, t); break;
+    case COMING_READ: read_card(s, c, t); break;
     }
 }
 

@@ -4,7 +4,7 @@
 -- Returns two lists: key, what DUMP says of it, …; and sorted set, member, score ("" where it is a set), …
 -- flags: no-writes
 local dumps, entries = {}, {}
-local PERSONAL = { 'u:', 'c:', 'cl:', 'h:', 'x:', 'i:', 'io:', 'p:', 'q:', 'qi:', 'qe:', 'qx:', 'qt:', 'qz:' }
+local PERSONAL = { 'u:', 'c:', 'cl:', 'h:', 'x:', 'i:', 'io:', 'iv:', 'iz:', 'p:', 'q:', 'qi:', 'qe:', 'qx:', 'qt:', 'qz:' }
 
 local function take(name)
   local key = P..name

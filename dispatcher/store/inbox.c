@@ -1,29 +1,29 @@
-#include "dispatcher/store/store.h"
+#include "dispatcher/store/inbox.h"
 
 #include <glib.h>
 #include <string.h>
 
-#include "schedules/instant.h"
 #include "dispatcher/store/asking.h"
-#include "dispatcher/store/inbox.h"
+#include "schedules/instant.h"
 
-struct inbox_job {
-    json_fn *fn;
-    void *arg;
-};
+#define ROW      9
+#define TICKET_S "60"
 
-static json_t *instant_or_null(const redisReply *reply, size_t i)
+/* ---------------------------------------------------------------- answers */
+
+static json_t *instant_or_null(const char *ms)
 {
     char text[32];
-    int64_t ms = reply_int(reply, i);
-    return ms ? json_string(instant_format(text, ms)) : json_null();
+    return *ms ? json_string(instant_format(text, g_ascii_strtoll(ms, NULL, 10))) : json_null();
 }
 
-static void add_totals(json_t *object, const redisReply *totals)
+static json_t *read_totals(const redisReply *reply, struct asking *job)
 {
-    json_object_set_new(object, "unread", json_integer(reply_int(totals, 0)));
-    json_object_set_new(object, "unseen", json_integer(reply_int(totals, 1)));
-    json_object_set_new(object, "version", json_integer(reply_int(totals, 2)));
+    const redisReply *t = reply_at(reply, 0);
+
+    return json_pack("{s:I, s:I, s:I, s:I}", "unread", (json_int_t)reply_int(t, 0), "unseen",
+                     (json_int_t)reply_int(t, 1), "version", (json_int_t)reply_int(t, 2), "next",
+                     (json_int_t)reply_int(t, 3));
 }
 
 /* "ms|answer"; what event an answer is, is nobody's business here. */
@@ -40,66 +40,140 @@ static void add_answer(json_t *item, const char *answered)
     json_object_set_new(item, "answered", bar ? json_loads(bar + 1, JSON_DECODE_ANY, NULL) : json_null());
 }
 
-static void on_list(void *arg, const redisReply *reply)
+/* A row of inbox.lua; NULL for a card that nobody can read. */
+static json_t *read_item(const redisReply *row)
 {
-    struct inbox_job *job = arg;
-    const redisReply *list = reply_at(reply, 0);
-    json_auto_t *result = json_object();
+    json_t *item = json_loads(reply_text(row, 2), 0, NULL);
+
+    if (!item)
+        return NULL;
+    json_object_set_new(item, "id", json_string(reply_text(row, 0)));
+    json_object_set_new(item, "at", instant_or_null(reply_text(row, 1)));
+    json_object_set_new(item, "seen_at", instant_or_null(reply_text(row, 3)));
+    json_object_set_new(item, "read_at", instant_or_null(reply_text(row, 4)));
+    json_object_set_new(item, "archived_at", instant_or_null(reply_text(row, 5)));
+    json_object_set_new(item, "snoozed_until", instant_or_null(reply_text(row, 7)));
+    json_object_set_new(item, "v", json_integer(reply_int(row, 8)));
+    add_answer(item, reply_text(row, 6));
+    return item;
+}
+
+static json_t *read_items(const redisReply *rows)
+{
     json_t *items = json_array();
-    int64_t last = 0;
 
-    for (size_t i = 0; list && i + 6 < list->elements; i += 7) {
-        json_t *item = json_loads(reply_text(list, i + 2), 0, NULL);
-        if (!item)
-            continue;
-        last = reply_int(list, i + 1);
-        json_object_set_new(item, "id", json_string(reply_text(list, i)));
-        json_object_set_new(item, "at", instant_or_null(list, i + 1));
-        json_object_set_new(item, "seen_at", instant_or_null(list, i + 3));
-        json_object_set_new(item, "read_at", instant_or_null(list, i + 4));
-        json_object_set_new(item, "archived_at", instant_or_null(list, i + 5));
-        add_answer(item, reply_text(list, i + 6));
-        json_array_append_new(items, item);
+    for (size_t i = 0; rows && i < rows->elements; i++) {
+        json_t *item = read_item(reply_at(rows, i));
+        if (item)
+            json_array_append_new(items, item);
     }
-    json_object_set_new(result, "items", items);
-    json_object_set_new(result, "before", last ? json_integer(last) : json_null());
-    add_totals(result, reply_at(reply, 1));
-    job->fn(job->arg, reply != NULL, result);
-    g_free(job);
+    return items;
 }
 
-static struct inbox_job *job_new(json_fn *fn, void *arg)
+static json_t *read_list(const redisReply *reply, struct asking *job)
 {
-    struct inbox_job *job = g_new0(struct inbox_job, 1);
-    *job = (struct inbox_job){ fn, arg };
-    return job;
+    json_t *result = read_totals(reply, job);
+    const redisReply *rows = reply_at(reply, 1);
+    const redisReply *last = rows && rows->elements ? reply_at(rows, rows->elements - 1) : NULL;
+
+    json_object_set_new(result, "items", read_items(rows));
+    json_object_set_new(result, "before", last ? json_integer(reply_int(last, 1)) : json_null());
+    return result;
 }
 
-void store_inbox_list(struct store *s, const char *recipient, int limit, const char *before, const char *state,
-                      json_fn *fn, void *arg)
+static json_t *read_since(const redisReply *reply, struct asking *job)
+{
+    json_t *result = read_totals(reply, job), *gone = json_array();
+    const redisReply *left = reply_at(reply, 3);
+
+    for (size_t i = 0; left && i < left->elements; i++)
+        json_array_append_new(gone, json_string(reply_text(left, i)));
+    json_object_set_new(result, "resync", json_boolean(strcmp(reply_text(reply, 1), "resync") == 0));
+    json_object_set_new(result, "items", read_items(reply_at(reply, 2)));
+    json_object_set_new(result, "gone", gone);
+    return result;
+}
+
+static json_t *read_marked(const redisReply *reply, struct asking *job)
+{
+    json_t *result = read_totals(reply, job);
+
+    json_object_set_new(result, "changed", json_integer(reply_int(reply, 1)));
+    json_object_set_new(result, "known", json_boolean(reply_int(reply, 2)));
+    if (*reply_text(reply, 3))
+        json_object_set_new(result, "card", json_string(reply_text(reply, 3)));
+    if (*reply_text(reply, 4))
+        json_object_set_new(result, "answered", json_string(reply_text(reply, 4)));
+    return result;
+}
+
+/* ---------------------------------------------------------------- questions */
+
+static struct args *args_of(const struct inbox_of *of, const char *op)
 {
     struct args *a = args_new();
+    g_autofree char *channel = store_key(of->store, "inbox");
 
-    args_text(a, recipient);
-    args_text(a, "list");
+    args_text(a, of->recipient);
+    args_text(a, channel);
+    args_int(a, of->keep_ms);
+    args_text(a, op);
+    return a;
+}
+
+static void ask(const struct inbox_of *of, struct args *a, json_t *(*read)(const redisReply *, struct asking *),
+                json_fn *fn, void *arg)
+{
+    store_script(of->store, store_partition(of->store, of->recipient), "inbox", a, on_asked, asking_new(read, fn, arg));
+}
+
+void inbox_count(const struct inbox_of *of, json_fn *fn, void *arg)
+{
+    ask(of, args_of(of, "count"), read_totals, fn, arg);
+}
+
+void inbox_list(const struct inbox_of *of, int limit, const char *before, const char *state, json_fn *fn, void *arg)
+{
+    struct args *a = args_of(of, "list");
+
     args_int(a, limit);
     args_text(a, before);
     args_text(a, state);
-    store_script(s, store_partition(s, recipient), "inbox", a, on_list, job_new(fn, arg));
+    ask(of, a, read_list, fn, arg);
 }
 
-static void on_mark(void *arg, const redisReply *reply)
+void inbox_since(const struct inbox_of *of, int64_t version, json_fn *fn, void *arg)
 {
-    struct inbox_job *job = arg;
-    json_auto_t *result = json_pack("{s:b}", "known", (int)reply_int(reply, 0));
+    struct args *a = args_of(of, "since");
 
-    if (*reply_text(reply, 2))
-        json_object_set_new(result, "card", json_string(reply_text(reply, 2)));
-    if (*reply_text(reply, 3))
-        json_object_set_new(result, "answered", json_string(reply_text(reply, 3)));
-    add_totals(result, reply_at(reply, 1));
-    job->fn(job->arg, reply != NULL, result);
-    g_free(job);
+    args_int(a, version);
+    ask(of, a, read_since, fn, arg);
+}
+
+void inbox_mark(const struct inbox_of *of, const char *op, const char *id, int64_t until, json_fn *fn, void *arg)
+{
+    struct args *a = args_of(of, op);
+
+    args_text(a, id);
+    if (until)
+        args_int(a, until);
+    else
+        args_text(a, "");
+    ask(of, a, read_marked, fn, arg);
+}
+
+void inbox_snooze(const struct inbox_of *of, const char *id, int64_t until_ms, json_fn *fn, void *arg)
+{
+    inbox_mark(of, "snooze", id, until_ms, fn, arg);
+}
+
+void inbox_answer(const struct inbox_of *of, const char *id, const char *answer, json_fn *fn, void *arg)
+{
+    struct args *a = args_of(of, "answer");
+
+    args_text(a, id);
+    args_text(a, answer);
+    ask(of, a, read_marked, fn, arg);
 }
 
 static json_t *read_card(const redisReply *reply, struct asking *job)
@@ -107,35 +181,41 @@ static json_t *read_card(const redisReply *reply, struct asking *job)
     return reply->type == REDIS_REPLY_STRING ? json_loads(reply->str, 0, NULL) : NULL;
 }
 
-void store_inbox_card(struct store *s, const char *recipient, const char *id, json_fn *fn, void *arg)
+void inbox_card(const struct inbox_of *of, const char *id, json_fn *fn, void *arg)
 {
-    g_autofree char *key = g_strdup_printf("%s:{%d}:i:%s", s->prefix, store_partition(s, recipient), recipient);
+    g_autofree char *key =
+        g_strdup_printf("%s:{%d}:i:%s", of->store->prefix, store_partition(of->store, of->recipient), of->recipient);
 
-    store_command(s, on_asked, asking_new(read_card, fn, arg), 3, (const char *[]){ "HGET", key, id });
+    store_command(of->store, on_asked, asking_new(read_card, fn, arg), 3, (const char *[]){ "HGET", key, id });
 }
 
-void store_inbox_answer(struct store *s, const char *recipient, const char *id, const char *answer, json_fn *fn,
-                        void *arg)
-{
-    struct args *a = args_new();
-    g_autofree char *channel = store_key(s, "inbox");
+/* ---------------------------------------------------------------- tickets */
 
-    args_text(a, recipient);
-    args_text(a, "answer");
-    args_text(a, id);
-    args_text(a, channel);
-    args_text(a, answer);
-    store_script(s, store_partition(s, recipient), "inbox", a, on_mark, job_new(fn, arg));
+static char *ticket_key(const struct store *s, const char *ticket)
+{
+    g_autofree char *name = g_strconcat("ticket:", ticket, NULL);
+    return store_key(s, name);
 }
 
-void store_inbox_mark(struct store *s, const char *recipient, const char *op, const char *id, json_fn *fn, void *arg)
+static json_t *read_nothing(const redisReply *reply, struct asking *job)
 {
-    struct args *a = args_new();
-    g_autofree char *channel = store_key(s, "inbox");
+    return json_null();
+}
 
-    args_text(a, recipient);
-    args_text(a, op);
-    args_text(a, id);
-    args_text(a, channel);
-    store_script(s, store_partition(s, recipient), "inbox", a, on_mark, job_new(fn, arg));
+void store_ticket_put(struct store *s, const char *ticket, const char *recipient, json_fn *fn, void *arg)
+{
+    g_autofree char *key = ticket_key(s, ticket);
+    store_command(s, on_asked, asking_new(read_nothing, fn, arg), 5,
+                  (const char *[]){ "SET", key, recipient, "EX", TICKET_S });
+}
+
+static json_t *read_owner(const redisReply *reply, struct asking *job)
+{
+    return reply->type == REDIS_REPLY_STRING ? json_pack("{s:s}", "recipient", reply->str) : json_object();
+}
+
+void store_ticket_take(struct store *s, const char *ticket, json_fn *fn, void *arg)
+{
+    g_autofree char *key = ticket_key(s, ticket);
+    store_command(s, on_asked, asking_new(read_owner, fn, arg), 2, (const char *[]){ "GETDEL", key });
 }

@@ -81,7 +81,7 @@ for _, run in ipairs(kept.r or {}) do
   local account, group = string.match(run.pl or '', '^group|(.*)|(.*)$')
   if account then say({ account = account, give = group, owner = rid, run = run.i }) end
 end
-call('DEL', u, P..'p:'..rid, P..'r:'..rid, P..'h:'..rid, P..'c:'..rid, P..'cl:'..rid, P..'x:'..rid, P..'i:'..rid, P..'io:'..rid,
+call('DEL', u, P..'p:'..rid, P..'r:'..rid, P..'h:'..rid, P..'c:'..rid, P..'cl:'..rid, P..'x:'..rid, P..'i:'..rid, P..'io:'..rid, P..'iv:'..rid, P..'iz:'..rid,
   P..'q:'..rid, P..'qi:'..rid, P..'qe:'..rid, P..'qx:'..rid, P..'qt:'..rid, P..'qz:'..rid)
 call('ZREM', P..'qd', rid)
 call('ZREM', P..'ql', rid)
