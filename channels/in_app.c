@@ -1,6 +1,5 @@
 #include "channels/in_app.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 static bool url_good(const char *url)
@@ -9,19 +8,16 @@ static bool url_good(const char *url)
            (url[0] == '/' && url[1] != '/' && url[1] != '\\');
 }
 
-char *in_app_card(const char *title, const char *body, const char *url, const json_t *answer, const char **why)
+char *in_app_card(const struct card *c, const char **why)
 {
-    json_auto_t *card = json_pack("{s:s}", "title", title);
+    json_auto_t *card = json_pack("{s:s, s:s*, s:s*, s:s*, s:O*}", "title", c->title, "body", c->body, "url",
+                                  c->url && *c->url ? c->url : NULL, "lang", c->lang, "answer", (json_t *)c->answer);
 
-    if (url && *url && !url_good(url)) {
+    if (c->url && *c->url && !url_good(c->url)) {
         *why = "in_app.url must begin with https://, http:// or /";
         return NULL;
     }
-    if (body)
-        json_object_set_new(card, "body", json_string(body));
-    if (url && *url)
-        json_object_set_new(card, "url", json_string(url));
-    if (answer)
-        json_object_set(card, "answer", (json_t *)answer);
+    if (c->lang)
+        json_object_set_new(card, "dir", json_string(c->rtl ? "rtl" : "ltr"));
     return json_dumps(card, JSON_COMPACT);
 }

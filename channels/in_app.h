@@ -6,11 +6,18 @@
 #define CHANNELS_IN_APP_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
-/* in_app_card: {"title","body","url","answer"} as one compact text (to be freed with free()); body, url and answer
- * ({"event","choices"}) may be NULL.
- * NULL with *why when the address of the card is not http, https or a path. */
-char *in_app_card(const char *title, const char *body, const char *url, const json_t *answer, const char **why);
+struct card {
+    const char *title, *body, *url;
+    const char *lang;     /* BCP 47 */
+    bool rtl;             /* its script runs from right to left */
+    const json_t *answer; /* {"event","choices"} */
+};
+
+/* in_app_card: {"title","body","url","lang","dir","answer"} as one compact text (to be freed with free()); all but the
+ * title may be NULL.  NULL with *why when the address of the card is not http, https or a path. */
+char *in_app_card(const struct card *, const char **why);
 
 #endif

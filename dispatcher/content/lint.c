@@ -48,7 +48,7 @@ static char *check_card(void *arg, const char *title, const char *body, const ch
     g_autofree char *plain = g_strchomp(g_strdup(title)), *address = url ? g_strchomp(g_strdup(url)) : NULL;
     const char *why = NULL;
 
-    free(in_app_card(plain, body, address, NULL, &why));
+    free(in_app_card(&(struct card){ .title = plain, .body = body, .url = address }, &why));
     return why ? g_strdup(why) : NULL;
 }
 

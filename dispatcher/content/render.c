@@ -277,8 +277,13 @@ static char *compose_card(struct making *m)
     for (int i = 0; i < 3; i++)
         if (part[i])
             g_string_truncate(part[i], strlen(g_strchomp(part[i]->str)));
-    card = in_app_card(part[0]->str, part[1] ? part[1]->str : NULL, part[2] ? part[2]->str : NULL,
-                       json_object_get(m->body, "answer"), &why);
+    card = in_app_card(&(struct card){ .title = part[0]->str,
+                                       .body = part[1] ? part[1]->str : NULL,
+                                       .url = part[2] ? part[2]->str : NULL,
+                                       .lang = m->rendered.locale,
+                                       .rtl = locale_is_rtl(m->rendered.locale),
+                                       .answer = json_object_get(m->body, "answer") },
+                       &why);
     g_string_append(m->out->bytes, card ? card : "");
     free(card);
     return why ? g_strdup(why) : NULL;

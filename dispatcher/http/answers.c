@@ -38,7 +38,8 @@ static void answer(struct request *r, int status, struct MHD_Response *response)
     }
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
-    MHD_add_response_header(response, "Cache-Control", o->stream ? "no-store, no-transform" : "no-store");
+    if (!strstr(o->headers->str, "Cache-Control: "))
+        MHD_add_response_header(response, "Cache-Control", o->stream ? "no-store, no-transform" : "no-store");
     if (status >= 400 && status != 404 && status != 422)
         MHD_add_response_header(response, "Connection", "close");
     o->status = status;

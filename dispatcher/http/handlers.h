@@ -27,6 +27,8 @@ handler_fn get_inbox, get_inbox_count, post_inbox_read, post_inbox_unread, post_
     post_inbox_unarchive, post_inbox_snooze, post_inbox_ticket;
 /* streams.c */
 handler_fn get_inbox_stream;
+/* faces.c */
+handler_fn get_component, get_component_of, get_demo, get_demo_script, get_demo_style;
 /* stops.c */
 handler_fn get_stops, post_stops, delete_stop;
 /* ops.c */

@@ -89,6 +89,11 @@ const struct route routes[] = {
     { "POST", "/p/{token}", SCOPE_PUBLIC, post_preferences, "Change preferences", "*" },
     { "GET", "/c/{token}", SCOPE_PUBLIC, get_confirm, "The page that asks to confirm a consent; changes nothing", "*" },
     { "POST", "/c/{token}", SCOPE_PUBLIC, post_confirm, "Confirm a consent (double opt-in)", "*" },
+    { "GET", "/inbox.js", SCOPE_PUBLIC, get_component, "The web component <tidings-inbox>", "*" },
+    { "GET", "/inbox.{hash}.js", SCOPE_PUBLIC, get_component_of, "The same, of one version for ever", NULL },
+    { "GET", "/demo", SCOPE_PUBLIC, get_demo, "A page with an inbox, where no keys are configured", NULL },
+    { "GET", "/demo.js", SCOPE_PUBLIC, get_demo_script, "Its script", NULL },
+    { "GET", "/demo.css", SCOPE_PUBLIC, get_demo_style, "Its style", NULL },
     { "GET", "/healthz", SCOPE_PUBLIC, get_healthz, "The process is alive", "*" },
     { "GET", "/readyz", SCOPE_PUBLIC, get_readyz, "The service can accept and send", "*" },
     { "GET", "/metrics", SCOPE_PUBLIC, get_metrics, "Prometheus metrics", "*" },
@@ -98,6 +103,20 @@ const struct route routes[] = {
 
 /* ---------------------------------------------------------------- matching */
 
+/* "{id}", or one between fixed words: "inbox.{hash}.js".  What stands for it; NULL when it does not fit, or is empty.
+ */
+static char *part_of(const char *want, const char *have)
+{
+    size_t before = strcspn(want, "{"), after = strlen(strchr(want, '}') + 1), len = strlen(have);
+    g_autofree char *raw = NULL;
+
+    if (len <= before + after || strncmp(want, have, before) != 0 ||
+        strcmp(want + strlen(want) - after, have + len - after) != 0)
+        return NULL;
+    raw = g_strndup(have + before, len - before - after);
+    return g_uri_unescape_segment(raw, NULL, NULL);
+}
+
 /* Parts are compared raw and decoded singly, so "%2f" never becomes a slash of the path. */
 static bool path_matches(const char *pattern, const char *path, char *param[4])
 {
@@ -105,10 +124,10 @@ static bool path_matches(const char *pattern, const char *path, char *param[4])
     int n = 0, i;
 
     for (i = 0; want[i] && have[i]; i++) {
-        if (want[i][0] != '{') {
+        if (!strchr(want[i], '{')) {
             if (strcmp(want[i], have[i]) != 0)
                 break;
-        } else if (!(param[n] = g_uri_unescape_segment(have[i], NULL, NULL)) || !*param[n++]) {
+        } else if (!(param[n] = part_of(want[i], have[i])) || !*param[n++]) {
             break;
         }
     }

@@ -211,13 +211,13 @@ static void a_card_links_only_where_a_browser_may_go(void **state)
 
     for (size_t i = 0; i < COUNT(good); i++) {
         const char *why = NULL;
-        char *card = in_app_card("t", NULL, good[i], NULL, &why);
+        char *card = in_app_card(&(struct card){ .title = "t", .url = good[i] }, &why);
         assert_non_null(card);
         free(card);
     }
     for (size_t i = 0; i < COUNT(bad); i++) {
         const char *why = NULL;
-        assert_null(in_app_card("t", NULL, bad[i], NULL, &why));
+        assert_null(in_app_card(&(struct card){ .title = "t", .url = bad[i] }, &why));
         assert_non_null(why);
     }
 }
