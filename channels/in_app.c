@@ -19,5 +19,11 @@ char *in_app_card(const struct card *c, const char **why)
     }
     if (c->lang)
         json_object_set_new(card, "dir", json_string(c->rtl ? "rtl" : "ltr"));
+    if (c->pinned)
+        json_object_set_new(card, "pinned", json_true());
+    if (c->high)
+        json_object_set_new(card, "importance", json_string("high"));
+    if (c->expires_ms)
+        json_object_set_new(card, "expires", json_integer(c->expires_ms));
     return json_dumps(card, JSON_COMPACT);
 }

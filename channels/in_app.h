@@ -13,11 +13,14 @@ struct card {
     const char *title, *body, *url;
     const char *lang;     /* BCP 47 */
     bool rtl;             /* its script runs from right to left */
+    bool pinned, high;    /* it stands first; it is urgent */
+    int64_t expires_ms;   /* when it leaves the inbox, 0 for never */
     const json_t *answer; /* {"event","choices"} */
 };
 
-/* in_app_card: {"title","body","url","lang","dir","answer"} as one compact text (to be freed with free()); all but the
- * title may be NULL.  NULL with *why when the address of the card is not http, https or a path. */
+/* in_app_card: {"title","body","url","lang","dir","pinned","importance","expires" (ms),"answer"} as one compact text
+ * (to be freed with free()); all but the title may be NULL.  NULL with *why when the address of the card is not http,
+ * https or a path. */
 char *in_app_card(const struct card *, const char **why);
 
 #endif

@@ -253,6 +253,11 @@ const char *template_description(const struct template *t)
     return t->description;
 }
 
+const struct card_terms *template_card(const struct template *t)
+{
+    return &t->card;
+}
+
 const char *template_category(const struct template *t)
 {
     return t->category;

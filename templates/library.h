@@ -41,6 +41,7 @@ extern const struct library_file page_files[]; /* templates/_pages, embedded in 
 struct library_hooks {
     library_yaml_fn *yaml;
     const char *(*instant)(int64_t *ms, const char *text); /* RFC 3339; NULL when content, else a sentence */
+    const char *(*span)(int64_t *ms, const char *text);    /* "14d", likewise */
     struct mustache_literals mail;                         /* what is made, once, of the constant texts of mail parts */
     const struct library_file *pages;                      /* the built-in pages and their catalogs; NULL for none */
 };
@@ -88,6 +89,13 @@ void template_set_flaw(struct template *, const char *what);
 const char *template_name(const struct template *);
 const char *template_description(const struct template *);
 const char *template_category(const struct template *); /* NULL when it names none */
+/* template_card: how a card of it is: so long it stays (ms, 0: as long as inboxes keep cards), whether it stands first,
+ * and whether it is urgent. */
+struct card_terms {
+    int64_t expires_ms;
+    bool pinned, high;
+};
+const struct card_terms *template_card(const struct template *);
 /* template_channels: the channels it has parts for, NULL at the end. */
 const char *const *template_channels(const struct template *);
 bool template_has_channel(const struct template *, const char *channel);

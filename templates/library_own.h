@@ -41,6 +41,7 @@ struct template
     char *name, *description, *category, *fault, *flaw, version[17];
     char **channels;
     json_t *data;
+    struct card_terms card;
     GHashTable *parts;  /* "email.html" or "email.html.ar" → struct mustache */
     bool has_localized; /* some part is for a locale */
     struct html_shapes *shapes;

@@ -306,6 +306,32 @@ static const char *take_data(struct template *t, json_t *value)
     return t->data ? NULL : "must be an object of variables";
 }
 
+/* in_app: {expires: 14d, pin: true, importance: high} */
+static const char *take_card(struct template *t, json_t *value)
+{
+    static const char *const known[] = { "expires", "pin", "importance", NULL };
+    const json_t *expires = json_object_get(value, "expires"), *pin = json_object_get(value, "pin");
+    const char *importance = json_string_value(json_object_get(value, "importance")), *key;
+    json_t *ignored;
+
+    if (!json_is_object(value))
+        return "must be like {expires: 14d, pin: true, importance: high}";
+    json_object_foreach (value, key, ignored)
+        if (!g_strv_contains(known, key))
+            return "knows expires, pin and importance";
+    if (expires &&
+        (!json_is_string(expires) || t->library->hooks->span(&t->card.expires_ms, json_string_value(expires)) != NULL))
+        return "expires must be a span like 14d";
+    if (pin && !json_is_boolean(pin))
+        return "pin must be true or false";
+    if (json_object_get(value, "importance") && g_strcmp0(importance, "high") != 0 &&
+        g_strcmp0(importance, "normal") != 0)
+        return "importance must be high or normal";
+    t->card.pinned = json_is_true(pin);
+    t->card.high = g_strcmp0(importance, "high") == 0;
+    return NULL;
+}
+
 static const char *take_channels(struct template *t, json_t *value)
 {
     json_t *channel;
@@ -332,12 +358,13 @@ static bool take_definition(struct template *t, json_t *d, const char *path, GHa
     } keys[] = { { "category", take_category },
                  { "channels", take_channels },
                  { "data", take_data },
+                 { "in_app", take_card },
                  { "description", take_description } };
     const char *key;
     json_t *value;
 
     json_object_foreach (d, key, value) {
-        const char *complaint = "is unknown; a template has category, channels, data and description";
+        const char *complaint = "is unknown; a template has category, channels, data, in_app and description";
         for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
             if (strcmp(keys[i].key, key) == 0)
                 complaint = keys[i].take(t, value);

@@ -79,6 +79,7 @@ static const char *account_of(const struct delivery *d)
 static struct admission admission_of(const struct delivery *d)
 {
     return (struct admission){
+        .stops = d->judged_by,
         .message = d->message,
         .recipient = d->recipient,
         .category = d->category.name,

@@ -124,7 +124,7 @@ void delivery_take_policy(struct delivery *d)
     d->policy = policy_hold(worker_service(d->worker)->policy);
 }
 
-const struct stop *delivery_stop(const struct delivery *d)
+const struct stop *delivery_stop(struct delivery *d)
 {
     const struct stoppable what = {
         .channel = channel_rows[d->channel].name,
@@ -136,6 +136,7 @@ const struct stop *delivery_stop(const struct delivery *d)
         .tags = json_object_get(d->body, "tags"),
     };
 
+    d->judged_by = stops_number(worker_service(d->worker)->stops);
     return stops_find(worker_service(d->worker)->stops, &what, d->now);
 }
 

@@ -40,6 +40,7 @@ struct delivery {
     bool category_known;
     const char *recipient;         /* in body */
     char *sequence;                /* whose run sent it, "" for none */
+    int64_t judged_by;             /* number of the list of stops */
     struct category category;      /* a copy: the policy may be reloaded meanwhile; name borrowed from body */
     struct rendered_delivery made; /* what is carried */
     struct report report;
@@ -82,8 +83,8 @@ struct delivery {
  * delivery->now. */
 void delivery_take_policy(struct delivery *);
 struct question delivery_question(const struct delivery *);
-/* delivery_stop: what halts it now, as far as this worker knows; NULL for nothing. */
-const struct stop *delivery_stop(const struct delivery *);
+/* delivery_stop: what halts it now, by the list that this worker has; NULL for nothing.  By that it has been judged. */
+const struct stop *delivery_stop(struct delivery *);
 /* delivery_on_lost: 'r' or 'h', what is to be done when its outcome is lost: sent again, or held. */
 char delivery_on_lost(const struct delivery *);
 
@@ -111,8 +112,8 @@ void worker_look(struct worker *, struct look *);
 void worker_queue(struct worker *, struct delivery *);
 /* worker_place_free: an outlet can take another one. */
 void worker_place_free(struct worker *);
-/* worker_read_stops: the list of stops is a newer one. */
-void worker_read_stops(struct worker *);
+/* worker_read_stops: the list of stops is a newer one, of this number at least, 0 for unknown. */
+void worker_read_stops(struct worker *, int64_t least);
 /* worker_yield: other workers are the first to take what this one does not know. */
 void worker_yield(struct worker *);
 /* worker_journal: keeps a settlement that Redis did not take. */

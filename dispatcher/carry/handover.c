@@ -99,7 +99,13 @@ static enum flow closed_meanwhile(struct delivery *d)
         return GO_ON;
     delivery_leave_outlet(d);
     enum flow flow = delivery_begin(d);
-    return flow == GO_ON ? delivery_not_now(d) : flow;
+    if (flow != GO_ON)
+        return flow;
+    q = delivery_question(d);
+    if (gate_quiet_hours(&q).verdict != GATE_PASS)
+        return delivery_not_now(d);
+    d->unspoken = true; /* its provider was stopped, and another one may take it */
+    return delivery_put_off_as(d, d->held_reason, clock_now());
 }
 
 static enum flow send_on(struct delivery *d)

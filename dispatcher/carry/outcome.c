@@ -68,7 +68,7 @@ static enum flow stopped(struct delivery *d)
     if (d->commit == 0) /* whoever stopped it has written down why */
         return END;
     if (d->commit == COMMIT_ASK_AGAIN) { /* begins anew, and is halted then, or not */
-        worker_read_stops(d->worker);
+        worker_read_stops(d->worker, 0);
         d->unspoken = true;
         return delivery_put_off_as(d, d->held_reason, clock_now() + (int64_t)(100 * clock_rate()));
     }

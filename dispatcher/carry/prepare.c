@@ -178,6 +178,10 @@ static enum flow admit(struct delivery *d)
 
 static enum flow looked_again(struct delivery *d)
 {
+    const struct stop *stop = d->lost || d->suppressed ? NULL : delivery_stop(d); /* set since it was asked */
+
+    if (stop)
+        return halt(d, stop);
     if (!d->lost && !d->suppressed)
         return ask_admission(d);
     delivery_leave_outlet(d);
@@ -258,8 +262,8 @@ static enum flow refused_by(struct delivery *d, enum verdict verdict)
         return delivery_end(d, verdict == VERDICT_OPTED_OUT ? REASON_OPTED_OUT : REASON_NO_CONSENT);
     case VERDICT_LATER: fact_consent(d, "pass"); return delivery_not_now(d);
     case VERDICT_CAP: fact_passed(d); return over_cap(d);
-    case VERDICT_STOPS: worker_read_stops(d->worker); /* fall through */
-    case VERDICT_WAIT:                                /* nothing is decided yet, so nothing is told */
+    case VERDICT_STOPS: worker_read_stops(d->worker, d->verdict.until); /* fall through */
+    case VERDICT_WAIT:                                                  /* nothing is decided yet, so nothing is told */
         d->unspoken = true;
         return delivery_put_off_as(d, d->held_reason,
                                    clock_now() + (int64_t)(ASK_AGAIN_MS * (1 + 4 * delivery_chance()) * clock_rate()));

@@ -128,8 +128,7 @@ static struct batch *make_look(void *service)
 
 static struct batch *make_admission(void *service)
 {
-    const struct service *s = service;
-    return admit_batch(s->policy, stops_number(s->stops));
+    return admit_batch(((struct service *)service)->policy);
 }
 
 static struct batch *make_account(void *service)
@@ -139,7 +138,7 @@ static struct batch *make_account(void *service)
 
 static struct batch *make_commit(void *service)
 {
-    return commit_batch(stops_number(((const struct service *)service)->stops));
+    return commit_batch();
 }
 
 static struct batch *make_sent(void *service)
@@ -174,7 +173,7 @@ static void add_commit(struct batch *b, void *member)
     char on_lost = delivery_on_lost(d);
 
     delivery_expect(d, d->state ? shortcut_committed(d->state, d->letter, on_lost, clock_now()) : NULL);
-    commit_add(b, d->message, d->letter, d->fence, on_lost, delivery_believed(d), delivery_next(d));
+    commit_add(b, d->message, d->letter, d->fence, on_lost, d->judged_by, delivery_believed(d), delivery_next(d));
 }
 
 static void add_sent(struct batch *b, void *member)
@@ -287,11 +286,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *turn, int revents)
 
 static bool is_stopped(void *service, const struct outlet *outlet)
 {
-    const struct service *s = service;
-    const struct stoppable what = { .provider = outlet->name };
-    const struct stop *stop = stops_find(s->stops, &what, clock_now());
-
-    return stop && stop->by == STOP_PROVIDER;
+    return stops_have(((const struct service *)service)->stops, STOP_PROVIDER, outlet->name, clock_now());
 }
 
 static void count_stop(void *counts, const struct stop *stop)
@@ -310,40 +305,39 @@ static void show_stops(const struct service *s)
     }
 }
 
-/* What was judged by the earlier list is asked with its number; then by the new one.  What is put off is looked at
- * again, also what this worker has put off by the earlier list after others had looked. */
+/* What is put off is looked at again, also what this worker has put off by the earlier list after others had looked,
+ * and what was lifted while nobody worked. */
 static void on_stops(void *arg, bool ok, json_t *list)
 {
     struct worker *w = arg;
     struct service *s = w->service;
     struct stops *stops = ok ? stops_read(list) : NULL;
-    int64_t was = stops_number(s->stops);
 
     w->reading_stops = false;
-    if (!ok || (s->stops && stops_number(stops) == was)) {
+    if (!ok || (s->stops && stops_number(stops) == stops_number(s->stops))) {
         stops_free(stops);
         return;
     }
-    batches_flush(w->batches);
     stops_free(s->stops);
     s->stops = stops;
     outbox_stop(w->outbox, is_stopped, s);
-    if (was)
+    batches_flush(w->batches); /* what was put off by the earlier list is written before that is looked at again */
+    if (stops_number(stops))
         store_look_again(s->store);
     worker_place_free(w);
 }
 
-void worker_read_stops(struct worker *w)
+void worker_read_stops(struct worker *w, int64_t least)
 {
     if (w->reading_stops)
         return;
     w->reading_stops = true;
-    store_stops(w->service->store, on_stops, w);
+    store_stops(w->service->store, MAX(least, stops_number(w->service->stops)), on_stops, w);
 }
 
 void worker_stops_changed(struct worker *w)
 {
-    worker_read_stops(w);
+    worker_read_stops(w, 0);
 }
 
 /* ---------------------------------------------------------------- leases */
@@ -408,7 +402,7 @@ static void on_report(struct ev_loop *loop, ev_timer *timer, int revents)
     worker_place_free(w);
     if (!w->service->store->ready)
         return;
-    worker_read_stops(w); /* what was told while nobody listened */
+    worker_read_stops(w, 0); /* what was told while nobody listened */
     journal_replay(w->journal, w->service->store, w->service->policy);
     w->journal_broken &= journal_count(w->journal) > 0;
     metrics_each(METRIC_MESSAGES, add_count, json_object_get(report, "totals"));
@@ -497,7 +491,7 @@ void worker_store_ready(struct worker *w, bool ready)
     claimer_anew(w->claimer);
     journal_replay(w->journal, w->service->store, w->service->policy);
     store_rules(w->service->store, w->service->policy->version, false); /* they may have changed while nobody worked */
-    worker_read_stops(w);
+    worker_read_stops(w, 0);
     ingest_wake(w->ingest);
     worker_place_free(w);
 }

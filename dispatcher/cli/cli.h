@@ -58,6 +58,8 @@ int cmd_serve(struct cli *), cmd_enqueue(struct cli *), cmd_show(struct cli *), 
 int cmd_recipient(struct cli *), cmd_consent(struct cli *), cmd_suppress(struct cli *), cmd_template(struct cli *),
     cmd_queue(struct cli *);
 int cmd_dead(struct cli *), cmd_check(struct cli *);
+int cmd_late_report(struct cli *);
+extern const GOptionEntry late_options[];
 int cmd_stop(struct cli *), cmd_resume(struct cli *), cmd_stops(struct cli *);
 extern const GOptionEntry stop_options[], resume_options[];
 /* cmd_simulate.c: part of the command sequence; asked: NAME[,NAME], NULL for none. */

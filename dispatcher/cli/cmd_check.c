@@ -9,6 +9,7 @@
 #include "dispatcher/config/settings.h"
 #include "dispatcher/outlets/drivers.h"
 #include "dispatcher/store/wire/upgrade.h"
+#include "dispatcher/http/faces.h"
 #include "dispatcher/cli/cli.h"
 
 static gboolean opt_settings;
@@ -240,6 +241,8 @@ int cmd_check(struct cli *c)
         library_each(c->service->library, on_template, &k);
     else
         say(&k, "error", "templates", "the folder of templates cannot be read");
+    g_autofree char *integrity = face_integrity("inbox.js");
+    say(&k, "ok", "inbox.js", "integrity=\"%s\"", integrity);
     check_http(&k);
     check_redis(&k);
     check_providers(&k);

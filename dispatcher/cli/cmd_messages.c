@@ -4,6 +4,7 @@
 
 #include "dispatcher/content/render.h"
 #include "dispatcher/base/text.h"
+#include "dispatcher/carry/stops.h"
 #include "dispatcher/cli/cli.h"
 #include "schedules/instant.h"
 #include "dispatcher/carry/replay.h"
@@ -190,20 +191,59 @@ int cmd_replay(struct cli *c)
 
 /* ---------------------------------------------------------------- cancel */
 
-static char *cancel_recipient, *cancel_category;
+static char *cancel_recipient, *cancel_category, *cancel_template, *cancel_source, *cancel_sequence, *cancel_tag;
+static int cancel_confirm = -1;
 const GOptionEntry cancel_options[] = {
     { "recipient", 0, 0, G_OPTION_ARG_STRING, &cancel_recipient, "all pending messages of this recipient", "R" },
-    { "category", 0, 0, G_OPTION_ARG_STRING, &cancel_category, "only those of this category", "C" },
+    { "category", 0, 0, G_OPTION_ARG_STRING, &cancel_category,
+      "of this category; without --recipient everybody's: counted first", "C" },
+    { "template", 0, 0, G_OPTION_ARG_STRING, &cancel_template, "everybody's of this template: counted first", "T" },
+    { "source", 0, 0, G_OPTION_ARG_STRING, &cancel_source, "… of this sender", "S" },
+    { "sequence", 0, 0, G_OPTION_ARG_STRING, &cancel_sequence, "… that runs of this sequence have enqueued", "S" },
+    { "tag", 0, 0, G_OPTION_ARG_STRING, &cancel_tag, "… with this tag, KEY:VALUE or KEY", "TAG" },
+    { "confirm", 0, 0, G_OPTION_ARG_INT, &cancel_confirm, "the number that was counted: does it", "N" },
     { 0 },
 };
+
+/* Of everybody, by one property: a count, and with that count done. */
+static int cancel_where(struct cli *c)
+{
+    json_auto_t *errors = json_array(), *how = json_pack("{s:s*, s:s*, s:s*, s:s*, s:s*}", "category", cancel_category,
+                                                         "template", cancel_template, "source", cancel_source,
+                                                         "sequence", cancel_sequence, "tag", cancel_tag);
+    struct cli_answer a = { 0 };
+
+    if (cancel_confirm >= 0)
+        json_object_set_new(how, "confirm", json_integer(cancel_confirm));
+    if (!stop_cancel(c->service, how, g_get_user_name(), errors, on_cli_answer, &a))
+        return cli_usage(
+            c, "needs message ids, --recipient, or one of --category, --template, --source, --sequence and --tag");
+    cli_wait(c, &a);
+    json_auto_t *result = a.result;
+    if (!a.ok)
+        return cli_answer_failed();
+    long long waiting = json_integer_value(json_object_get(result, "waiting"));
+    if (json_object_get(result, "stale"))
+        return cli_fail("there are %lld now: nothing was cancelled; count again", waiting);
+    if (c->json)
+        cli_print(result);
+    else if (cancel_confirm < 0)
+        printf("%lld wait; --confirm %lld cancels them\n", waiting, waiting);
+    else
+        printf("cancelled %lld, in flight %zu\n", (long long)json_integer_value(json_object_get(result, "cancelled")),
+               json_array_size(json_object_get(result, "in_flight")));
+    return 0;
+}
 
 int cmd_cancel(struct cli *c)
 {
     struct cli_answer a = { 0 };
     json_auto_t *ids = json_array();
 
-    if (!cancel_recipient == !c->argc)
-        return cli_usage(c, "needs message ids, or --recipient");
+    if (!cancel_recipient && !c->argc)
+        return cancel_where(c);
+    if (cancel_recipient && c->argc)
+        return cli_usage(c, "needs message ids, or --recipient, not both");
     for (int i = 0; i < c->argc; i++)
         json_array_append_new(ids, json_string(c->argv[i]));
     if (cancel_recipient)

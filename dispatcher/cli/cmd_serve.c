@@ -95,7 +95,9 @@ static void on_published(void *arg, const char *name, const char *message)
 {
     struct serving *s = arg;
 
-    if (s->worker && strcmp(name, "wake") == 0)
+    if (s->http && !*name) /* the subscription was broken; workers look by themselves */
+        http_published(s->http, "");
+    else if (s->worker && strcmp(name, "wake") == 0)
         worker_woken(s->worker, message);
     else if (s->worker && strcmp(name, "stops") == 0)
         worker_stops_changed(s->worker);

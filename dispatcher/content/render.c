@@ -1,3 +1,4 @@
+#include "schedules/duration.h"
 #include "dispatcher/content/render.h"
 
 #include <assert.h>
@@ -63,9 +64,11 @@ static void release_mail_text(void *literal)
     qp_literal_free(literal);
 }
 
-const struct library_hooks render_hooks = {
-    .yaml = yaml_read, .instant = instant_parse, .mail = { prepare_mail_text, release_mail_text }, .pages = page_files
-};
+const struct library_hooks render_hooks = { .yaml = yaml_read,
+                                            .instant = instant_parse,
+                                            .span = duration_parse,
+                                            .mail = { prepare_mail_text, release_mail_text },
+                                            .pages = page_files };
 
 /* What belongs to one delivery while it is rendered. */
 struct making {
@@ -268,7 +271,7 @@ static char *compose_sms(struct making *m)
                                                   : NULL;
 }
 
-static char *compose_card(struct making *m)
+static char *compose_card(struct making *m, const struct card_terms *terms)
 {
     GString *const *part = m->rendered.part;
     const char *why = NULL;
@@ -282,6 +285,9 @@ static char *compose_card(struct making *m)
                                        .url = part[2] ? part[2]->str : NULL,
                                        .lang = m->rendered.locale,
                                        .rtl = locale_is_rtl(m->rendered.locale),
+                                       .expires_ms = terms->expires_ms ? clock_now() + terms->expires_ms : 0,
+                                       .pinned = terms->pinned,
+                                       .high = terms->high,
                                        .answer = json_object_get(m->body, "answer") },
                        &why);
     g_string_append(m->out->bytes, card ? card : "");
@@ -291,12 +297,12 @@ static char *compose_card(struct making *m)
 
 /* ---------------------------------------------------------------- a delivery */
 
-static char *compose(struct making *m, enum channel channel)
+static char *compose(struct making *m, const struct template *t, enum channel channel)
 {
     switch (channel) {
     case CHANNEL_EMAIL: return compose_email(m);
     case CHANNEL_SMS: return compose_sms(m);
-    case CHANNEL_IN_APP: return compose_card(m);
+    case CHANNEL_IN_APP: return compose_card(m, template_card(t));
     case CHANNEL_COUNT: break;
     }
     assert(!"every channel is composed");
@@ -319,7 +325,7 @@ static char *make(struct making *m, struct template *t, char letter)
     if (!template_render(t, &request, &m->rendered))
         return g_strdup(m->rendered.why);
     g_strlcpy(m->out->locale, m->rendered.locale, sizeof m->out->locale);
-    return compose(m, channel_of(letter));
+    return compose(m, t, channel_of(letter));
 }
 
 bool render_delivery(struct service *s, const char *id, char letter, const json_t *body, const json_t *profile,

@@ -185,12 +185,15 @@ bool stream_send(struct request *r, const char *text)
 }
 
 /* A part of the first frame may be on its way. */
-void stream_cut(struct request *r)
+void stream_cut(struct request *r, const char *text)
 {
     const char *end = strstr(r->own->unsent->str, "\n\n");
 
     if (end)
         g_string_truncate(r->own->unsent, (gsize)(end + 2 - r->own->unsent->str));
+    g_string_append(r->own->unsent, text);
+    if (r->own->connection)
+        request_wake(r);
 }
 
 void stream_end(struct request *r)

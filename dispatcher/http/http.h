@@ -50,6 +50,8 @@ enum http_face { HTTP_API, HTTP_FIGURES }; /* the second: /healthz, /readyz and 
 struct http_server *http_start(struct service *, enum http_face, const char *(*not_ready)(void *arg), void *arg,
                                char **why);
 bool http_has_figures_only(const struct http_server *);
+/* http_is_local: only this host can reach it. */
+bool http_is_local(const struct http_server *);
 /* http_stop: takes no more connections.  http_close: ends all. */
 void http_stop(struct http_server *);
 void http_close(struct http_server *);
@@ -76,9 +78,9 @@ void answer_header(struct request *, const char *name, const char *value); /* be
 /* answer_stream: an open-ended text/event-stream; stream_send() from then on until on_closed, which is called once. */
 void answer_stream(struct request *, void (*on_closed)(void *arg), void *arg);
 /* stream_send: false, and nothing said, when a reader has left too much unread.  stream_cut: of that stays the frame
- * that has begun.  stream_end: behind what was said. */
+ * that has begun, and this one.  stream_end: behind what was said. */
 bool stream_send(struct request *, const char *text);
-void stream_cut(struct request *);
+void stream_cut(struct request *, const char *text);
 void stream_end(struct request *);
 
 /* request_json: the body as JSON, or NULL after having answered why not. */
@@ -91,7 +93,7 @@ void answer_intake(void *request, const struct intake_answer *);
 /* answer_result: for json_fn callbacks: 503 when the store is gone. */
 bool answer_unless_gone(struct request *, bool ok);
 
-/* http_published: the inboxes of these have changed, with blanks between them. */
+/* http_published: the inboxes of these have changed, with blanks between them; "": nobody knows which. */
 void http_published(struct http_server *, const char *recipients);
 struct streams *http_streams(struct http_server *);
 

@@ -184,7 +184,7 @@ void post_inbox_ticket(struct request *r)
 
     t->request = r;
     ident_make(t->ticket, 0, NULL, 0);
-    store_ticket_put(r->service->store, t->ticket, r->recipient, on_ticket, t);
+    store_ticket_put(r->service->store, t->ticket, r->recipient, r->expires_ms, on_ticket, t);
 }
 
 /* ---------------------------------------------------------------- answer */

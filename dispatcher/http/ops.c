@@ -48,26 +48,46 @@ void get_queue(struct request *r)
 
 /* ---------------------------------------------------------------- the interface, described by itself */
 
-static json_t *parameters_of(const char *path)
+static void add_parameter(json_t *list, const char *name, const char *in)
 {
+    json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:{s:s}}", "name", name, "in", in, "required",
+                                          strcmp(in, "path") == 0, "schema", "type", "string"));
+}
+
+static json_t *parameters_of(const struct route *route)
+{
+    g_auto(GStrv) query = g_strsplit(route->query && strcmp(route->query, "*") != 0 ? route->query : "", " ", 0);
     json_t *list = json_array();
 
-    for (const char *p = path; (p = strchr(p, '{')); p++) {
+    for (const char *p = route->path; (p = strchr(p, '{')); p++) {
         g_autofree char *name = g_strndup(p + 1, strcspn(p + 1, "}"));
-        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:{s:s}}", "name", name, "in", "path", "required", 1,
-                                              "schema", "type", "string"));
+        add_parameter(list, name, "path");
     }
+    for (char **name = query; *name; name++)
+        add_parameter(list, *name, "query");
     return list;
+}
+
+/* "post_v1_messages": the method and the path, in letters. */
+static json_t *operation_id(const struct route *route)
+{
+    g_autofree char *id = g_strdup_printf("%s%s", route->method, route->path);
+
+    for (char *p = id; *p; p++)
+        *p = g_ascii_isalnum(*p) ? g_ascii_tolower(*p) : '_';
+    return json_string(id);
 }
 
 static json_t *operation_of(const struct route *route)
 {
     static const char *const problems[] = { "400", "401", "403", "404", "422", "503" };
-    json_t *operation = json_pack(
-        "{s:s, s:o, s:{s:{s:s}}}", "summary", route->summary, "parameters", parameters_of(route->path), "responses",
-        strcmp(route->method, "POST") == 0 && strcmp(route->path, "/v1/messages") == 0 ? "202" : "200", "description",
-        "done");
+    bool accepts = strcmp(route->method, "POST") == 0 && strcmp(route->path, "/v1/messages") == 0;
+    json_t *operation =
+        json_pack("{s:o, s:s, s:o, s:{s:{s:s}}}", "operationId", operation_id(route), "summary", route->summary,
+                  "parameters", parameters_of(route), "responses", accepts ? "202" : "200", "description", "done");
 
+    if (route->scope && *route->method == 'P') /* POST, PUT, PATCH */
+        json_object_set_new(operation, "requestBody", json_pack("{s:{s:{}}}", "content", "application/json"));
     for (size_t i = 0; route->scope && i < G_N_ELEMENTS(problems); i++)
         json_object_set_new(
             json_object_get(operation, "responses"), problems[i],

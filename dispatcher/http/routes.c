@@ -82,6 +82,8 @@ const struct route routes[] = {
       "Halt messages by one property, in force when it answers; with dry_run only counts", NULL },
     { "GET", "/v1/stops", SCOPE_READ, get_stops, "Stops that stand", NULL },
     { "DELETE", "/v1/stops/{id}", SCOPE_MANAGE, delete_stop, "Lift a stop; what it held goes on", NULL },
+    { "POST", "/v1/cancellations", SCOPE_MANAGE, post_cancellations,
+      "Cancel what waits and has a property: counted first, done with \"confirm\": that count", NULL },
     { "GET", "/v1/queue", SCOPE_READ, get_queue, "Depth and lag of the queue", NULL },
     { "GET", "/u/{token}", SCOPE_PUBLIC, get_unsubscribe, "The unsubscribe page; changes nothing", "*" },
     { "POST", "/u/{token}", SCOPE_PUBLIC, post_unsubscribe, "Unsubscribe (RFC 8058 one-click)", "*" },
@@ -304,6 +306,13 @@ static bool check_query(struct request *r, const char *known)
     return true;
 }
 
+/* Beyond this host figures need a key, or an address of their own. */
+static int scope_of(const struct request *r, const struct route *route)
+{
+    bool guarded = route->fn == get_metrics && !http_is_local(r->server) && !http_has_figures_only(r->server);
+    return guarded ? SCOPE_ENQUEUE | SCOPE_READ | SCOPE_MANAGE : route->scope;
+}
+
 static bool is_figure(const struct route *route)
 {
     return route->fn == get_healthz || route->fn == get_readyz || route->fn == get_metrics;
@@ -327,6 +336,7 @@ static void on_ticket(void *arg, bool ok, json_t *owner)
 
     if (recipient)
         g_strlcpy(t->request->recipient, recipient, sizeof t->request->recipient);
+    t->request->expires_ms = json_integer_value(json_object_get(owner, "expires"));
     if (!answer_unless_gone(t->request, ok))
         ;
     else if (recipient)
@@ -371,8 +381,8 @@ static void find_route(struct request *r)
         answer_problem(r, 404, "there is nothing at this address; /openapi.json lists what there is");
     } else if (found->scope == SCOPE_RECIPIENT && g_hash_table_contains(r->query, "ticket")) {
         take_ticket(r, found);
-    } else if (found->scope == SCOPE_PUBLIC ||
-               (found->scope == SCOPE_RECIPIENT ? check_recipient(r) : check_key(r, found->scope))) {
+    } else if (scope_of(r, found) == SCOPE_PUBLIC ||
+               (found->scope == SCOPE_RECIPIENT ? check_recipient(r) : check_key(r, scope_of(r, found)))) {
         run(r, found);
     }
     g_string_free(allowed, TRUE);

@@ -25,7 +25,10 @@ struct streams *http_streams(struct http_server *s)
 
 void http_published(struct http_server *s, const char *recipients)
 {
-    streams_published(s->streams, recipients);
+    if (*recipients)
+        streams_published(s->streams, recipients);
+    else
+        streams_missed(s->streams);
 }
 
 const struct keys *http_keys(const struct http_server *s)
@@ -36,6 +39,11 @@ const struct keys *http_keys(const struct http_server *s)
 struct service *http_service(struct http_server *s)
 {
     return s->service;
+}
+
+bool http_is_local(const struct http_server *s)
+{
+    return s->local;
 }
 
 bool http_has_figures_only(const struct http_server *s)
@@ -269,9 +277,10 @@ struct http_server *http_start(struct service *service, enum http_face face, con
     s->keys = keys_read(setting_json(service->config->root, "http.keys"));
     s->max_body = (size_t)setting_int(service->config->root, "http.max_body");
     s->figures = face == HTTP_FIGURES;
+    s->local = listen_is_local(listen_on);
     int max_streams = (int)setting_int(service->config->root, "http.max_streams");
     s->streams = streams_new(s, max_streams);
-    if (!s->figures && !listen_is_local(listen_on) && !keys_any(s->keys))
+    if (!s->figures && !s->local && !keys_any(s->keys))
         *why = g_strdup("http.listen: without http.keys only 127.0.0.1 may be listened on; add a key, or listen there");
     else
         listener_open(&s->at, setting, listen_on, !s->figures, why);

@@ -21,6 +21,7 @@ struct http_server {
     size_t max_body;
     struct listener at;
     bool figures; /* /healthz, /readyz and /metrics alone */
+    bool local;
     const char *(*not_ready)(void *arg);
     void *arg;
     struct streams *streams;

@@ -31,6 +31,19 @@ void post_stops(struct request *r)
     answer_json(r, 422, problem);
 }
 
+void post_cancellations(struct request *r)
+{
+    json_auto_t *how = request_json(r);
+    json_t *errors = json_array();
+
+    if (!how || stop_cancel(r->service, how, *r->caller ? r->caller : "http", errors, on_result, r)) {
+        json_decref(errors);
+        return;
+    }
+    json_auto_t *problem = problem_make(422, "nothing was cancelled", errors);
+    answer_json(r, 422, problem);
+}
+
 static void on_lifted(void *arg, bool ok, json_t *result)
 {
     struct request *r = arg;

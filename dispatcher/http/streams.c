@@ -20,6 +20,7 @@ struct streams {
     GQueue slices[SLICES];
     ev_timer beat;
     int next_slice, hand, count, most;
+    int missed; /* slices of the wheel that are still to be told */
 };
 
 /* Those who listen for one person. */
@@ -65,13 +66,13 @@ static json_int_t number(const json_t *in, const char *key)
     return json_integer_value(json_object_get(in, key));
 }
 
-static char *counts_frame(const char *event, const json_t *result)
+static char *counts_frame(const char *event, const json_t *result, bool known)
 {
     json_auto_t *data = json_pack("{s:I, s:I, s:I}", "version", number(result, "version"), "unread",
                                   number(result, "unread"), "unseen", number(result, "unseen"));
     if (strcmp(event, "hello") == 0)
         json_object_set_new(data, "beat", json_integer((json_int_t)BEAT_S));
-    return frame(event, number(result, "version"), data);
+    return frame(event, known ? number(result, "version") : 0, data);
 }
 
 /* What has changed after a version, of a result that begins earlier or there. */
@@ -98,16 +99,15 @@ static void send(struct stream *s, const json_t *result, const char *text)
     s->version = number(result, "version");
     if (stream_send(s->request, text))
         return;
-    resync = counts_frame("resync", result);
-    stream_cut(s->request);
-    stream_send(s->request, resync);
+    resync = counts_frame("resync", result, true);
+    stream_cut(s->request, resync);
     metrics_add(METRIC_RESYNCS, "", 1);
 }
 
 static void tell_changes(struct stream *s, const json_t *result)
 {
     bool resync = json_is_true(json_object_get(result, "resync"));
-    g_autofree char *text = resync ? counts_frame("resync", result) : changes_frame(result, s->version);
+    g_autofree char *text = resync ? counts_frame("resync", result, true) : changes_frame(result, s->version);
 
     metrics_add(METRIC_RESYNCS, "", resync);
     send(s, result, text);
@@ -241,6 +241,19 @@ static void on_alarm(struct ev_loop *loop, ev_timer *w, int revents)
     tell(w->data);
 }
 
+/* The subscription was broken: whoever listens may have missed something.  A slice of the wheel at a time tells them.
+ */
+void streams_missed(struct streams *all)
+{
+    all->missed = SLICES;
+}
+
+static void tell_missed(struct stream *s)
+{
+    s->of->news++;
+    tell(s->of);
+}
+
 void streams_published(struct streams *all, const char *recipients)
 {
     g_auto(GStrv) list = all->count ? g_strsplit(recipients, " ", 0) : NULL;
@@ -264,8 +277,8 @@ struct welcome {
 
 static void greet(struct stream *s, const json_t *result)
 {
-    g_autofree char *hello = counts_frame("hello", result);
     bool behind = s->after >= 0 && s->after != number(result, "version");
+    g_autofree char *hello = counts_frame("hello", result, !behind); /* else the changes have it */
 
     send(s, result, hello);
     if (!behind)
@@ -372,6 +385,8 @@ void get_inbox_stream(struct request *r)
         answer_header(r, "Retry-After", later);
         answer_problem(
             r, 503, "this service has as many streams as http.max_streams allows; ask GET /v1/inbox/count meanwhile");
+    } else if (request_left(r)) {
+        answer_problem(r, 503, "nobody waits for this stream any more");
     } else {
         come(all, r, after);
     }
@@ -390,11 +405,15 @@ static void on_beat(struct ev_loop *loop, ev_timer *w, int revents)
     for (GList *l = slice->head; l; l = next) {
         struct stream *s = l->data;
         next = l->next;
-        if (s->expires && s->expires <= clock_now())
+        if (s->expires && s->expires <= clock_now()) {
             say_bye(s, "expired", 0);
-        else
-            stream_send(s->request, ": .\n\n");
+            continue;
+        }
+        stream_send(s->request, ": .\n\n");
+        if (all->missed)
+            tell_missed(s);
     }
+    all->missed -= all->missed > 0;
 }
 
 /* ---------------------------------------------------------------- all of them */

@@ -20,7 +20,9 @@ struct streams *streams_new(struct http_server *, int most);
  * end. */
 void streams_bye(struct streams *);
 void streams_free(struct streams *);
-/* streams_published: the inboxes of these have changed, with blanks between them. */
+/* streams_missed: what was published for a while has not been heard.  streams_published: the inboxes of these have
+ * changed, with blanks between them. */
+void streams_missed(struct streams *);
 void streams_published(struct streams *, const char *recipients);
 
 #endif

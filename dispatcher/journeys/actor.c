@@ -513,6 +513,8 @@ static void on_turn(void *arg)
 
     if (a->profile)
         profile_change_in_turn(a->service, a->recipient, json_incref(a->profile), PROFILE_MERGE, on_profile, a);
+    else if (a->dry)
+        on_kept(a, true); /* who only looks writes nothing, definitions neither */
     else
         sequences_keep(a->service->sequences, on_kept, a);
 }

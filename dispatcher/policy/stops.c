@@ -142,6 +142,16 @@ const struct stop *stops_find(const struct stops *all, const struct stoppable *w
     return NULL;
 }
 
+bool stops_have(const struct stops *all, enum stop_by by, const char *value, int64_t now)
+{
+    for (guint i = 0; all && i < all->list->len; i++) {
+        const struct stop *s = all->list->pdata[i];
+        if (s->by == by && stands(s, now) && strcmp(s->value, value) == 0)
+            return true;
+    }
+    return false;
+}
+
 void stops_each(const struct stops *all, int64_t now, void (*fn)(void *arg, const struct stop *), void *arg)
 {
     for (guint i = 0; all && i < all->list->len; i++)

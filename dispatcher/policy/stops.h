@@ -53,8 +53,10 @@ struct stops;
 struct stops *stops_read(const json_t *);
 void stops_free(struct stops *);
 int64_t stops_number(const struct stops *);
-/* stops_find: the first that covers it now, NULL for none.  stops_each: those that stand. */
+/* stops_find: the first that covers it now, NULL for none.  stops_have: one by this very value stands.  stops_each:
+ * those that stand. */
 const struct stop *stops_find(const struct stops *, const struct stoppable *, int64_t now);
+bool stops_have(const struct stops *, enum stop_by, const char *value, int64_t now);
 void stops_each(const struct stops *, int64_t now, void (*fn)(void *arg, const struct stop *), void *arg);
 
 /* tag_fits: "key:value", or "key" for any value. */

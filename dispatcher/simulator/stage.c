@@ -15,6 +15,7 @@
 #include "dispatcher/store/inbox.h"
 
 #define CONNECT_TIMEOUT 20.0
+#define AT_ONE_INSTANT  10000
 
 struct stage {
     struct service *service;
@@ -186,7 +187,7 @@ static void on_outcome(void *arg, const char *channel, const struct parcel *parc
     const struct stage *s = arg;
 
     if (s->world)
-        world_outcome(s->world, channel, parcel, o);
+        world_outcome(s->world, channel, parcel, clock_now(), o);
 }
 
 struct following {
@@ -280,12 +281,19 @@ static int64_t settle(struct stage *s)
 
 bool stage_play(struct stage *s, int64_t to, char **why)
 {
-    int64_t next = clock_now();
+    int64_t next = clock_now(), at = 0;
+    int here = 0;
 
     g_array_sort(s->events, by_time);
     s->sorted = true;
     while (next >= 0 && next <= to) {
         clock_jump(MAX(next, clock_now()));
+        here = clock_now() == at ? here + 1 : 0;
+        at = clock_now();
+        if (here > AT_ONE_INSTANT) {
+            *why = g_strdup("one instant does not end: what happens makes itself happen again, without a delay");
+            return false;
+        }
         s->jumps++;
         tell_events(s);
         next = settle(s);

@@ -9,7 +9,9 @@
 #include "dispatcher/config/yaml.h"
 #include "schedules/complaints.h"
 
-#define SENT "sent "
+#define SENT          "sent "
+#define SPREAD_MOST   100
+#define DELAY_MOST_MS 3e11 /* ten years */
 
 struct delay {
     int64_t median; /* 0: at once */
@@ -53,8 +55,8 @@ static struct delay read_delay(struct complaints *c, const char *at, const json_
     d.median = duration_of(c, place, from, "median", 0);
     if (spread)
         d.spread = json_number_value(spread);
-    if (d.spread < 1)
-        complain(c, place, "spread", "must be a number of 1 or more");
+    if (d.spread < 1 || d.spread > SPREAD_MOST)
+        complain(c, place, "spread", "must be a number of 1 or more, and at most %d", SPREAD_MOST);
     return d;
 }
 
@@ -223,15 +225,16 @@ static int64_t delay(const struct world *w, const struct delay *d, const char *w
     double r = sqrt(-2 * log(MAX(chance(w, first, occasion), 1e-12)));
     double z = r * cos(2 * G_PI * chance(w, second, occasion));
 
-    return (int64_t)((double)d->median * pow(d->spread, z));
+    return (int64_t)MIN((double)d->median * pow(d->spread, z), DELAY_MOST_MS);
 }
 
 /* ---------------------------------------------------------------- what happens */
 
-void world_outcome(const struct world *w, const char *channel, const struct parcel *parcel, struct outcome *o)
+void world_outcome(const struct world *w, const char *channel, const struct parcel *parcel, int64_t now,
+                   struct outcome *o)
 {
     const struct behaviour *b = &w->channels[channel_of(channel_letter(channel))];
-    g_autofree char *occasion = g_strdup_printf("%s|%lld", parcel->id, (long long)parcel->now_ms);
+    g_autofree char *occasion = g_strdup_printf("%s|%lld", parcel->id, (long long)now);
     double drawn = chance(w, "outcome", occasion);
 
     if (drawn < b->bounced) {

@@ -24,8 +24,9 @@ struct world;
 struct world *world_read(const char *file, const char *seed, char **why);
 void world_free(struct world *);
 
-/* world_outcome: what a provider of a channel answers to a parcel; *o says that it was sent, and may stay so. */
-void world_outcome(const struct world *, const char *channel, const struct parcel *, struct outcome *);
+/* world_outcome: what a provider of a channel answers to a parcel at an instant of the rehearsal; *o says that it was
+ * sent, and may stay so. */
+void world_outcome(const struct world *, const char *channel, const struct parcel *, int64_t now, struct outcome *);
 
 /* What follows: an event (JSON text) at an instant; or, event NULL, the card is read then. */
 typedef void world_follows_fn(void *arg, int64_t at, const char *event);

@@ -1,19 +1,18 @@
 -- admit: the last gate.  Decides consent and every cap of the person for a batch, and reserves.
--- ARGV[3] number of the list of stops its worker goes by  [4] how long the caps' history is kept (ms)  [5] number of rules R, and the
--- rules (read_rules)
+-- ARGV[3] how long the caps' history is kept (ms)  [4] number of rules R, and the rules (read_rules)
 -- then for each delivery: send() fence rid category terms holder questions believed next
---   terms: four characters, "-" for none: 1 opt_out, 2 opt_in; p or q when preference or quiet hours stand against it already; 1 when it
+--   terms: four characters, "-" for none, and the number of the list of stops by which it was judged: 1 opt_out, 2 opt_in; p or q when preference or quiet hours stand against it already; 1 when it
 --     could not be rendered; r or h (commit.lua) where handing over follows at once, so that there is nothing to ask in between
 --   holder: role|account when the account is to be asked next, else ""
 --   questions: read_questions     believed, next: swap(), "" where there is more to look at
 -- Returns for each a list: verdict, consent state, consent at, "rule=count,…", rule, until
 --   ok (its state is next) | changed (ok, and its state is another one) | gone | crash | no_consent | opted_out | later | render | cap |
---   wait (what the person's other messages wait for must be known first) | stops (the list is a newer one)
+--   wait (what the person's other messages wait for must be known first) | stops (the list is a newer one, number `until`)
 -- needs: caps
 -- flags: allow-oom
-local keep, R = tonumber(ARGV[4]), tonumber(ARGV[5])
-local rules, i = read_rules(6, R)
-local stale = tonumber(call('GET', P..'hv') or '0') > tonumber(ARGV[3])
+local keep, R = tonumber(ARGV[3]), tonumber(ARGV[4])
+local rules, i = read_rules(5, R)
+local stops = tonumber(call('GET', P..'hv') or '0')
 
 -- Whether a rule counts such a send; the last one is the person's own, which counts when it is asked.
 local counted = {}
@@ -38,7 +37,8 @@ local function older_first(rid, mid, L, m)
     local d = other ~= mid and its and delivery(its, L)
     if d and by_gate(d[REASON]) then
       local st, its_at = d[STATUS], tonumber(its[SEND_AT])
-      local open = st == IS_ADMITTED or st == IS_COMMITTING or (st == IS_SCHEDULED and (tonumber(d[PLANNED]) or 0) <= now)
+      local due = st == IS_SCHEDULED and d[REASON] ~= 'halted' and (tonumber(d[PLANNED]) or 0) <= now
+      local open = st == IS_ADMITTED or st == IS_COMMITTING or due
       if open and (its[LANE] < lane or (its[LANE] == lane and (its_at < at or (its_at == at and other < mid)))) then return true end
     end
   end
@@ -67,7 +67,8 @@ end
 
 local function admit(sent, fence, rid, cat, terms, holder, questions, believed, next)
   local mid, L = sub(sent, 1, 22), sub(sent, 23, 23)
-  local rule, later, render, commit = string.match(terms, '(.)(.)(.)(.)')
+  local rule, later, render, commit, judged = string.match(terms, '(.)(.)(.)(.)(%d*)')
+  if stops > tonumber(judged) then return { 'stops', '', '-1', '', '', int(stops) } end
   local state, state_at = '', -1
   if rule ~= '-' then state, state_at = consent(rid, cat, L) end
   local why, m = look_at(mid, L, fence, commit, rid, believed)
@@ -87,10 +88,6 @@ local function admit(sent, fence, rid, cat, terms, holder, questions, believed, 
 end
 
 local answers = {}
-if stale then
-  for _ = i, #ARGV, 9 do answers[#answers + 1] = { 'stops', '', '-1', '' } end
-  return answers
-end
 read_batch(i, 9)
 for k = i, #ARGV, 9 do answers[#answers + 1] = admit(unpack(ARGV, k, k + 8)) end
 return saved(answers)

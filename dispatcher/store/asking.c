@@ -21,6 +21,11 @@ void on_asked(void *arg, const redisReply *reply)
     g_free(a);
 }
 
+json_t *read_nothing(const redisReply *reply, struct asking *a)
+{
+    return json_null();
+}
+
 json_t *read_texts(const redisReply *reply, struct asking *a)
 {
     json_t *list = json_array();

@@ -17,6 +17,8 @@ struct asking {
 struct asking *asking_new(json_t *(*read)(const redisReply *, struct asking *), json_fn *fn, void *arg);
 /* on_asked: the answer of a script or command whose argument is the asking: reads it, answers, frees. */
 void on_asked(void *asking, const redisReply *);
+/* read_nothing: that it was done is all there is to say. */
+json_t *read_nothing(const redisReply *, struct asking *);
 /* read_texts: a list of texts, each without its beginning, which is the asking's name. */
 json_t *read_texts(const redisReply *, struct asking *);
 

@@ -10,7 +10,7 @@
 --   r:<rid>      finished mids by when they finished     h:<rid>      sends that caps count (send())
 --   c:<rid>      consent: category|L -> state:at:seq   cl:<rid>     consent ledger, a list
 --   x:<rid>      supersede value -> mid                dead         failed mid..L by time
---   i:<rid> io:<rid>  inbox                            sup:<address> sups  suppression
+--   i:<rid> io: iv: iz:  inbox (parts/cards.lua)        sup:<address> sups  suppression
 --   gone         when a list gone:<ms> is over, in real time: mid and ENDED of what is taken away then ("!" before it: the trace alone)
 --   own:<address> whose address it is, at least          held         deliveries that wait because of a gate (by_gate)
 --   k:<key>      idempotency                         aq           account reservations to be given back, a list of

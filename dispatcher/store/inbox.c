@@ -40,6 +40,19 @@ static void add_answer(json_t *item, const char *answered)
     json_object_set_new(item, "answered", bar ? json_loads(bar + 1, JSON_DECODE_ANY, NULL) : json_null());
 }
 
+static void add_terms(json_t *item)
+{
+    int64_t expires = json_integer_value(json_object_get(item, "expires"));
+    char text[32];
+
+    json_object_del(item, "expires");
+    json_object_set_new(item, "expires_at", expires ? json_string(instant_format(text, expires)) : json_null());
+    if (!json_object_get(item, "pinned"))
+        json_object_set_new(item, "pinned", json_false());
+    if (!json_object_get(item, "importance"))
+        json_object_set_new(item, "importance", json_string("normal"));
+}
+
 /* A row of inbox.lua; NULL for a card that nobody can read. */
 static json_t *read_item(const redisReply *row)
 {
@@ -54,6 +67,7 @@ static json_t *read_item(const redisReply *row)
     json_object_set_new(item, "archived_at", instant_or_null(reply_text(row, 5)));
     json_object_set_new(item, "snoozed_until", instant_or_null(reply_text(row, 7)));
     json_object_set_new(item, "v", json_integer(reply_int(row, 8)));
+    add_terms(item);
     add_answer(item, reply_text(row, 6));
     return item;
 }
@@ -197,21 +211,22 @@ static char *ticket_key(const struct store *s, const char *ticket)
     return store_key(s, name);
 }
 
-static json_t *read_nothing(const redisReply *reply, struct asking *job)
+void store_ticket_put(struct store *s, const char *ticket, const char *recipient, int64_t expires_ms, json_fn *fn,
+                      void *arg)
 {
-    return json_null();
-}
-
-void store_ticket_put(struct store *s, const char *ticket, const char *recipient, json_fn *fn, void *arg)
-{
-    g_autofree char *key = ticket_key(s, ticket);
+    g_autofree char *key = ticket_key(s, ticket),
+                    *text = g_strdup_printf("%" G_GINT64_FORMAT "|%s", expires_ms, recipient);
     store_command(s, on_asked, asking_new(read_nothing, fn, arg), 5,
-                  (const char *[]){ "SET", key, recipient, "EX", TICKET_S });
+                  (const char *[]){ "SET", key, text, "EX", TICKET_S });
 }
 
 static json_t *read_owner(const redisReply *reply, struct asking *job)
 {
-    return reply->type == REDIS_REPLY_STRING ? json_pack("{s:s}", "recipient", reply->str) : json_object();
+    const char *bar = reply->type == REDIS_REPLY_STRING ? strchr(reply->str, '|') : NULL;
+
+    return bar ? json_pack("{s:s, s:I}", "recipient", bar + 1, "expires",
+                           (json_int_t)g_ascii_strtoll(reply->str, NULL, 10))
+               : json_object();
 }
 
 void store_ticket_take(struct store *s, const char *ticket, json_fn *fn, void *arg)

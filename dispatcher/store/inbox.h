@@ -3,9 +3,10 @@
  *
  * Every answer has "unread", "unseen" and "version": absolute counts, and a number
  * that grows with each change, whatever became of the keys; and "next", when a
- * card comes back from its snooze (ms of service time, 0 for never).  An item has
- * "id", what its card says, "at", "seen_at", "read_at", "archived_at",
- * "snoozed_until" and "v", the version of its last change.
+ * card comes back from its snooze, or leaves (ms of service time, 0 for never).  An
+ * item has "id", what its card says, "at", "seen_at", "read_at", "archived_at",
+ * "snoozed_until", "expires_at", "pinned", "importance" and "v", the version of its
+ * last change.
  */
 #ifndef DISPATCHER_STORE_INBOX_H
 #define DISPATCHER_STORE_INBOX_H
@@ -37,9 +38,10 @@ void inbox_snooze(const struct inbox_of *, const char *id, int64_t until_ms, jso
 void inbox_card(const struct inbox_of *, const char *id, json_fn *, void *arg);
 void inbox_answer(const struct inbox_of *, const char *id, const char *answer, json_fn *, void *arg);
 
-/* store_ticket_put: a ticket for a person, gone after 60 s.  store_ticket_take: whose it is, once: {"recipient"}, or
- * {}. */
-void store_ticket_put(struct store *, const char *ticket, const char *recipient, json_fn *, void *arg);
+/* store_ticket_put: a ticket for a person whose token holds until then (ms, 0 for ever), gone after 60 s.
+ * store_ticket_take: whose it is, once: {"recipient","expires"}, or {}. */
+void store_ticket_put(struct store *, const char *ticket, const char *recipient, int64_t expires_ms, json_fn *,
+                      void *arg);
 void store_ticket_take(struct store *, const char *ticket, json_fn *, void *arg);
 
 #endif

@@ -6,7 +6,7 @@
 --   "read" | "seen" | "unread" | "archive" | "unarchive" did ("*" for all) until (with "*": only what stood at that version, "" for all)
 --   "snooze" did until (ms)
 --   "answer" did answer (JSON): of a card that asks for one; the last one counts
--- Returns totals: unread, unseen, version (absolute counts, and a number that grows with each change), when a snooze ends next ("" for never);
+-- Returns totals: unread, unseen, version (absolute counts, and a number that grows with each change), when a card next comes back or leaves ("" for never);
 --   list: then cards; since: then "ok" or "resync" (it is not known any more), cards, and those that are gone; else how many
 --   have changed, whether it was known, and of an answer the card and when it was given.
 --   Each card is did, its number, card, seen, read, archived, answer, snoozed until, version of its last change.
@@ -30,21 +30,17 @@ local function change(did, do_it)
   touched = touched + 1
 end
 
-local function plan_next()
-  local head = call('ZRANGE', P..'iz:'..rid, 0, 0, 'WITHSCORES')[2]
-  if head then call('HSET', i, '_next', head) else call('HDEL', i, '_next') end
-end
 local function wake_up(did) return change(did, function() return call('HDEL', i, did..'.z') == 1 end) end
 
--- What was to come back is back.
+-- What was to come back is back, and what was to leave has left.
 local function sweep()
   local next = call('HGET', i, '_next')
   if not next or tonumber(next) > now then return end
-  for _, did in ipairs(call('ZRANGEBYSCORE', P..'iz:'..rid, '-inf', now)) do
-    call('ZREM', P..'iz:'..rid, did)
-    wake_up(did)
+  for _, entry in ipairs(call('ZRANGEBYSCORE', P..'iz:'..rid, '-inf', now)) do
+    call('ZREM', P..'iz:'..rid, entry)
+    if sub(entry, 1, 1) == 'z' then wake_up(sub(entry, 2)) else drop_card(rid, sub(entry, 2), begin_change()) end
   end
-  plan_next()
+  plan_next(rid)
 end
 
 -- An inbox that nobody has written to has a version, too: one that was before may have been a later one.
@@ -123,8 +119,8 @@ function marks.archive(did) return call('HSETNX', i, did..'.a', now) == 1 end
 function marks.unarchive(did) return call('HDEL', i, did..'.a') == 1 end
 function marks.snooze(did)
   call('HSET', i, did..'.z', ARGV[8])
-  call('ZADD', P..'iz:'..rid, ARGV[8], did)
-  plan_next()
+  call('ZADD', P..'iz:'..rid, ARGV[8], 'z'..did)
+  plan_next(rid)
 end
 function marks.answer(did)
   local read, answered = marks.read(did), answer(did, ARGV[8])

@@ -185,11 +185,6 @@ void store_company(struct store *s, const char *account, const char *event_id, j
     store_script(s, store_partition(s, account), "company", a, on_asked, asking_new(read_company, fn, arg));
 }
 
-static json_t *read_nothing(const redisReply *reply, struct asking *job)
-{
-    return json_null();
-}
-
 void store_company_keep(struct store *s, const char *account, const char *event_id, const json_t *event, json_fn *fn,
                         void *arg)
 {

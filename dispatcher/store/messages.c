@@ -141,8 +141,9 @@ static json_t *delivery_json(const char *const *d, const char *mid, char letter)
     g_autofree char *id = g_strdup_printf("%s-%c", mid, letter);
     int64_t attempts = g_ascii_strtoll(d[DELIVERY_ATTEMPTS], NULL, 10);
 
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:o, s:o, s:o, s:[]}", "id", id, "channel", channel_name(letter),
-                     "status", status_name(code), "reason", text_or_null(d[DELIVERY_REASON]), "provider",
+    return json_pack("{s:s, s:s, s:o, s:s, s:o, s:o, s:I, s:o, s:o, s:o, s:[]}", "id", id, "channel",
+                     channel_name(letter), "planned_at", instant_or_null(d[DELIVERY_PLANNED]), "status",
+                     status_name(code), "reason", text_or_null(d[DELIVERY_REASON]), "provider",
                      text_or_null(d[DELIVERY_PROVIDER]), "attempts", (json_int_t)attempts, "next_attempt_at",
                      status_is_final(code) ? json_null() : instant_or_null(d[DELIVERY_DUE]), "sent_at",
                      instant_or_null(d[DELIVERY_SENT_AT]), "provider_ref", text_or_null(d[DELIVERY_REFERENCE]),

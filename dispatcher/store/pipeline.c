@@ -218,11 +218,10 @@ static void add_questions(struct batch *b, const struct admission *a)
     args_text(b->args, text->str);
 }
 
-struct batch *admit_batch(const struct policy *p, int64_t stops)
+struct batch *admit_batch(const struct policy *p)
 {
     struct batch *b = batch_new("admit");
 
-    args_int(b->args, stops);
     add_policy(b, p);
     return b;
 }
@@ -237,8 +236,9 @@ static void add_send(struct batch *b, const struct admission *a)
 
 void admit_add(struct batch *b, const struct admission *a)
 {
-    const char terms[] = { a->consent ? (char)('0' + (int)a->consent) : '-', a->later ? a->later : '-',
-                           a->render_failed ? '1' : '-', a->commit ? a->commit : '-', '\0' };
+    g_autofree char *terms =
+        g_strdup_printf("%c%c%c%c%" G_GINT64_FORMAT, a->consent ? (char)('0' + (int)a->consent) : '-',
+                        a->later ? a->later : '-', a->render_failed ? '1' : '-', a->commit ? a->commit : '-', a->stops);
     g_autofree char *holder = *a->account ? g_strdup_printf("%s|%s", a->role, a->account) : g_strdup("");
 
     g_strdelimit(holder, "\n\x1f", ' '); /* of profiles from before such were refused: it becomes a field of a state */
@@ -402,19 +402,18 @@ void store_look_again(struct store *s)
 
 /* ---------------------------------------------------------------- commit, settle, lease */
 
-struct batch *commit_batch(int64_t stops)
+struct batch *commit_batch(void)
 {
-    struct batch *b = batch_new("commit");
-
-    args_int(b->args, stops);
-    return b;
+    return batch_new("commit");
 }
 
-void commit_add(struct batch *b, const char *message, char letter, int64_t fence, char on_lost, const char *state,
-                const char *next)
+void commit_add(struct batch *b, const char *message, char letter, int64_t fence, char on_lost, int64_t stops,
+                const char *state, const char *next)
 {
+    g_autofree char *terms = g_strdup_printf("%c%" G_GINT64_FORMAT, on_lost, stops);
+
     add_member(b, message, letter, fence);
-    args_char(b->args, on_lost);
+    args_text(b->args, terms);
     args_text(b->args, state);
     args_text(b->args, next);
 }

@@ -50,7 +50,8 @@ struct admission {
     enum lane lane;
     int64_t fence;
     enum consent_rule consent;
-    char later; /* 'p', 'q' or 0 */
+    int64_t stops; /* number of the list of stops by which it was judged */
+    char later;    /* 'p', 'q' or 0 */
     bool render_failed;
     const char *state, *next; /* as Redis has it, as far as is known, and as it becomes; "" for unknown (shortcut.h) */
     char commit; /* 'r' or 'h', what a lost outcome means, where it is handed over at once when admitted; else 0 */
@@ -68,7 +69,7 @@ enum verdict {
     VERDICT_RENDER,
     VERDICT_CAP,
     VERDICT_WAIT,  /* another message of the person is just being decided: ask again soon */
-    VERDICT_STOPS, /* there is a newer list of stops: read it, and ask again */
+    VERDICT_STOPS, /* there is a newer list of stops, number `until`: read it, and ask again */
 };
 struct admitted {
     enum verdict verdict;
@@ -84,8 +85,7 @@ struct batch;
 struct batch *batch_new(const char *script);
 struct args *batch_args(struct batch *);
 
-/* stops: the number of the list of stops that its worker goes by. */
-struct batch *admit_batch(const struct policy *, int64_t stops);
+struct batch *admit_batch(const struct policy *);
 void admit_add(struct batch *, const struct admission *);
 void admit_read(const redisReply *, size_t i, struct admitted *);
 
@@ -96,10 +96,10 @@ void account_add(struct batch *, const struct admission *);
 /* store_account_give: one of claims.to_give of a partition. */
 void store_account_give(struct store *, int partition, const char *entry);
 
-struct batch *commit_batch(int64_t stops);
-/* commit_add: on_lost, state and next as of an admission. */
-void commit_add(struct batch *, const char *message, char letter, int64_t fence, char on_lost, const char *state,
-                const char *next);
+struct batch *commit_batch(void);
+/* commit_add: on_lost, stops, state and next as of an admission. */
+void commit_add(struct batch *, const char *message, char letter, int64_t fence, char on_lost, int64_t stops,
+                const char *state, const char *next);
 
 struct settlement {
     const char *message;

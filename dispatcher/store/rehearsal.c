@@ -250,8 +250,11 @@ void store_copy(struct store *s, const json_t *people, const json_t *names, copy
     json_array_foreach ((json_t *)names, i, one)
         ask_key(job, store_partition(s, json_string_value(json_array_get(one, 0))),
                 json_string_value(json_array_get(one, 1)));
-    for (int p = 0; p < s->partitions; p++)
+    ask_key(job, 0, "stops");
+    for (int p = 0; p < s->partitions; p++) {
         ask_key(job, p, "qs");
+        ask_key(job, p, "hv");
+    }
     ask_definitions(job, "0");
     copying_done(job);
 }

@@ -18,8 +18,8 @@ void store_everybody(struct store *, json_fn *, void *arg);
 struct copy;
 
 /* store_copy: people: ids; everything of theirs and what is pending for them.  names: [[whose, key], …]: keys in the
- * partition of a name; and of all partitions, how sequences stand, and the definitions of runs.  copy NULL: Redis is
- * gone. */
+ * partition of a name; and of all partitions, how sequences stand, stops, and the definitions of runs.  copy NULL:
+ * Redis is gone. */
 typedef void copy_fn(void *arg, struct copy *copy);
 void store_copy(struct store *, const json_t *people, const json_t *names, copy_fn *, void *arg);
 int copy_partitions(const struct copy *);

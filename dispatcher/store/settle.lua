@@ -22,7 +22,8 @@ local function settle_later(mid, L, m, reason, due, keep, entry)
   if reason ~= 'template_unknown' then
     if before == 'template_unknown' then d[UNKNOWN_SINCE] = '' end
   elseif d[UNKNOWN_SINCE] == '' then d[UNKNOWN_SINCE] = int(now) end
-  if by_gate(reason) and reason ~= 'template_unknown' and entry ~= '' then d[PLANNED] = due end
+  -- a stop moves nothing: when it is lifted the message is as late as it is
+  if by_gate(reason) and reason ~= 'template_unknown' and reason ~= 'halted' and entry ~= '' then d[PLANNED] = due end
   if by_gate(reason) then call('ZADD', P..'held', int(now), mid..L) elseif by_gate(before) then call('ZREM', P..'held', mid..L) end
   if keep then d[MAYBE] = '1' elseif d[MAYBE] == '' then let_go(mid, L, m) end
   schedule(mid, L, due)

@@ -152,9 +152,25 @@ local function plan_turns(moved)
   end
 end
 
+-- What they were to be sent is not: nobody knows of it, and the same step made again makes it anew.
+local function take_back(p, first)
+  while #writes > first do table.remove(writes) end
+  due = {}
+  for k = 1, #p.messages, 16 do
+    local mid, letters, lane = p.messages[k], p.messages[k + 8], p.messages[k + 9]
+    if not was[mid] then
+      texts[mid], held[mid], lines[mid] = false, false, nil
+      call('ZREM', P..'p:'..p.rid, mid)
+      for L in string.gmatch(letters, '.') do call('ZREM', P..'due:'..L..lane, mid) end
+    end
+  end
+end
+
 local answers, moved = {}, {}
 for i, p in ipairs(people) do
+  local first = #writes
   local fine, answer = pcall(step, p)
+  if not fine then pcall(take_back, p, first) end
   answers[i] = fine and answer or { 'failed', tostring(type(answer) == 'table' and answer.err or answer) }
   if p.moved then moved[#moved + 1] = p end
 end

@@ -6,8 +6,9 @@
 
 #include "dispatcher/store/asking.h"
 
-#define NUMBER "*"
-#define PAGE   "500"
+#define NUMBER         "*"
+#define PAGE           "500"
+#define LIST_PARTITION 0
 
 /* ---------------------------------------------------------------- the list */
 
@@ -23,10 +24,20 @@ static json_t *read_stops(const redisReply *reply, struct asking *job)
     return all;
 }
 
-void store_stops(struct store *s, json_fn *fn, void *arg)
+static struct args *args_for(const char *op)
 {
-    g_autofree char *key = store_key(s, "stops");
-    store_command(s, on_asked, asking_new(read_stops, fn, arg), 2, (const char *[]){ "HGETALL", key });
+    struct args *a = args_new();
+
+    args_text(a, op);
+    return a;
+}
+
+void store_stops(struct store *s, int64_t least, json_fn *fn, void *arg)
+{
+    struct args *a = args_for("read");
+
+    args_int(a, least);
+    store_script(s, LIST_PARTITION, "stop", a, on_asked, asking_new(read_stops, fn, arg));
 }
 
 /* ---------------------------------------------------------------- putting one */
@@ -34,15 +45,15 @@ void store_stops(struct store *s, json_fn *fn, void *arg)
 struct putting {
     struct store *store;
     struct gather *gather;
-    char *id, *text; /* text NULL: lifted */
 };
 
-static void putting_end(struct putting *p)
+static void add_messages(json_t *list, const redisReply *members)
 {
-    gather_done(p->gather);
-    g_free(p->id);
-    g_free(p->text);
-    g_free(p);
+    for (size_t i = 0; members && i < members->elements; i++) {
+        const char *member = reply_text(members, i);
+        g_autofree char *mid = g_strndup(member, strlen(member) ? strlen(member) - 1 : 0);
+        json_array_append_new(list, json_string(mid));
+    }
 }
 
 static void on_told(void *arg, const redisReply *reply)
@@ -50,68 +61,46 @@ static void on_told(void *arg, const redisReply *reply)
     struct gather *g = arg;
 
     g->lost |= !reply;
-    for (size_t i = 0; reply && i < reply->elements; i++) {
-        const char *member = reply_text(reply, i);
-        size_t len = strlen(member);
-        g_autofree char *mid = g_strndup(member, len ? len - 1 : 0);
-        if (len)
-            json_array_append_new(json_object_get(g->result, "flying"),
-                                  json_pack("[s, s]", mid, channel_name(member[len - 1])));
-    }
+    add_messages(json_object_get(g->result, "flying"), reply_at(reply, 0));
+    add_messages(json_object_get(g->result, "in_hand"), reply_at(reply, 1));
     gather_done(g);
 }
 
-static void on_numbered(void *arg, const redisReply *reply)
+static void tell_all(struct store *s)
 {
-    struct putting *p = arg;
-
-    if (!reply || reply->type != REDIS_REPLY_INTEGER) {
-        p->gather->lost = true;
-        putting_end(p);
-        return;
-    }
-    json_object_set_new(p->gather->result, "number", json_integer(reply->integer));
-    for (int i = 0; i < p->store->partitions; i++) {
-        struct args *a = args_new();
-        args_int(a, reply->integer);
-        p->gather->open++;
-        store_script(p->store, i, "stop", a, on_told, p->gather);
-    }
-    store_stops_tell(p->store);
-    putting_end(p);
+    g_autofree char *channel = store_key(s, "stops");
+    store_command(s, NULL, NULL, 3, (const char *[]){ "PUBLISH", channel, "" });
 }
 
-/* The entry is there before the number is: who knows the number knows the entry. */
 static void on_put(void *arg, const redisReply *reply)
 {
     struct putting *p = arg;
-    g_autofree char *key = store_key(p->store, "stops");
+    const char *number = reply && reply->type == REDIS_REPLY_STRING ? reply->str : NULL;
 
-    if (!reply || reply->type == REDIS_REPLY_ERROR) {
-        p->gather->lost = true;
-        putting_end(p);
-        return;
+    p->gather->lost |= !number;
+    for (int i = 0; number && i < p->store->partitions; i++) {
+        struct args *a = args_for("tell");
+        args_text(a, number);
+        p->gather->open++;
+        store_script(p->store, i, "stop", a, on_told, p->gather);
     }
-    store_command(p->store, on_numbered, p, 4, (const char *[]){ "HINCRBY", key, NUMBER, "1" });
+    if (number)
+        tell_all(p->store);
+    gather_done(p->gather);
+    g_free(p);
 }
 
 void store_stop_put(struct store *s, const char *id, const json_t *stop, json_fn *fn, void *arg)
 {
     struct putting *p = g_new0(struct putting, 1);
-    g_autofree char *key = store_key(s, "stops");
+    struct args *a = args_for("put");
+    char *text = stop ? json_dumps(stop, JSON_COMPACT) : NULL;
 
-    *p = (struct putting){ s, gather_new(json_pack("{s:[]}", "flying"), fn, arg), g_strdup(id),
-                           stop ? json_dumps(stop, JSON_COMPACT) : NULL };
-    if (p->text)
-        store_command(s, on_put, p, 4, (const char *[]){ "HSET", key, p->id, p->text });
-    else
-        store_command(s, on_put, p, 3, (const char *[]){ "HDEL", key, p->id });
-}
-
-void store_stops_tell(struct store *s)
-{
-    g_autofree char *channel = store_key(s, "stops");
-    store_command(s, NULL, NULL, 3, (const char *[]){ "PUBLISH", channel, "" });
+    *p = (struct putting){ s, gather_new(json_pack("{s:[], s:[]}", "flying", "in_hand"), fn, arg) };
+    args_text(a, id);
+    args_text(a, text ? text : "");
+    store_script(s, LIST_PARTITION, "stop", a, on_put, p);
+    free(text);
 }
 
 /* ---------------------------------------------------------------- what waits */

@@ -10,13 +10,12 @@
 
 #include "dispatcher/store/store.h"
 
-/* store_stops: {id: {…}, …, "*": number}. */
-void store_stops(struct store *, json_fn *, void *arg);
-/* store_stop_put: stop NULL: it is lifted.  {"number": n, "flying": [[message, channel], …]}; ok false: it may be in
- * force in a part of the partitions, and is in all of them when it is repeated. */
+/* store_stops: {id: {…}, …, "*": number}; least: what its number must be, as somebody was told. */
+void store_stops(struct store *, int64_t least, json_fn *, void *arg);
+/* store_stop_put: stop NULL: it is lifted.  {"number": n, "flying": [message, …], "in_hand": [message, …]}: what may
+ * still go out by the list of before, and what else workers have; ok false: it may be in force in a part of the
+ * partitions, and is in all of them when it is repeated.  All who go by the list hear of it. */
 void store_stop_put(struct store *, const char *id, const json_t *stop, json_fn *, void *arg);
-/* store_stops_tell: all who go by the list read it anew. */
-void store_stops_tell(struct store *);
 
 /* store_waiting_page: messages of which something waits: {"ids": […], "next": cursor or ""}; the cursor "" at first.
  * One may come twice, and what comes or goes meanwhile may be missed. */

@@ -471,7 +471,8 @@ void store_give_up(struct store *s)
 static void on_message(void *arg, const char *channel, const char *message)
 {
     struct store *s = arg;
-    s->own->on_message(s->own->message_arg, channel + strlen(s->prefix) + 1, message);
+    /* "": it was broken, and nobody knows what was said meanwhile */
+    s->own->on_message(s->own->message_arg, *channel ? channel + strlen(s->prefix) + 1 : "", message);
 }
 
 void store_subscribe(struct store *s, int count, const char **names, void (*fn)(void *, const char *, const char *),

@@ -255,7 +255,7 @@ static void ask_all(int recipients, bool account, double *cpu, double *script)
     read_costs(&cpu_before, &script_before);
     admitted = 0;
     for (int b = 0; b < BATCHES; b++) {
-        struct batch *batch = account ? account_batch(service.policy) : admit_batch(service.policy, 0),
+        struct batch *batch = account ? account_batch(service.policy) : admit_batch(service.policy),
                      *looks = account ? NULL : suppressed_batch();
         for (int i = 0; i < BATCH; i++)
             add_one(batch, looks, b * BATCH + i, recipients, account);

@@ -83,7 +83,7 @@ class Bulk(Journey):
     def test_nobody_is_left_in_a_count_by_their_id(self):
         self.enroll()
         self.h.http('DELETE', '/v1/recipients/d5')
-        self.assertEqual(self.h.redis('--raw', 'KEYS', '*d5*').split(), [])
+        self.assertEqual(self.h.redis('--raw', 'KEYS', '*:d5*').split(), [])
         for key in self.h.redis('--raw', 'KEYS', '*count:*').split():
             self.assertNotIn('d5', self.h.redis('--raw', 'SMEMBERS', key).split())
 

@@ -1,5 +1,5 @@
 """The inbox in real time: versions that never go back, exact resume, absolute counts, snoozes, tickets, pages of other origins."""
-import json, re, socket, threading, time, unittest, urllib.request
+import json, os, re, socket, threading, time, unittest, urllib.request
 
 from house import SLOWNESS, FlowTest, person
 
@@ -183,6 +183,11 @@ class Inbox(FlowTest):
         self.hello(h, s)
         h.until(lambda: s.of('bye') and s.closed, 20)
         self.assertEqual(s.of('bye')[0]['reason'], 'expired')
+        ticket = h.http('POST', '/v1/inbox/ticket', {}, headers=self.me(h, 'b'))[1]['ticket']
+        s = self.stream(h, query='?ticket=' + ticket)
+        self.hello(h, s)
+        h.until(lambda: s.of('bye') and s.closed, 20)
+        self.assertEqual(s.of('bye')[0]['reason'], 'expired')  # as long as the token that bought it
         streams = [self.stream(h, self.token(h, 'p%d' % i)) for i in range(30)]
         for s in streams:
             self.hello(h, s)
@@ -246,6 +251,31 @@ class Inbox(FlowTest):
         self.assertEqual([i['id'] for i in self.inbox(h, 'a')['items']], [b, a])
         for body in ({}, {'for': 'soon'}, {'for': '1d', 'until': '2030-01-01T00:00:00Z'}, {'until': '2020-01-01T00:00:00Z'}, {'for': '400d'}):
             self.assertEqual(h.http('POST', '/v1/inbox/%s/snooze' % a, body, headers=self.me(h, 'a'))[0], 422, body)
+
+    def test_a_card_leaves_at_its_time_while_the_inbox_is_open(self):
+        """E38."""
+        h = self.house()
+        h.settings['templates'] = os.path.join(h.dir, 'templates')
+        for name, more in (('news', 'in_app: { expires: 3s, pin: true, importance: high }\n'), ('plain', '')):
+            os.makedirs(os.path.join(h.dir, 'templates', name))
+            for part, text in (('template.yaml', 'category: account\nchannels: [in_app]\n' + more), ('in_app.title.mustache', name), ('in_app.body.mustache', 'it says "expires":1')):
+                with open(os.path.join(h.dir, 'templates', name, part), 'w') as out:
+                    out.write(text)
+        h.write()
+        h.start()
+        for name in ('plain', 'news'):
+            h.settled(h.send('a', name, {}, channels=['in_app']))
+        s = self.stream(h, self.token(h, 'a'))
+        self.assertEqual(self.hello(h, s)['unread'], 2)
+        news, plain = self.inbox(h, 'a')['items']
+        self.assertEqual((news['pinned'], news['importance'], plain['pinned'], plain['importance'], plain['expires_at']), (True, 'high', False, 'normal', None))
+        self.assertIsNotNone(news['expires_at'])
+        h.until(lambda: s.of('inbox'), 10)
+        self.assertEqual((s.of('inbox')[0]['unread'], s.of('inbox')[0]['gone'], s.of('inbox')[0]['items']), (1, [news['id']], []))
+        self.assertEqual([i['title'] for i in self.inbox(h, 'a')['items']], ['plain'])
+        with open(os.path.join(h.dir, 'templates', 'news', 'template.yaml'), 'w') as out:
+            out.write('category: account\nchannels: [in_app]\nin_app: { expires: soon }\n')
+        h.cli('template', 'check', status=1)
 
     def test_who_knows_the_version_gets_no_list(self):
         h = self.up()
@@ -351,6 +381,14 @@ class Inbox(FlowTest):
             h.cli('enqueue', '--quiet', stdin='\n'.join(json.dumps({'recipient': 'a', **UPDATE, 'data': {'order': 'x' * 3000, 'parcels': 1}}) for n in range(40)))
         self.assertRegex(self.metrics(h), r'tidings_inbox_resyncs_total [1-9]')
         self.assertEqual(h.http('GET', '/healthz')[0], 200)
+        text, s_end = b'', time.time() + 20
+        s.settimeout(1)
+        while b'event: resync' not in text[-3000:] and time.time() < s_end:
+            try:
+                text += s.recv(1 << 20)
+            except OSError:
+                break
+        self.assertIn(b'event: resync', text)  # and it is told, behind what had begun
 
     def metrics(self, h):
         return urllib.request.urlopen('http://127.0.0.1:%d/metrics' % h.port).read().decode()

@@ -1,6 +1,6 @@
 """Random operations against the real program, and every verdict beside model.py, which knows nothing of it.
 
-TIDINGS_OPERATIONS says how many (default 5,000), TIDINGS_SEED which ones; TIDINGS_MODEL_ON=cluster puts the program on a Redis Cluster.
+TIDINGS_OPERATIONS says how many (default 3,500), TIDINGS_SEED which ones; TIDINGS_MODEL_ON=cluster puts the program on a Redis Cluster.
 
 A step is a batch of operations, one for an account at most, or a jump of the clock; then all that is due is awaited, and what the
 traces say is put to the model.  Where several deliveries of an account were decided together, some order of them must explain all.
@@ -11,7 +11,7 @@ from cluster import Cluster
 from house import FlowTest, SmtpServer
 from model import DAY, LETTERS, MINUTE, Model, Person, ms
 
-OPERATIONS = int(os.environ.get('TIDINGS_OPERATIONS', '5000'))
+OPERATIONS = int(os.environ.get('TIDINGS_OPERATIONS', '3500'))
 SEED = int(os.environ.get('TIDINGS_SEED', '0')) or random.randrange(1, 10 ** 6)
 ZONES = ['UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Kathmandu', 'Australia/Lord_Howe', 'Pacific/Chatham', None]
 CHANNELS = ['email', 'sms', 'in_app']

@@ -1,8 +1,8 @@
 """What an operator and a script see and ask: figures and health of every role, reports, waiting, bulk doors, signals."""
-import json, os, re, signal, socket, subprocess, time, unittest, urllib.error, urllib.request
+import json, os, re, shutil, signal, socket, subprocess, time, unittest, urllib.error, urllib.request
 
 import house
-from house import BINARY, FlowTest, free_port, person
+from house import BINARY, ROOT, FlowTest, free_port, person
 
 KNOWN = {'no_address', 'suppressed_address', 'no_consent', 'opted_out', 'preference', 'quiet_hours', 'render_error', 'expired', 'cancelled',
          'superseded', 'provider_rejected',
@@ -350,6 +350,84 @@ class Supervision(FlowTest):
             h.processes.remove(p)
             with open(path) as f:
                 self.assertEqual(f.read(), 'precious')
+
+
+class Figures(FlowTest):
+    """What watches the service asks for figures that there are."""
+
+    def names(self, h):
+        text = urllib.request.urlopen('http://127.0.0.1:%d/metrics' % h.port).read().decode()
+        return set(re.findall(r'^# TYPE (tidings_\w+) ', text, re.M))
+
+    def test_alerts_and_dashboard_ask_for_figures_that_there_are(self):
+        h = self.start()
+        there, deploy = self.names(h), os.path.join(ROOT, 'deploy')
+        with open(os.path.join(deploy, 'alerts.yaml')) as f:
+            alerts = f.read()
+        rules = re.findall(r'- alert: (\w+)\n +expr: (.+)\n((?: +\w+: .*\n?)+)', alerts)
+        self.assertEqual((len(rules), len(set(name for name, _, _ in rules))), (alerts.count('- alert: '),) * 2)
+        for name, expr, rest in rules:
+            asked = set(re.findall(r'tidings_\w+', expr))
+            self.assertTrue(asked and asked <= there, (name, asked - there))
+            self.assertRegex(rest, r'severity: (page|ticket)')
+            self.assertIn('OPERATING.md#at-night', rest)
+        if shutil.which('promtool'):
+            subprocess.run(['promtool', 'check', 'rules', os.path.join(deploy, 'alerts.yaml')], check=True, capture_output=True)
+        with open(os.path.join(deploy, 'grafana.json')) as f:
+            board = json.load(f)
+        panels = [p for p in board['panels'] if p['type'] != 'row']
+        self.assertEqual(len({p['id'] for p in board['panels']}), len(board['panels']))
+        for p in panels:
+            asked = {n for t in p['targets'] for n in re.findall(r'tidings_\w+', t['expr'])}
+            self.assertTrue(asked and asked <= there, (p['title'], asked - there))
+            self.assertTrue(p['fieldConfig']['defaults']['unit'] and len(p['fieldConfig']['defaults']['thresholds']['steps']) > 1, p['title'])
+
+    def test_the_description_of_the_interface_validates_and_names_every_parameter(self):
+        h = self.start()
+        path = os.path.join(h.dir, 'openapi.json')
+        with open(path, 'w') as out:
+            json.dump(h.http('GET', '/openapi.json')[1], out)
+        done = subprocess.run(['node', os.path.join(ROOT, 'tests/node_modules/@seriousme/openapi-schema-validator/bin/validate-api-cli.js'), path], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout[-2000:] + done.stderr[-2000:])
+        with open(path) as f:
+            doc = json.load(f)
+        ids = [o['operationId'] for methods in doc['paths'].values() for o in methods.values()]
+        self.assertEqual(len(ids), len(set(ids)))
+        listed = {p['name'] for p in doc['paths']['/v1/messages']['get']['parameters']}
+        self.assertEqual(listed, {'recipient', 'status', 'category', 'template', 'source', 'tag', 'limit', 'cursor'})
+        for path, methods in doc['paths'].items():
+            for method, operation in methods.items():
+                self.assertEqual({p['name'] for p in operation['parameters'] if p['in'] == 'path'}, set(re.findall(r'{(\w+)}', path)), path)
+
+    def test_figures_beyond_this_host_need_a_key_or_an_address_of_their_own(self):
+        h = self.house()
+        figures = free_port()
+        h.settings['http'].update(listen='0.0.0.0:%d' % h.port, metrics_listen='127.0.0.1:%d' % figures, keys=[{'name': 'prom', 'secret': 'p', 'scopes': ['read']}])
+        h.write()
+        h.start()
+        self.assertEqual(h.http('GET', '/metrics', headers={'Authorization': ''})[0], 401)
+        for url, headers in (('http://127.0.0.1:%d/metrics' % h.port, {'Authorization': 'Bearer p'}), ('http://127.0.0.1:%d/metrics' % figures, {})):
+            with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as r:
+                self.assertIn('tidings_redis_up', r.read().decode())
+        self.assertEqual(h.http('GET', '/healthz', headers={'Authorization': ''})[0], 200)
+
+    def test_what_an_outage_made_late_is_reported_by_category_and_sender(self):
+        h = self.house(categories={'account': {'kind': 'transactional'}, 'onboarding': {'kind': 'service'}})
+        h.start('--role', 'api')
+        since = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(time.time() - 60))
+        late = [h.send(person('l%d' % i), channels=['email'], category='account', source='shop') for i in range(3)]
+        gone = h.send(person('g'), channels=['email'], category='onboarding', source='crm', ttl='1s')
+        time.sleep(2.5)
+        h.start('--role', 'worker', wait=False)
+        for id in late + [gone]:
+            h.settled(id)
+        h.settled(h.send(person('x'), channels=['email'], category='account', source='shop'))
+        rows = {(r['category'], r['source']): r for r in h.cli_json('late-report', '--since', since, '--over', '2s')['by']}
+        self.assertEqual({k: (r['late'], r['dropped'], r['waiting']) for k, r in rows.items()}, {('account', 'shop'): (3, 0, 0), ('onboarding', 'crm'): (0, 1, 0)})
+        self.assertGreaterEqual(rows['account', 'shop']['worst_seconds'], 2)
+        self.assertIn('shop', h.cli('late-report', '--since', since, '--over', '2s'))
+        h.cli('late-report', status=2)
+        h.cli('late-report', '--since', 'soon', status=2)
 
 
 if __name__ == '__main__':

@@ -104,6 +104,64 @@ class Stops(FlowTest):
         h.cli('resume', 'category:marketing', status=1)
         h.cli('replay', now)
 
+    def test_what_waits_is_cancelled_by_a_property_counted_first(self):
+        h = self.up()
+        tagged = [h.send(person('t%d' % i), channels=['email'], category='marketing', tags={'campaign': 'winter'}, send_at=at(3600)) for i in range(30)]
+        other = h.send(person('o'), channels=['email'], category='marketing', send_at=at(3600))
+        self.assertEqual(h.http('POST', '/v1/cancellations', {'tag': 'campaign:winter'}), (200, {'waiting': 30}))
+        self.assertIn('30 wait; --confirm 30', h.cli('cancel', '--tag', 'campaign:winter'))
+        status, answer = h.http('POST', '/v1/cancellations', {'tag': 'campaign:winter', 'confirm': 10})
+        self.assertEqual((status, answer), (200, {'stale': True, 'waiting': 30}))
+        h.cli('cancel', '--tag', 'campaign:winter', '--confirm', '10', status=1)
+        self.assertEqual({h.message(i)['status'] for i in tagged}, {'scheduled'})
+        self.assertIn('cancelled 30', h.cli('cancel', '--tag', 'campaign:winter', '--confirm', '30'))
+        self.assertEqual({h.message(i)['status'] for i in tagged}, {'cancelled'})
+        self.assertEqual(h.message(other)['status'], 'scheduled')
+        self.assertEqual(h.http('GET', '/v1/stops')[1], {'stops': []})
+        now = h.send(person('n'), channels=['email'], category='marketing', tags={'campaign': 'winter'})
+        self.assertEqual(h.settled(now)['status'], 'sent')
+        for how in ({}, {'all': True}, {'channel': 'email'}, {'tag': 'a', 'category': 'b'}, {'tag': 'a', 'confirm': 'x'}):
+            self.assertEqual(h.http('POST', '/v1/cancellations', how)[0], 422, how)
+        h.cli('cancel', status=2)
+
+    def test_what_was_lifted_while_no_worker_ran_goes_on_when_one_does(self):
+        h = self.house(categories=CATEGORIES)
+        h.start('--role', 'api')
+        w = h.start('--role', 'worker', wait=False)
+        self.stop(h, category='marketing')
+        id = h.send(person('a'), channels=['email'], category='marketing')
+        self.halted(h, id)
+        h.stop(w)
+        self.lift(h, 'category:marketing')
+        h.start('--role', 'worker', wait=False)
+        self.assertEqual(h.settled(id)['status'], 'sent')
+
+    def test_what_is_halted_holds_up_nothing_else_of_the_person(self):
+        h = self.up()
+        self.stop(h, category='marketing')
+        halted = h.send(person('a'), channels=['email'], category='marketing')
+        self.halted(h, halted)
+        h.http('PATCH', '/v1/recipients/a', {'attributes': {'x': 1}})  # what waits because of a gate is looked at again
+        time.sleep(0.5)
+        h.http('PATCH', '/v1/recipients/a/preferences', {'pause_until': at(3)})
+        later = h.send('a', channels=['email'], category='onboarding')
+        h.reason(later, 'preference')
+        self.assertEqual(h.settled(later)['status'], 'sent')
+        self.assertEqual(h.message(halted)['deliveries'][0]['reason'], 'halted')
+
+    def test_a_provider_and_names_that_are_none_are_told(self):
+        h = self.house(categories=CATEGORIES)
+        h.smtp.slow_body = 2
+        h.start()
+        name = h.settings['email']['providers'][0]['name']
+        self.assertEqual(h.http('POST', '/v1/stops', {'provider': 'nope'})[1]['errors'][0]['pointer'], '/provider')
+        for by in ('category', 'template'):
+            self.assertIn('warnings', self.stop(h, **{by: 'misspelt'}))
+        waits = h.send(person('w'), channels=['email'], category='account', send_at=at(3600))
+        text = h.send(person('t'), 'order-update', channels=['sms'], category='account', send_at=at(3600))
+        receipt = self.stop(h, provider=name)
+        self.assertEqual((receipt['held'], 'warnings' in receipt), (1, False), receipt)  # the mail, which could be its; not the text
+
     def test_what_is_wrong_is_said_and_stops_nothing(self):
         h = self.up()
         for how, pointer in (({}, ''), ({'category': 'a', 'all': True}, ''), ({'all': 1}, '/all'), ({'channel': 'fax'}, '/channel'), ({'tag': ''}, '/tag'),

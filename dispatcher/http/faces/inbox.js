@@ -22,10 +22,12 @@ const sleep = ms => new Promise(done => setTimeout(done, ms));
 // ------------------------------------------------------------------ the store
 
 const stores = new Map(); // two inboxes on one page share one
+const askers = new WeakMap(); // functions that get tokens, by number
+let asker = 0;
 
 export class TidingsInbox extends EventTarget {
-  items = new Map(); unread = 0; unseen = 0; version = 0; state = 'offline'; before = null;
-  #token = null; #tokenAsked = null; #stop = new AbortController(); #channel = null; #leads = false; #open = false; #started = false; #users = 0; #etag = null;
+  items = new Map(); unread = 0; unseen = 0; version = 0; listed = 0; state = 'offline'; before = null;
+  #token = null; #tokenAsked = null; #stop = new AbortController(); #channel = null; #leads = false; #open = false; #started = false; #users = 0; #replaced = false;
 
   constructor({ src = HERE, getToken, limit = 20, stream = true, poll = 30 } = {}) {
     super();
@@ -38,10 +40,8 @@ export class TidingsInbox extends EventTarget {
     store.#users++;
     return store;
   }
-  release(key) {
-    if (--this.#users > 0) return;
-    stores.delete(key);
-    this.close();
+  release() {
+    if (--this.#users <= 0) this.close();
   }
 
   async start() {
@@ -53,6 +53,7 @@ export class TidingsInbox extends EventTarget {
     else this.#again();
   }
   close() {
+    for (const [key, store] of stores) if (store === this) stores.delete(key);
     this.#stop.abort();
     this.#channel?.close();
     this.items.clear();
@@ -62,7 +63,7 @@ export class TidingsInbox extends EventTarget {
   }
   get sorted() {
     const now = Date.now();
-    return [...this.items.values()].filter(i => !i.archived_at && !(i.snoozed_until && Date.parse(i.snoozed_until) > now)).sort((a, b) => Date.parse(b.at) - Date.parse(a.at) || (a.id < b.id ? 1 : -1));
+    return [...this.items.values()].filter(i => !i.archived_at && !(i.snoozed_until && Date.parse(i.snoozed_until) > now)).sort((a, b) => (b.pinned === true) - (a.pinned === true) || Date.parse(b.at) - Date.parse(a.at) || (a.id < b.id ? 1 : -1));
   }
 
   // ---- asking
@@ -87,7 +88,8 @@ export class TidingsInbox extends EventTarget {
       if (!answer.ok) throw this.#failure(answer);
       const page = await answer.json();
       this.who = page.who;
-      this.#etag = answer.headers.get('ETag');
+      if (page.version < this.listed) return true; // a frame was faster
+      this.listed = page.version;
       this.items = new Map(page.items.map(i => [i.id, i]));
       this.before = page.items.length === this.limit ? page.before : null;
       this.#counts(page);
@@ -116,12 +118,13 @@ export class TidingsInbox extends EventTarget {
   // ---- doing: at once here, undone when it is refused
 
   async #act(id, path, change, body) {
-    const item = this.items.get(id), was = item && { ...item }, counts = { unread: this.unread, unseen: this.unseen };
+    const item = this.items.get(id), was = item && { ...item }, at = this.version;
+    const weigh = (i, key) => !i[key] && !i.archived_at && !i.snoozed_until ? 1 : 0;
+    let unread = 0, unseen = 0;
     if (item) {
       change(item);
-      const weigh = (i, key) => !i[key] && !i.archived_at && !i.snoozed_until ? 1 : 0;
-      this.unread += weigh(item, 'read_at') - weigh(was, 'read_at');
-      this.unseen += weigh(item, 'seen_at') - weigh(was, 'seen_at');
+      this.unread += unread = weigh(item, 'read_at') - weigh(was, 'read_at');
+      this.unseen += unseen = weigh(item, 'seen_at') - weigh(was, 'seen_at');
       this.#tell('change');
     }
     try {
@@ -130,7 +133,9 @@ export class TidingsInbox extends EventTarget {
       this.#counts(await answer.json());
       return true;
     } catch (e) {
-      if (was) { Object.assign(item, was); Object.assign(this, counts); this.#tell('change'); }
+      if (was && this.items.get(id) === item) Object.assign(item, was);
+      if (this.version === at) { this.unread -= unread; this.unseen -= unseen; } // else a frame has said what they are
+      if (was) this.#tell('change');
       this.#tell('error', { code: e.code ?? 'network' });
       return false;
     }
@@ -142,7 +147,7 @@ export class TidingsInbox extends EventTarget {
   snooze(id, span = '1d') { return this.#act(id, 'snooze', i => { i.snoozed_until = new Date(Date.now() + 864e5).toISOString(); }, { for: span }); }
   answer(id, answer) { return this.#act(id, 'answer', i => { i.answered = answer; i.read_at ??= new Date().toISOString(); i.seen_at ??= i.read_at; }, { answer }); }
   async markAllRead() {
-    const until = this.version, now = new Date().toISOString();
+    const until = this.listed, now = new Date().toISOString(); // what came since has not been seen here
     try {
       const answer = await this.ask('/all/read', { method: 'POST', body: { until } });
       if (!answer.ok) throw this.#failure(answer);
@@ -160,9 +165,11 @@ export class TidingsInbox extends EventTarget {
   }
   #take(event, data) {
     if (event === 'inbox') {
+      if (data.since > this.listed) { this.refresh(); return; } // something was missed
       const news = data.items.filter(i => !this.items.has(i.id) && !i.read_at);
       for (const i of data.items) if (!(this.items.get(i.id)?.v > i.v)) this.items.set(i.id, i);
       for (const id of data.gone) this.items.delete(id);
+      this.listed = Math.max(this.listed, data.version);
       this.#counts(data);
       for (const item of news) this.#tell('item', { item });
     } else if (event === 'hello') {
@@ -180,7 +187,7 @@ export class TidingsInbox extends EventTarget {
   }
   #post(message) { try { this.#channel?.postMessage(message); } catch { /* it is closed */ } }
 
-  // One tab of a person streams, and tells the others; where a browser cannot agree on one, each visible tab streams.
+  // One tab of a person streams, and tells the others; where a browser cannot agree on one, each streams.
   async #follow() {
     const name = `tidings:${this.src}:${this.who ?? ''}`, signal = this.#stop.signal;
     if (!this.stream) return this.#pollOn(signal);
@@ -203,6 +210,13 @@ export class TidingsInbox extends EventTarget {
       let wait = null;
       try { wait = await this.#streamOnce(signal); } catch (e) { if (!signal.aborted) this.#fail(e); }
       if (signal.aborted) return;
+      if (this.#replaced) { // this person has streams enough elsewhere: this one asks, until somebody looks at it
+        this.#replaced = false;
+        let looked = false;
+        this.#woken().then(() => { looked = true; });
+        while (!looked && !signal.aborted) { try { await this.#pollOnce(signal); } catch (e) { if (!signal.aborted) this.#fail(e); } await Promise.race([sleep(1000 * this.poll), this.#woken()]); }
+        continue;
+      }
       tries = Date.now() - begun > 60000 ? 0 : tries + 1;
       if (wait === null && this.state === 'live') this.#say('offline');
       await Promise.race([sleep(wait ?? Math.min(60000, 1000 * 2 ** Math.min(tries, 6)) * (0.5 + Math.random())), this.#woken()]);
@@ -213,7 +227,7 @@ export class TidingsInbox extends EventTarget {
     signal.addEventListener('abort', end, { once: true });
     let timer = setTimeout(end, SILENCE), text = '', again = null;
     try {
-      const answer = await this.ask('/stream', { headers: { 'Last-Event-ID': String(this.version) }, signal: dead.signal });
+      const answer = await this.ask('/stream', { headers: { 'Last-Event-ID': String(this.listed) }, signal: dead.signal });
       if (answer.status === 503 || answer.status === 429) return await this.#pollOnce(signal, answer);
       if (!answer.ok) throw this.#failure(answer);
       this.#open = true;
@@ -229,7 +243,7 @@ export class TidingsInbox extends EventTarget {
           const field = Object.fromEntries(text.slice(0, at).split('\n').map(l => [l.slice(0, l.indexOf(':')), l.slice(l.indexOf(':') + 1).trim()]));
           if (!field.event) continue;
           const data = JSON.parse(field.data);
-          if (field.event === 'bye') { again = data.again * 1000; if (data.reason === 'expired') this.#token = null; continue; }
+          if (field.event === 'bye') { again = data.again * 1000; this.#replaced = data.reason === 'replaced'; if (data.reason === 'expired') this.#token = null; continue; }
           this.#take(field.event, data);
           this.#post({ event: field.event, data });
         }
@@ -243,11 +257,8 @@ export class TidingsInbox extends EventTarget {
   // No place for a stream: the counts are asked for now and then.
   async #pollOnce(signal, refused) {
     this.#say('polling');
-    const answer = await this.ask('/count', { headers: this.#etag ? { 'If-None-Match': this.#etag } : {}, signal });
-    if (answer.status !== 304 && answer.ok) {
-      this.#etag = answer.headers.get('ETag');
-      if ((await answer.json()).version !== this.version) await this.refresh();
-    }
+    const answer = await this.ask('/count', { headers: { 'If-None-Match': `"${this.listed}"` }, signal });
+    if (answer.status !== 304 && answer.ok && (await answer.json()).version > this.listed) await this.refresh();
     return 1000 * (Number(refused?.headers.get('Retry-After')) || this.poll);
   }
   async #pollOn(signal) {
@@ -351,7 +362,7 @@ const BELL = () => {
 export class TidingsInboxElement extends HTMLElement {
   static observedAttributes = ['locale', 'theme', 'view'];
   words = {};
-  #root = this.attachShadow({ mode: 'open' }); #store = null; #key = null; #nodes = new Map(); #tab = 'all'; #said = 0; #toSay = 0; #drawn = false; #watch = null; #seenSoon = new Set(); #drafts = new Map();
+  #root = this.attachShadow({ mode: 'open' }); #store = null; #nodes = new Map(); #tab = 'all'; #said = 0; #toSay = 0; #drawn = false; #watch = null; #seenSoon = new Set(); #drafts = new Map();
 
   get locale() { return this.getAttribute('locale') || document.documentElement.lang || 'en'; }
   get view() { return this.getAttribute('view') || 'bell'; }
@@ -369,8 +380,8 @@ export class TidingsInboxElement extends HTMLElement {
       try { return JSON.parse(text).token ?? text; } catch { return text.trim(); }
     });
     if (!url && !this.getToken) return;
-    this.#key = `${src} ${url ?? ''}`;
-    this.#store = TidingsInbox.shared(this.#key, { src, getToken: ask, limit: Number(this.getAttribute('limit')) || 20, stream: !this.hasAttribute('no-stream'), poll: Number(this.getAttribute('poll')) || 30 });
+    if (this.getToken && !askers.has(this.getToken)) askers.set(this.getToken, ++asker);
+    this.#store = TidingsInbox.shared(`${src} ${this.getToken ? askers.get(this.getToken) : url}`, { src, getToken: ask, limit: Number(this.getAttribute('limit')) || 20, stream: !this.hasAttribute('no-stream'), poll: Number(this.getAttribute('poll')) || 30 });
     this.#store.addEventListener('change', this.#onChange);
     this.#store.addEventListener('item', this.#onItem);
     this.#store.addEventListener('state', this.#onState);
@@ -382,7 +393,7 @@ export class TidingsInboxElement extends HTMLElement {
     if (!this.#store) return;
     for (const [name, fn] of [['change', this.#onChange], ['item', this.#onItem], ['state', this.#onState], ['error', this.#onError]]) this.#store.removeEventListener(name, fn);
     this.#watch?.disconnect();
-    this.#store.release(this.#key);
+    this.#store.release();
     this.#store = null;
   }
   attributeChangedCallback() { if (this.#drawn) { this.#draw(); this.#onChange(); } }

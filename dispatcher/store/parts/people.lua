@@ -62,8 +62,9 @@ end
 
 -- What waits because of a gate is due again.
 local function due_again(mid, L, m)
+  local d = delivery(m, L)
   schedule(mid, L, math.max(now, tonumber(m[SEND_AT])))
-  delivery(m, L)[PLANNED] = int(now)
+  if d[REASON] ~= 'halted' then d[PLANNED] = int(now) end
 end
 
 -- The same for all of a person, and what was admitted goes back, for it was admitted on other terms.

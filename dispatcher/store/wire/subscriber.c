@@ -9,6 +9,7 @@ struct subscriber {
     struct redis *redis;
     ev_timer ping;
     double heard_at; /* loop time */
+    bool was_up;
     int count;
     char **words; /* SUBSCRIBE channel … */
     published_fn *fn;
@@ -21,6 +22,9 @@ static void on_up(void *arg)
 
     s->heard_at = ev_now(s->loop);
     redis_tell(s->redis, s->count + 1, (const char **)s->words);
+    if (s->was_up)
+        s->fn(s->arg, "", ""); /* what was said meanwhile is lost */
+    s->was_up = true;
 }
 
 static void on_heard(void *arg, const redisReply *reply)
