@@ -50,10 +50,12 @@ class _Session(socketserver.StreamRequestHandler):
             raise ConnectionAbortedError
         return said(self) if callable(said) else said
 
-    def answer(self, verb, arg, usual):
-        """Says what the script wants, else the usual; its class when that is 2 or 3."""
+    def answer(self, verb, arg, usual, before=None):
+        """Says what the script wants, else the usual; its class when that is 2 or 3, and then `before` is done before it is said."""
         said = self.said(verb, arg)
         said = usual if said is None else said
+        if before and said[0] in '23':
+            before()
         self.reply(said)
         return said[0] in '23' and said[0]
 
@@ -187,13 +189,15 @@ class _Session(socketserver.StreamRequestHandler):
         # what counts as received is what was complete, whatever is answered afterwards
         with owner.lock:
             owner.received.append(mail)
-        if self.answer('BODY', self.recipient, '250 2.0.0 queued as %d' % len(owner.received)):
+
+        def accept():  # who is told that it was sent finds it here
             with owner.lock:
                 owner.accepted.append(mail)
+                number = len(owner.accepted)
             if owner.directory:
-                name = '%04d-%s.eml' % (len(owner.accepted), self.recipient.split('@')[0])
-                with open(os.path.join(owner.directory, name), 'wb') as out:
+                with open(os.path.join(owner.directory, '%04d-%s.eml' % (number, self.recipient.split('@')[0])), 'wb') as out:
                     out.write(mail.data)
+        self.answer('BODY', self.recipient, '250 2.0.0 queued as %d' % len(owner.received), accept)
         self.sender = self.recipient = None
 
 
