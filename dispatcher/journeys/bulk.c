@@ -8,12 +8,11 @@
 #include "dispatcher/base/figures.h"
 #include "dispatcher/base/problem.h"
 #include "dispatcher/journeys/actor.h"
+#include "dispatcher/journeys/everybody.h"
 #include "dispatcher/store/counts.h"
 
-#define AT_A_TIME 64
-
 /*
- *   (what was counted) ──▶ a page of people ──▶ each one's turn, dry or not ──▶ the next page ──▶ (the count is kept)
+ *   (what was counted) ──▶ everybody: each one's turn, dry or not ──▶ (the count is kept)
  */
 struct bulk {
     struct service *service;
@@ -22,29 +21,19 @@ struct bulk {
     bool leaves, again, does;
     GHashTable *counted; /* hashes of people: of the count that is confirmed, or that is being made */
     json_t *figures;
-    GHashTable *seen; /* a page may name somebody twice */
-    GQueue people;
-    char *cursor;
-    int open;
-    bool lost, reading;
     json_fn *fn;
     void *arg;
 };
-
-static void go_on(struct bulk *b);
 
 static void done(struct bulk *b, bool ok)
 {
     b->fn(b->arg, ok, ok ? b->figures : NULL);
     condition_free(b->where);
     g_hash_table_unref(b->counted);
-    g_hash_table_unref(b->seen);
-    g_queue_clear_full(&b->people, g_free);
     json_decref(b->figures);
     g_free(b->sequence);
     g_free(b->token);
     g_free(b->name);
-    g_free(b->cursor);
     g_free(b);
 }
 
@@ -60,6 +49,7 @@ static char *hash_of(const char *recipient)
 
 struct doing {
     struct bulk *bulk;
+    struct everybody *walk;
     char *recipient;
     bool newcomer;
 };
@@ -96,25 +86,23 @@ static void on_acted(void *arg, enum act_result result, const json_t *did)
     json_t *item;
     size_t i;
 
-    b->lost |= result != ACT_DONE && result != ACT_KNOWN;
     if (did)
         figure_add(b->figures, "matching", 1);
     json_array_foreach ((json_t *)did, i, item)
         count_one(d, item);
+    everybody_done(d->walk, result == ACT_DONE || result == ACT_KNOWN);
     g_free(d->recipient);
     g_free(d);
-    b->open--;
-    go_on(b);
 }
 
-static void do_one(struct bulk *b, char *recipient)
+static void do_one(void *arg, struct everybody *walk, const char *recipient)
 {
+    struct bulk *b = arg;
     struct doing *d = g_new0(struct doing, 1);
     g_autofree char *hash = hash_of(recipient), *id = g_strdup_printf("enroll/%s/bulk/%s", b->sequence, b->token);
     int64_t now = clock_now();
 
-    *d = (struct doing){ b, recipient, b->does && !g_hash_table_contains(b->counted, hash) };
-    b->open++;
+    *d = (struct doing){ b, walk, g_strdup(recipient), b->does && !g_hash_table_contains(b->counted, hash) };
     actor_act(b->service,
               &(struct act){ .kind = b->leaves ? ACT_LEAVE : ACT_ENROLL,
                              .recipient = recipient,
@@ -140,40 +128,19 @@ static void on_kept(void *arg, bool ok)
     done(b, ok);
 }
 
-static void on_page(void *arg, bool ok, const char *cursor, json_t *people)
+static void on_all(void *arg, bool ok)
 {
     struct bulk *b = arg;
-    json_t *one;
-    size_t i;
 
-    b->reading = false;
-    b->lost |= !ok;
-    g_free(b->cursor);
-    b->cursor = g_strdup(cursor);
-    json_array_foreach (people, i, one)
-        if (g_hash_table_add(b->seen, g_strdup(json_string_value(one))))
-            g_queue_push_tail(&b->people, g_strdup(json_string_value(one)));
-    go_on(b);
-}
-
-static void go_on(struct bulk *b)
-{
-    char *recipient;
-
-    while (!b->lost && b->open < AT_A_TIME && (recipient = g_queue_pop_head(&b->people)))
-        do_one(b, recipient);
-    bool over = b->cursor && strcmp(b->cursor, "0") == 0;
-    if (!b->lost && !over && !b->reading && g_queue_is_empty(&b->people)) {
-        b->reading = true;
-        store_people_page(b->service->store, b->cursor ? b->cursor : "0", on_page, b);
-        return;
-    }
-    if (b->open > 0 || b->reading)
-        return;
-    if (b->lost || b->does)
-        done(b, !b->lost);
+    if (!ok || b->does)
+        done(b, ok);
     else
         store_count_keep(b->service->store, b->name, b->counted, on_kept, b);
+}
+
+static void do_all(struct bulk *b)
+{
+    everybody_walk(b->service, 0, (struct everybody_fns){ do_one, on_all }, b);
 }
 
 static void on_count(void *arg, bool ok, json_t *hashes)
@@ -191,7 +158,7 @@ static void on_count(void *arg, bool ok, json_t *hashes)
         json_object_set_new(b->figures, "stale", json_true());
         done(b, true);
     } else {
-        go_on(b);
+        do_all(b);
     }
 }
 
@@ -236,7 +203,7 @@ static void begin(struct bulk *b, const json_t *how)
     if (b->does)
         store_count_kept(b->service->store, b->name, on_count, b);
     else
-        go_on(b);
+        do_all(b);
 }
 
 static bool ask(struct service *s, const char *sequence, const json_t *how, bool leaves, json_t *errors, json_fn *fn,
@@ -265,8 +232,6 @@ static bool ask(struct service *s, const char *sequence, const json_t *how, bool
                         .leaves = leaves,
                         .again = json_is_true(json_object_get(how, "again")),
                         .counted = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
-                        .seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
-                        .people = G_QUEUE_INIT,
                         .fn = fn,
                         .arg = arg };
     begin(b, how);

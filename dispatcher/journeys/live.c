@@ -5,8 +5,8 @@
 
 #include "dispatcher/base/figures.h"
 #include "dispatcher/journeys/declared.h"
+#include "dispatcher/journeys/everybody.h"
 #include "dispatcher/journeys/sequences.h"
-#include "dispatcher/store/counts.h"
 
 #define SAMPLE     1000
 #define HEARD_MOST 10000 /* names that a process remembers */
@@ -64,35 +64,37 @@ static void add_paths(json_t *paths, const char *at, const json_t *attributes)
     }
 }
 
+struct sampling {
+    struct facts *facts;
+    struct everybody *walk;
+};
+
 static void on_person(void *arg, const struct seen_person *seen)
 {
-    struct facts *f = arg;
+    struct sampling *one = arg;
     json_auto_t *profile = seen ? json_loads(seen->profile, 0, NULL) : NULL;
 
-    f->lost |= !seen;
-    add_paths(json_object_get(f->result, "attributes"), DECLARED_ATTRIBUTES, json_object_get(profile, "attributes"));
-    facts_done(f);
+    add_paths(json_object_get(one->facts->result, "attributes"), DECLARED_ATTRIBUTES,
+              json_object_get(profile, "attributes"));
+    figure_add(one->facts->result, "sampled", 1);
+    everybody_done(one->walk, seen != NULL);
+    g_free(one);
 }
 
-static void on_page(void *arg, bool ok, const char *cursor, json_t *people)
+static void sample(void *arg, struct everybody *walk, const char *recipient)
 {
     struct facts *f = arg;
-    json_int_t sampled = json_integer_value(json_object_get(f->result, "sampled"));
-    json_t *one;
-    size_t i;
+    struct sampling *one = g_new0(struct sampling, 1);
+
+    *one = (struct sampling){ f, walk };
+    store_look(f->service->looks, recipient, on_person, one);
+}
+
+static void on_sampled(void *arg, bool ok)
+{
+    struct facts *f = arg;
 
     f->lost |= !ok;
-    json_array_foreach (people, i, one)
-        if (sampled < SAMPLE) {
-            f->open++;
-            sampled++;
-            store_look(f->service->looks, json_string_value(one), on_person, f);
-        }
-    json_object_set_new(f->result, "sampled", json_integer(sampled));
-    if (ok && sampled < SAMPLE && strcmp(cursor, "0") != 0) {
-        f->open++;
-        store_people_page(f->service->store, cursor, on_page, f);
-    }
     facts_done(f);
 }
 
@@ -130,5 +132,5 @@ void live_facts(struct service *s, json_fn *fn, void *arg)
                          .fn = fn,
                          .arg = arg };
     store_all_heard(s->store, on_heard, f);
-    store_people_page(s->store, "0", on_page, f);
+    everybody_walk(s, SAMPLE, (struct everybody_fns){ sample, on_sampled }, f);
 }

@@ -5,32 +5,25 @@
 #include "channels/address.h"
 #include "dispatcher/base/problem.h"
 #include "dispatcher/journeys/actor.h"
-#include "dispatcher/store/counts.h"
-
-#define AT_A_TIME 64
+#include "dispatcher/journeys/everybody.h"
 
 /*
- *   a page of people ──▶ whom it meets ──▶ their addresses and accounts ──▶ the next page ──▶ a copy of all of it
+ *   everybody ──▶ whom it meets ──▶ their addresses and accounts ──▶ a copy of all of it
  */
 struct cohort {
     struct service *service;
     struct condition *where;
     json_t *people, *names; /* as store_copy has them */
-    GHashTable *seen;       /* a page may name somebody twice */
-    GQueue waiting;
-    char *cursor;
-    int open;
-    bool lost, reading;
+    GHashTable *accounts;
     copy_fn *fn;
     void *arg;
 };
 
 struct meeting {
     struct cohort *cohort;
+    struct everybody *walk;
     char *recipient;
 };
-
-static void go_on(struct cohort *c);
 
 /* ---------------------------------------------------------------- one person */
 
@@ -52,19 +45,17 @@ static void add_address(struct cohort *c, const char *address)
 static void add_account(struct cohort *c, const char *account)
 {
     static const char *const kinds[] = { "am:", "ae:", "ax:", "ap:", "aw:", "ah:" };
-    g_autofree char *first = account ? g_strconcat(kinds[0], account, NULL) : NULL;
 
-    if (!account || !g_hash_table_add(c->seen, g_steal_pointer(&first)))
+    if (!account || !g_hash_table_add(c->accounts, g_strdup(account)))
         return;
     for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++)
         add_name(c, kinds[i], account);
 }
 
-static void met(struct meeting *m)
+static void met(struct meeting *m, bool ok)
 {
+    everybody_done(m->walk, ok);
     g_free(m->recipient);
-    m->cohort->open--;
-    go_on(m->cohort);
     g_free(m);
 }
 
@@ -73,11 +64,10 @@ static void on_profile(void *arg, const struct seen_person *seen)
     struct meeting *m = arg;
     json_auto_t *profile = seen ? json_loads(seen->profile, 0, NULL) : NULL;
 
-    m->cohort->lost |= !seen;
     add_address(m->cohort, json_string_value(json_object_get(profile, "email")));
     add_address(m->cohort, json_string_value(json_object_get(profile, "phone")));
     add_account(m->cohort, json_string_value(json_object_get(profile, "account")));
-    met(m);
+    met(m, seen != NULL);
 }
 
 /* did: the condition meets them. */
@@ -85,21 +75,20 @@ static void on_acted(void *arg, enum act_result result, const json_t *did)
 {
     struct meeting *m = arg;
 
-    m->cohort->lost |= result != ACT_DONE;
     if (!did) {
-        met(m);
+        met(m, result == ACT_DONE);
         return;
     }
     json_array_append_new(m->cohort->people, json_string(m->recipient));
     store_look(m->cohort->service->looks, m->recipient, on_profile, m);
 }
 
-static void meet(struct cohort *c, char *recipient)
+static void meet(void *arg, struct everybody *walk, const char *recipient)
 {
+    struct cohort *c = arg;
     struct meeting *m = g_new0(struct meeting, 1);
 
-    *m = (struct meeting){ c, recipient };
-    c->open++;
+    *m = (struct meeting){ c, walk, g_strdup(recipient) };
     actor_act(c->service,
               &(struct act){ .kind = ACT_LEAVE,
                              .recipient = recipient,
@@ -111,7 +100,7 @@ static void meet(struct cohort *c, char *recipient)
               NULL, on_acted, m);
 }
 
-/* ---------------------------------------------------------------- everybody */
+/* ---------------------------------------------------------------- all of them */
 
 static void on_copied(void *arg, struct copy *copy)
 {
@@ -121,43 +110,18 @@ static void on_copied(void *arg, struct copy *copy)
     condition_free(c->where);
     json_decref(c->people);
     json_decref(c->names);
-    g_hash_table_unref(c->seen);
-    g_queue_clear_full(&c->waiting, g_free);
-    g_free(c->cursor);
+    g_hash_table_unref(c->accounts);
     g_free(c);
 }
 
-static void on_page(void *arg, bool ok, const char *cursor, json_t *people)
+static void on_all(void *arg, bool ok)
 {
     struct cohort *c = arg;
-    json_t *one;
-    size_t i;
 
-    c->reading = false;
-    c->lost |= !ok;
-    g_free(c->cursor);
-    c->cursor = g_strdup(cursor);
-    json_array_foreach (people, i, one)
-        if (g_hash_table_add(c->seen, g_strconcat("u:", json_string_value(one), NULL)))
-            g_queue_push_tail(&c->waiting, g_strdup(json_string_value(one)));
-    go_on(c);
-}
-
-static void go_on(struct cohort *c)
-{
-    char *recipient;
-
-    while (!c->lost && c->open < AT_A_TIME && (recipient = g_queue_pop_head(&c->waiting)))
-        meet(c, recipient);
-    bool over = c->cursor && g_str_equal(c->cursor, "0");
-    if (!c->lost && !over && !c->reading && g_queue_is_empty(&c->waiting)) {
-        c->reading = true;
-        store_people_page(c->service->store, c->cursor ? c->cursor : "0", on_page, c);
-    } else if (c->open == 0 && !c->reading && c->lost) {
-        on_copied(c, NULL);
-    } else if (c->open == 0 && !c->reading && over) {
+    if (ok)
         store_copy(c->service->store, c->people, c->names, on_copied, c);
-    }
+    else
+        on_copied(c, NULL);
 }
 
 static void on_complaint(void *arg, bool error, const char *at, const char *detail)
@@ -181,10 +145,9 @@ bool cohort_take(struct service *s, const json_t *where, json_t *errors, copy_fn
                           .where = condition,
                           .people = json_array(),
                           .names = json_array(),
-                          .seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
-                          .waiting = G_QUEUE_INIT,
+                          .accounts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
                           .fn = fn,
                           .arg = arg };
-    go_on(c);
+    everybody_walk(s, 0, (struct everybody_fns){ meet, on_all }, c);
     return true;
 }

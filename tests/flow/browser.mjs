@@ -18,7 +18,7 @@ for (const [index, url] of words.entries())
   for (const width of [390, 1280])
     for (const scheme of ['light', 'dark']) {
       const page = await (await browser.newContext({ viewport: { width, height: 900 }, colorScheme: scheme, bypassCSP: true })).newPage();
-      await page.goto(url, { timeout: 120000 }); // the preview of all templates is long, and others work beside
+      await page.goto(url, { timeout: 120000 });
       const look = await page.evaluate(() => ({
         overflow: document.documentElement.scrollWidth > innerWidth, lang: document.documentElement.lang, dir: document.documentElement.dir
       }));
