@@ -361,6 +361,8 @@ static void come(struct streams *all, struct request *r, int64_t after)
     };
     all->next_slice = (all->next_slice + 1) % SLICES;
     all->count++;
+    if (!ev_is_active(&all->beat))
+        ev_timer_again(r->service->loop, &all->beat);
     metrics_set(METRIC_STREAMS, "", all->count);
     g_queue_push_tail(&a->streams, s);
     g_queue_push_tail(&all->slices[s->slice], s);
@@ -402,6 +404,8 @@ static void on_beat(struct ev_loop *loop, ev_timer *w, int revents)
     GList *next;
 
     all->hand = (all->hand + 1) % SLICES;
+    if (!all->count)
+        ev_timer_stop(loop, w); /* the next who comes starts it */
     for (GList *l = slice->head; l; l = next) {
         struct stream *s = l->data;
         next = l->next;
@@ -427,7 +431,6 @@ struct streams *streams_new(struct http_server *server, int most)
     all->audiences = g_hash_table_new(g_str_hash, g_str_equal);
     ev_timer_init(&all->beat, on_beat, BEAT_S / SLICES, BEAT_S / SLICES);
     all->beat.data = all;
-    ev_timer_start(http_service(server)->loop, &all->beat);
     return all;
 }
 

@@ -189,7 +189,7 @@ class Stops(FlowTest):
             self.assertEqual(h.smtp.accepted, [])
 
     def test_after_the_answer_nothing_goes_out_that_the_receipt_does_not_name_with_four_workers_and_ten_thousand(self):
-        n = int(os.environ.get('TIDINGS_STOPS', '3000'))
+        n = int(os.environ.get('TIDINGS_STOPS', '2000'))
         h = self.house(categories=CATEGORIES)
         h.settings['sms']['providers'][0]['concurrency'] = 32
         h.write()
