@@ -1,5 +1,5 @@
 """A tidings of the test's own: directory, configuration, private Redis, catchers and processes, all gone at the end."""
-import json, os, shutil, signal, socket, subprocess, sys, tempfile, threading, time, unittest, urllib.error, urllib.request
+import json, os, random, shutil, signal, socket, subprocess, sys, tempfile, threading, time, unittest, urllib.error, urllib.request
 
 sys.path.insert(0, os.path.dirname(__file__))
 from servers import DROP, HANG, Gateway, SmtpServer  # noqa: F401  (tests import them from here)
@@ -10,9 +10,15 @@ SLOWNESS = float(os.environ.get('TIDINGS_SLOWNESS', '1'))  # patience of waits, 
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
+    """Below those that the system gives to connections: one of another test does not take it before the server listens."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(('127.0.0.1', port))
+                return port
+            except OSError:
+                continue
 
 
 def until(fn, timeout=15, what=''):
