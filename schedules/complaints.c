@@ -101,7 +101,7 @@ static char *with_nearest(const char *name, const char *what, const char *const 
 void complain_nearest(struct complaints *c, const char *at, const char *key, const char *name, const char *what,
                       const char *const *names)
 {
-    g_autofree char *is = g_strconcat("is ", what, NULL), *detail = with_nearest(name, is, names);
+    g_autofree char *detail = with_nearest(name, what, names);
     complain(c, at, key, "%s", detail);
 }
 

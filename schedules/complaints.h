@@ -27,8 +27,8 @@ char *path_item(const char *at, const char *key, size_t index);
 /* complain_unknown: keys of an object that are none of `known` (NULL at the end), with the nearest one. */
 void complain_unknown(struct complaints *, const char *at, const json_t *object, const char *const *known);
 
-/* complain_nearest: a name that is none of `names` (NULL at the end), with the nearest one; what: "no template".
- * warn_nearest: likewise, as a warning; what it is said of stands in `what`: "has never been sent". */
+/* complain_nearest: a name that is none of `names` (NULL at the end), with the nearest one; what: "is no template".
+ * warn_nearest: likewise, as a warning. */
 void complain_nearest(struct complaints *, const char *at, const char *key, const char *name, const char *what,
                       const char *const *names);
 void warn_nearest(struct complaints *, const char *at, const char *name, const char *what, const char *const *names);

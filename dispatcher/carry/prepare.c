@@ -11,11 +11,12 @@
 #include "dispatcher/people/erasure.h"
 #include "dispatcher/people/suppression.h"
 #include "dispatcher/store/pipeline.h"
+#include "schedules/duration.h"
 
 #define ASK_AGAIN_MS 100
 #define LOOK_MS      200 /* of service time, for which an address that was not suppressed is not looked up again */
-#define HALTED_MS    (365 * INT64_C(86400000)) /* until somebody lifts the stop */
-#define UNKNOWN_MS   3600000 /* how long others may know a template or category that this worker does not */
+#define HALTED_MS    (365 * DAY_MS) /* until somebody lifts the stop */
+#define UNKNOWN_MS   3600000        /* how long others may know a template or category that this worker does not */
 
 /* It waits until the stop is over, or lifted; then it is looked at again. */
 static enum flow halt(struct delivery *d, const struct stop *s)

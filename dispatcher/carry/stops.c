@@ -12,6 +12,7 @@
 #include "dispatcher/store/messages.h"
 #include "dispatcher/store/stops.h"
 #include "schedules/instant.h"
+#include "schedules/run.h"
 
 #define AT_A_TIME  64
 #define COUNT_MOST 10000 /* of what a stop holds; there may be more */
@@ -156,23 +157,17 @@ static void finish(struct stopping *s)
     g_free(s);
 }
 
-static const char *text_at(const json_t *in, const char *key)
-{
-    const char *text = json_string_value(json_object_get(in, key));
-    return text ? text : "";
-}
-
 /* A provider is known only of what has been with one: of the rest, those of its channel may be its. */
 static bool covers(const struct stopping *s, const json_t *message, const json_t *delivery)
 {
     const char *provider = json_string_value(json_object_get(delivery, "provider")),
-               *channel = text_at(delivery, "channel");
+               *channel = kept_text(delivery, "channel");
     const struct stoppable what = {
         .channel = channel,
-        .category = text_at(message, "category"),
-        .template = text_at(message, "template"),
-        .source = text_at(message, "source"),
-        .sequence = text_at(message, "sequence"),
+        .category = kept_text(message, "category"),
+        .template = kept_text(message, "template"),
+        .source = kept_text(message, "source"),
+        .sequence = kept_text(message, "sequence"),
         .provider = provider ? provider : s->stop->value,
         .tags = json_object_get(message, "tags"),
     };
@@ -188,7 +183,7 @@ static bool is_meant(const struct stopping *s, const json_t *message, const char
     size_t i;
 
     json_array_foreach (json_object_get(message, "deliveries"), i, one)
-        if (strcmp(text_at(one, "status"), status) == 0 && covers(s, message, one))
+        if (strcmp(kept_text(one, "status"), status) == 0 && covers(s, message, one))
             return true;
     return false;
 }
@@ -254,7 +249,7 @@ static void on_page(void *arg, bool ok, json_t *page)
 
     s->lost |= !ok;
     g_free(s->cursor);
-    s->cursor = g_strdup(text_at(page, "next"));
+    s->cursor = g_strdup(kept_text(page, "next"));
     show_next(s, json_object_get(page, "ids"));
     s->open--;
     go_on(s);

@@ -12,8 +12,10 @@
 
 #include "channels/mail/pool.h"
 #include "dispatcher/base/log.h"
+#include "dispatcher/store/listing.h"
 
 #define CONNECT_TIMEOUT 8.0
+#define PAGE            400
 
 static const struct command commands[] = {
     { "serve", "", "run the service: HTTP, intake and worker", cmd_serve, serve_options, false },
@@ -97,6 +99,37 @@ void cli_wait(struct cli *c, struct cli_answer *a)
 int cli_answer_failed(void)
 {
     return cli_fail("Redis went away before it answered; try again");
+}
+
+bool cli_each_message(struct cli *c, const struct message_filter *filter, void (*fn)(void *arg, const json_t *message),
+                      void *arg)
+{
+    g_autofree char *cursor = NULL;
+
+    do {
+        struct cli_answer a = { 0 };
+        const json_t *message;
+        size_t i;
+        store_list(c->service->store, filter, PAGE, cursor, NULL, on_cli_answer, &a);
+        cli_wait(c, &a);
+        json_auto_t *page = a.result;
+        if (!a.ok)
+            return false;
+        json_array_foreach (json_object_get(page, "messages"), i, message)
+            fn(arg, message);
+        g_free(cursor);
+        cursor = g_strdup(json_string_value(json_object_get(page, "cursor")));
+    } while (cursor);
+    return true;
+}
+
+char *cli_complaint(const json_t *errors)
+{
+    const json_t *first = json_array_get(errors, 0);
+    const char *pointer = json_string_value(json_object_get(first, "pointer"));
+
+    return g_strconcat(pointer && *pointer ? pointer + 1 : "", pointer && *pointer ? " " : "",
+                       json_string_value(json_object_get(first, "detail")), NULL);
 }
 
 static int print_help(FILE *to)

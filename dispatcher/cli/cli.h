@@ -52,6 +52,13 @@ void cli_wait(struct cli *, struct cli_answer *);
 /* cli_answer_failed: the sentence for an answer that did not come. */
 int cli_answer_failed(void);
 
+/* cli_each_message: all that fit, page by page; false when Redis went away. */
+struct message_filter;
+bool cli_each_message(struct cli *, const struct message_filter *, void (*fn)(void *arg, const json_t *message),
+                      void *arg);
+/* cli_complaint: the first of a door's errors, as a sentence; g_free. */
+char *cli_complaint(const json_t *errors);
+
 /* cmd_*.c */
 int cmd_serve(struct cli *), cmd_enqueue(struct cli *), cmd_show(struct cli *), cmd_why(struct cli *),
     cmd_replay(struct cli *), cmd_cancel(struct cli *);

@@ -9,8 +9,6 @@
 #include "schedules/duration.h"
 #include "schedules/instant.h"
 
-#define PAGE 400
-
 static char *opt_since, *opt_until, *opt_over;
 const GOptionEntry late_options[] = {
     { "since", 0, 0, G_OPTION_ARG_STRING, &opt_since, "what was to go from then on, RFC 3339", "T" },
@@ -74,34 +72,19 @@ static void count_delivery(json_t *rows, const struct reported *span, const json
         count_late(row_of(rows, message), "waiting", clock_now() - planned);
 }
 
-static void count_page(json_t *rows, const struct reported *span, const json_t *messages)
+struct counting {
+    json_t *rows;
+    struct reported span;
+};
+
+static void count_message(void *arg, const json_t *message)
 {
-    const json_t *message, *delivery;
-    size_t i, j;
+    const struct counting *to = arg;
+    const json_t *delivery;
+    size_t i;
 
-    json_array_foreach (messages, i, message)
-        json_array_foreach (json_object_get(message, "deliveries"), j, delivery)
-            count_delivery(rows, span, message, delivery);
-}
-
-/* False when Redis went away. */
-static bool count_all(struct cli *c, json_t *rows, const struct reported *span)
-{
-    struct message_filter filter = { 0 };
-    g_autofree char *cursor = NULL;
-
-    do {
-        struct cli_answer a = { 0 };
-        store_list(c->service->store, &filter, PAGE, cursor, NULL, on_cli_answer, &a);
-        cli_wait(c, &a);
-        json_auto_t *page = a.result;
-        if (!a.ok)
-            return false;
-        count_page(rows, span, json_object_get(page, "messages"));
-        g_free(cursor);
-        cursor = g_strdup(json_string_value(json_object_get(page, "cursor")));
-    } while (cursor);
-    return true;
+    json_array_foreach (json_object_get(message, "deliveries"), i, delivery)
+        count_delivery(to->rows, &to->span, message, delivery);
 }
 
 static void print_rows(const json_t *rows)
@@ -136,13 +119,13 @@ static const char *read_span(struct reported *span)
 
 int cmd_late_report(struct cli *c)
 {
-    struct reported span;
-    const char *why = read_span(&span);
     json_auto_t *rows = json_array();
+    struct counting to = { .rows = rows };
+    const char *why = read_span(&to.span);
 
     if (c->argc || why)
         return cli_usage(c, "needs --since and takes --until and --over%s%s", why ? ": " : "", why ? why : "");
-    if (!count_all(c, rows, &span))
+    if (!cli_each_message(c, &(struct message_filter){ 0 }, count_message, &to))
         return cli_answer_failed();
     if (c->json) {
         json_auto_t *report = json_pack("{s:O}", "by", rows);

@@ -6,8 +6,6 @@
 #include "dispatcher/store/store.h"
 #include "dispatcher/store/listing.h"
 
-#define PAGE 400
-
 static char *opt_template, *opt_tag, *opt_category;
 const GOptionEntry report_options[] = {
     { "template", 0, 0, G_OPTION_ARG_STRING, &opt_template, "messages of this template", "NAME" },
@@ -34,35 +32,20 @@ static void count_one(json_t *rows, const json_t *delivery)
         rows, json_pack("{s:O, s:O, s:O, s:i}", "channel", channel, "status", status, "reason", reason, "count", 1));
 }
 
-static int64_t count_page(json_t *rows, const json_t *messages)
+struct counting {
+    json_t *rows;
+    int64_t total;
+};
+
+static void count_message(void *arg, const json_t *message)
 {
-    const json_t *message, *delivery;
-    size_t i, j;
+    struct counting *to = arg;
+    const json_t *delivery;
+    size_t i;
 
-    json_array_foreach (messages, i, message)
-        json_array_foreach (json_object_get(message, "deliveries"), j, delivery)
-            count_one(rows, delivery);
-    return (int64_t)json_array_size(messages);
-}
-
-/* False when Redis went away. */
-static bool count_all(struct cli *c, json_t *rows, int64_t *total)
-{
-    struct message_filter filter = { .category = opt_category, .template = opt_template, .tag = opt_tag };
-    g_autofree char *cursor = NULL;
-
-    do {
-        struct cli_answer a = { 0 };
-        store_list(c->service->store, &filter, PAGE, cursor, NULL, on_cli_answer, &a);
-        cli_wait(c, &a);
-        json_auto_t *page = a.result;
-        if (!a.ok)
-            return false;
-        *total += count_page(rows, json_object_get(page, "messages"));
-        g_free(cursor);
-        cursor = g_strdup(json_string_value(json_object_get(page, "cursor")));
-    } while (cursor);
-    return true;
+    to->total++;
+    json_array_foreach (json_object_get(message, "deliveries"), i, delivery)
+        count_one(to->rows, delivery);
 }
 
 static void print_rows(const json_t *rows, int64_t total)
@@ -81,20 +64,22 @@ static void print_rows(const json_t *rows, int64_t total)
 
 int cmd_report(struct cli *c)
 {
-    int64_t total = 0;
+    struct counting to = { 0 };
 
     if (c->argc || (!opt_template && !opt_tag && !opt_category))
         return cli_usage(c, "needs --template, --tag or --category");
     if (opt_tag && !strpbrk(opt_tag, "=:"))
         return cli_usage(c, "a tag is KEY=VALUE");
+    const struct message_filter filter = { .category = opt_category, .template = opt_template, .tag = opt_tag };
     json_auto_t *rows = json_array();
-    if (!count_all(c, rows, &total))
+    to.rows = rows;
+    if (!cli_each_message(c, &filter, count_message, &to))
         return cli_answer_failed();
     if (c->json) {
-        json_auto_t *report = json_pack("{s:I, s:O}", "total", (json_int_t)total, "by", rows);
+        json_auto_t *report = json_pack("{s:I, s:O}", "total", (json_int_t)to.total, "by", rows);
         cli_print(report);
     } else {
-        print_rows(rows, total);
+        print_rows(rows, to.total);
     }
     return 0;
 }

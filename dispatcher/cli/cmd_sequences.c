@@ -350,10 +350,8 @@ static int change_standing(struct cli *c, const char *name, standing_fn *change,
         return cli_fail("there is no sequence %s", name);
 
     if (!change(c->service, name, taken, errors, on_cli_answer, &a)) {
-        const json_t *first = json_array_get(errors, 0);
-        const char *pointer = json_string_value(json_object_get(first, "pointer"));
-        return cli_fail("%s%s%s", *pointer ? pointer + 1 : "", *pointer ? " " : "",
-                        json_string_value(json_object_get(first, "detail")));
+        g_autofree char *why = cli_complaint(errors);
+        return cli_fail("%s", why);
     }
     return print_figures(c, &a);
 }

@@ -559,11 +559,11 @@ static int rehearse(struct cli *c, const char *asked, int64_t span[2])
     struct copy *copy = !why && opt_store ? read_store(c, &begin, &why) : NULL;
     int status;
 
+    if (copy && !opt_from)
+        span[0] = begin;
     if (why)
         status = fail_with(why);
-    else if (copy && !opt_from)
-        status = play_on_stage(c, asked, world, copy, begin, (int64_t[]){ begin, span[1] });
-    else if (copy && span[0] < begin)
+    else if (span[0] < begin)
         status = cli_fail("--from lies in the past, and people of the store are as they are now");
     else
         status = play_on_stage(c, asked, world, copy, begin, span);

@@ -43,11 +43,8 @@ static json_t *property(void)
 
 static int refuse(struct cli *c, const json_t *errors)
 {
-    const json_t *first = json_array_get(errors, 0);
-    const char *pointer = json_string_value(json_object_get(first, "pointer"));
-
-    return cli_usage(c, "%s%s%s", pointer && *pointer ? pointer + 1 : "", pointer && *pointer ? " " : "",
-                     json_string_value(json_object_get(first, "detail")));
+    g_autofree char *why = cli_complaint(errors);
+    return cli_usage(c, "%s", why);
 }
 
 static void print_receipt(const json_t *receipt)

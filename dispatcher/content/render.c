@@ -1,4 +1,3 @@
-#include "schedules/duration.h"
 #include "dispatcher/content/render.h"
 
 #include <assert.h>
@@ -14,6 +13,7 @@
 #include "dispatcher/base/clock.h"
 #include "dispatcher/base/token.h"
 #include "dispatcher/config/yaml.h"
+#include "schedules/duration.h"
 #include "schedules/instant.h"
 
 int render_offset(void *zone, int64_t ms)

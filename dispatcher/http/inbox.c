@@ -9,7 +9,7 @@
 #include "schedules/duration.h"
 #include "schedules/instant.h"
 
-#define SNOOZE_MOST_MS (365 * INT64_C(86400000))
+#define SNOOZE_MOST_MS (365 * DAY_MS)
 
 static struct inbox_of inbox_of(const struct request *r)
 {
@@ -19,13 +19,13 @@ static struct inbox_of inbox_of(const struct request *r)
 /* ---------------------------------------------------------------- list and count */
 
 /* By which the tabs of one person know each other, and which tells nobody who that is. */
-static char *whose(const struct request *r)
+static json_t *whose(const struct request *r)
 {
     const char *secret = r->service->store->secret;
-    char *hash = g_compute_hmac_for_string(G_CHECKSUM_SHA256, (const guchar *)secret, strlen(secret), r->recipient, -1);
+    g_autofree char *hash =
+        g_compute_hmac_for_string(G_CHECKSUM_SHA256, (const guchar *)secret, strlen(secret), r->recipient, -1);
 
-    hash[16] = '\0';
-    return hash;
+    return json_stringn(hash, 16);
 }
 
 /* Who has this version already gets no other. */
@@ -37,10 +37,10 @@ static void on_read(void *arg, bool ok, json_t *result)
     if (!answer_unless_gone(r, ok))
         return;
     json_int_t version = json_integer_value(json_object_get(result, "version"));
-    g_autofree char *tag = g_strdup_printf("\"%" JSON_INTEGER_FORMAT "\"", version), *who = whose(r);
+    g_autofree char *tag = g_strdup_printf("\"%" JSON_INTEGER_FORMAT "\"", version);
     json_object_del(result, "next");
     if (json_object_get(result, "items"))
-        json_object_set_new(result, "who", json_string(who));
+        json_object_set_new(result, "who", whose(r));
     answer_header(r, "ETag", tag);
     if (known && strcmp(known, tag) == 0)
         answer_text(r, 304, "application/json", "", 0);

@@ -18,30 +18,34 @@ void get_stops(struct request *r)
     stops_list(r->service, on_result, r);
 }
 
-void post_stops(struct request *r)
+static const char *who(const struct request *r)
+{
+    return *r->caller ? r->caller : "http";
+}
+
+typedef bool change_fn(struct service *, const json_t *how, const char *who, json_t *errors, json_fn *, void *arg);
+
+static void ask(struct request *r, change_fn *change, const char *refused)
 {
     json_auto_t *how = request_json(r);
     json_t *errors = json_array();
 
-    if (!how || stop_set(r->service, how, *r->caller ? r->caller : "http", errors, on_result, r)) {
+    if (!how || change(r->service, how, who(r), errors, on_result, r)) {
         json_decref(errors);
         return;
     }
-    json_auto_t *problem = problem_make(422, "nothing was stopped", errors);
+    json_auto_t *problem = problem_make(422, refused, errors);
     answer_json(r, 422, problem);
+}
+
+void post_stops(struct request *r)
+{
+    ask(r, stop_set, "nothing was stopped");
 }
 
 void post_cancellations(struct request *r)
 {
-    json_auto_t *how = request_json(r);
-    json_t *errors = json_array();
-
-    if (!how || stop_cancel(r->service, how, *r->caller ? r->caller : "http", errors, on_result, r)) {
-        json_decref(errors);
-        return;
-    }
-    json_auto_t *problem = problem_make(422, "nothing was cancelled", errors);
-    answer_json(r, 422, problem);
+    ask(r, stop_cancel, "nothing was cancelled");
 }
 
 static void on_lifted(void *arg, bool ok, json_t *result)
@@ -58,5 +62,5 @@ static void on_lifted(void *arg, bool ok, json_t *result)
 
 void delete_stop(struct request *r)
 {
-    stop_lift(r->service, r->param[0], *r->caller ? r->caller : "http", on_lifted, r);
+    stop_lift(r->service, r->param[0], who(r), on_lifted, r);
 }

@@ -179,9 +179,8 @@ static bool is_told(struct audience *a, bool ok, const json_t *result)
 {
     a->asking--;
     if (!a->streams.length) {
-        if (a->asking)
-            return true;
-        audience_free(a);
+        if (!a->asking)
+            audience_free(a);
         return true;
     }
     if (ok)

@@ -120,7 +120,7 @@ static void do_one(void *arg, struct everybody *walk, const char *recipient)
 
 /* ---------------------------------------------------------------- everybody */
 
-static void on_kept(void *arg, bool ok)
+static void on_kept(void *arg, bool ok, json_t *nothing)
 {
     struct bulk *b = arg;
 

@@ -16,7 +16,7 @@ static void complain_no_template(const struct service *s, struct complaints *c, 
 
     library_each(s->library, add_name, names);
     g_ptr_array_add(names, NULL);
-    complain_nearest(c, at, "template", name, "no template", (const char *const *)names->pdata);
+    complain_nearest(c, at, "template", name, "is no template", (const char *const *)names->pdata);
 }
 
 static void check_channels(struct complaints *c, const char *at, const struct template *t, const json_t *channels)

@@ -142,7 +142,7 @@ static void check_declared(const struct comparison *with, const char *at, const 
     g_autofree char *where = path_to(at, "where");
 
     if (!event)
-        complain_nearest(with->c, at, "event", name, "not declared in " DECLARED_FILE, (const char *const *)names);
+        complain_nearest(with->c, at, "event", name, "is not declared in " DECLARED_FILE, (const char *const *)names);
     else if (json_object_get(event, "data"))
         check_where(with->c, where, json_object_get(event, "data"), json_object_get(mention, "where"));
 }
@@ -198,15 +198,16 @@ void declared_check(struct complaints *c, const json_t *declared, const json_t *
 }
 
 /* ---------------------------------------------------------------- what has come */
+
 static void check_path(struct complaints *c, const char *at, const json_t *facts, const char *path)
 {
     const json_t *attributes = json_object_get(facts, "attributes");
-    g_auto(GStrv) names = names_of(attributes);
-    g_autofree char *what = g_strdup_printf("is an attribute that none of %lld people has",
-                                            (long long)json_integer_value(json_object_get(facts, "sampled")));
 
     if (!g_str_has_prefix(path, DECLARED_ATTRIBUTES) || json_object_get(attributes, path))
         return;
+    g_auto(GStrv) names = names_of(attributes);
+    g_autofree char *what = g_strdup_printf("is an attribute that none of %lld people has",
+                                            (long long)json_integer_value(json_object_get(facts, "sampled")));
     warn_nearest(c, at, path, what, (const char *const *)names);
 }
 

@@ -4,6 +4,7 @@
 
 #include "dispatcher/base/vocab.h"
 #include "dispatcher/people/preferences.h"
+#include "schedules/run.h"
 
 void person_fill(struct question *q, const struct service *s, const json_t *profile)
 {
@@ -13,21 +14,15 @@ void person_fill(struct question *q, const struct service *s, const json_t *prof
     q->pause_until = q->who.category->kind == KIND_TRANSACTIONAL ? 0 : preferences_pause(profile);
 }
 
-static const char *text_in(const json_t *profile, const char *key)
-{
-    const char *text = json_string_value(json_object_get(profile, key));
-    return text ? text : "";
-}
-
 const char *person_role(const json_t *profile)
 {
-    const char *role = text_in(profile, "role");
+    const char *role = kept_text(profile, "role");
     return strpbrk(role, "|,\n") ? "" : role;
 }
 
 const char *person_account(const json_t *profile)
 {
-    return text_in(profile, "account");
+    return kept_text(profile, "account");
 }
 
 int person_limit(const json_t *profile)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "schedules/instant.h"
+#include "schedules/run.h"
 
 const char *const stop_bys[STOP_BYS + 1] = { "all",      "channel", "provider", "category", "template",
                                              "sequence", "source",  "tag",      NULL };
@@ -16,12 +17,6 @@ struct stops {
 
 /* ---------------------------------------------------------------- one */
 
-static const char *text_in(const json_t *in, const char *key)
-{
-    const char *text = json_string_value(json_object_get(in, key));
-    return text ? text : "";
-}
-
 struct stop *stop_read(const char *id, const json_t *in)
 {
     for (int by = 0; by < STOP_BYS; by++) {
@@ -30,10 +25,10 @@ struct stop *stop_read(const char *id, const json_t *in)
             continue;
         s = g_new0(struct stop, 1);
         *s = (struct stop){ .id = g_strdup(id),
-                            .value = g_strdup(text_in(in, stop_bys[by])),
+                            .value = g_strdup(kept_text(in, stop_bys[by])),
                             .by = (enum stop_by)by,
-                            .who = g_strdup(text_in(in, "who")),
-                            .reason = g_strdup(text_in(in, "reason")),
+                            .who = g_strdup(kept_text(in, "who")),
+                            .reason = g_strdup(kept_text(in, "reason")),
                             .since = json_integer_value(json_object_get(in, "since")),
                             .until = json_integer_value(json_object_get(in, "until")) };
         return s;

@@ -336,7 +336,7 @@ static void on_kept(void *arg, bool ok)
 {
 }
 
-static void on_pasted(void *arg, bool ok)
+static void on_pasted(void *arg, bool ok, json_t *nothing)
 {
     *(struct looked *)arg = (struct looked){ .done = true, .ok = ok };
 }

@@ -38,6 +38,16 @@ struct world {
     GPtrArray *reactions;
 };
 
+static void free_reaction(void *arg)
+{
+    struct reaction *r = arg;
+
+    g_free(r->template);
+    g_free(r->event);
+    json_decref(r->data);
+    g_free(r);
+}
+
 /* ---------------------------------------------------------------- the file */
 
 static struct delay read_delay(struct complaints *c, const char *at, const json_t *in, const char *key)
@@ -182,7 +192,8 @@ struct world *world_read(const char *file, const char *seed, char **why)
     if (!in)
         return NULL;
     w = g_new0(struct world, 1);
-    *w = (struct world){ .seed = g_strdup(seed ? seed : ""), .reactions = g_ptr_array_new() };
+    *w = (struct world){ .seed = g_strdup(seed ? seed : ""),
+                         .reactions = g_ptr_array_new_with_free_func(free_reaction) };
     read_world(&c, w, in);
     if (!c.errors)
         return w;
@@ -192,13 +203,6 @@ struct world *world_read(const char *file, const char *seed, char **why)
 
 void world_free(struct world *w)
 {
-    for (guint i = 0; w && i < w->reactions->len; i++) {
-        struct reaction *r = w->reactions->pdata[i];
-        g_free(r->template);
-        g_free(r->event);
-        json_decref(r->data);
-        g_free(r);
-    }
     if (!w)
         return;
     g_ptr_array_unref(w->reactions);

@@ -50,27 +50,12 @@ void store_traced_page(struct store *s, int partition, const char *cursor, peopl
 
 /* ---------------------------------------------------------------- a count */
 
-struct keeping_count {
-    int open;
-    bool ok;
-    void (*fn)(void *arg, bool ok);
-    void *arg;
-};
-
-static void count_done(struct keeping_count *k)
-{
-    if (--k->open > 0)
-        return;
-    k->fn(k->arg, k->ok);
-    g_free(k);
-}
-
 static void on_added(void *arg, const redisReply *reply)
 {
-    struct keeping_count *k = arg;
+    struct gather *g = arg;
 
-    k->ok &= reply && reply->type == REDIS_REPLY_INTEGER;
-    count_done(k);
+    g->lost |= !reply || reply->type != REDIS_REPLY_INTEGER;
+    gather_done(g);
 }
 
 static char *count_key(const struct store *s, const char *name)
@@ -79,32 +64,31 @@ static char *count_key(const struct store *s, const char *name)
     return store_key(s, own);
 }
 
-void store_count_keep(struct store *s, const char *name, GHashTable *hashes, void (*fn)(void *arg, bool ok), void *arg)
+void store_count_keep(struct store *s, const char *name, GHashTable *hashes, json_fn *fn, void *arg)
 {
-    struct keeping_count *k = g_new0(struct keeping_count, 1);
+    struct gather *g = gather_new(NULL, fn, arg);
     g_autofree char *key = count_key(s, name);
     const char *words[SLICE + 2] = { "SADD", key, "" }; /* one that is nobody's: nobody was counted is a count, too */
     GHashTableIter i;
     const char *hash;
     int n = 3;
 
-    *k = (struct keeping_count){ 1, true, fn, arg };
     g_hash_table_iter_init(&i, hashes);
     while (g_hash_table_iter_next(&i, (void **)&hash, NULL)) {
         words[n++] = hash;
         if (n < SLICE + 2)
             continue;
-        k->open++;
-        store_command(s, on_added, k, n, words);
+        g->open++;
+        store_command(s, on_added, g, n, words);
         n = 2;
     }
     if (n > 2) {
-        k->open++;
-        store_command(s, on_added, k, n, words);
+        g->open++;
+        store_command(s, on_added, g, n, words);
     }
-    k->open++;
-    store_command(s, on_added, k, 3, (const char *[]){ "EXPIRE", key, KEPT_S });
-    count_done(k);
+    g->open++;
+    store_command(s, on_added, g, 3, (const char *[]){ "EXPIRE", key, KEPT_S });
+    gather_done(g);
 }
 
 void store_count_kept(struct store *s, const char *name, json_fn *fn, void *arg)

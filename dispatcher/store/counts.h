@@ -17,7 +17,7 @@ void store_people_page(struct store *, const char *cursor, people_fn *, void *ar
 void store_traced_page(struct store *, int partition, const char *cursor, people_fn *, void *arg);
 
 /* store_count_keep: a set of texts under a name.  store_count_kept: the list of them, empty when it is over. */
-void store_count_keep(struct store *, const char *name, GHashTable *hashes, void (*fn)(void *arg, bool ok), void *arg);
+void store_count_keep(struct store *, const char *name, GHashTable *hashes, json_fn *, void *arg);
 void store_count_kept(struct store *, const char *name, json_fn *, void *arg);
 
 #endif

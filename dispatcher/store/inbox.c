@@ -97,14 +97,12 @@ static json_t *read_list(const redisReply *reply, struct asking *job)
 
 static json_t *read_since(const redisReply *reply, struct asking *job)
 {
-    json_t *result = read_totals(reply, job), *gone = json_array();
-    const redisReply *left = reply_at(reply, 3);
+    json_t *result = read_totals(reply, job);
+    const redisReply *gone = reply_at(reply, 3);
 
-    for (size_t i = 0; left && i < left->elements; i++)
-        json_array_append_new(gone, json_string(reply_text(left, i)));
     json_object_set_new(result, "resync", json_boolean(strcmp(reply_text(reply, 1), "resync") == 0));
     json_object_set_new(result, "items", read_items(reply_at(reply, 2)));
-    json_object_set_new(result, "gone", gone);
+    json_object_set_new(result, "gone", gone ? read_texts(gone, job) : json_array());
     return result;
 }
 

@@ -8,6 +8,7 @@
 #include "dispatcher/base/clock.h"
 #include "dispatcher/policy/stops.h"
 #include "schedules/instant.h"
+#include "schedules/run.h"
 #include "dispatcher/store/messages.h"
 #include "dispatcher/store/listing.h"
 #include "dispatcher/store/wire/scan.h"
@@ -36,18 +37,12 @@ struct listing {
     void *arg;
 };
 
-static const char *text_at(const json_t *message, const char *key)
-{
-    const char *text = json_string_value(json_object_get(message, key));
-    return text ? text : "";
-}
-
 bool message_fits(const struct message_filter *f, const json_t *message)
 {
-    return (!f->status || strcmp(f->status, text_at(message, "status")) == 0) &&
-           (!f->category || strcmp(f->category, text_at(message, "category")) == 0) &&
-           (!f->template || strcmp(f->template, text_at(message, "template")) == 0) &&
-           (!f->source || strcmp(f->source, text_at(message, "source")) == 0) &&
+    return (!f->status || strcmp(f->status, kept_text(message, "status")) == 0) &&
+           (!f->category || strcmp(f->category, kept_text(message, "category")) == 0) &&
+           (!f->template || strcmp(f->template, kept_text(message, "template")) == 0) &&
+           (!f->source || strcmp(f->source, kept_text(message, "source")) == 0) &&
            (!f->tag || tag_fits(f->tag, json_object_get(message, "tags")));
 }
 

@@ -90,7 +90,7 @@ void store_place_free(struct store *s, const char *account, const char *group, c
     g_snprintf(text, sizeof text, "%" G_GINT64_FORMAT, ms);
     store_script(s, store_partition(s, account), "place",
                  of_group("free", account, group, (struct place_owner){ recipient, text }), on_asked,
-                 asking_new(read_texts, fn, arg));
+                 asking_new(read_nothing, fn, arg));
 }
 
 void store_place_pass(struct store *s, const char *account, const char *group, struct place_owner from,

@@ -261,51 +261,35 @@ void store_copy(struct store *s, const json_t *people, const json_t *names, copy
 
 /* ---------------------------------------------------------------- writing */
 
-struct pasting {
-    int open;
-    bool ok;
-    void (*fn)(void *arg, bool ok);
-    void *arg;
-};
-
-static void pasting_done(struct pasting *job)
-{
-    if (--job->open > 0)
-        return;
-    job->fn(job->arg, job->ok);
-    g_free(job);
-}
-
 static void on_pasted(void *arg, const redisReply *reply)
 {
-    struct pasting *job = arg;
+    struct gather *g = arg;
 
-    job->ok &= reply != NULL;
-    pasting_done(job);
+    g->lost |= !reply;
+    gather_done(g);
 }
 
-static void paste_part(struct store *s, const struct part *part, struct pasting *job)
+static void paste_part(struct store *s, const struct part *part, struct gather *g)
 {
     g_autofree char *key = part->name ? store_key(s, part->name) : NULL;
     struct args *a;
 
     if (key) {
-        store_command(s, on_pasted, job, 3, (const char *[]){ "SET", key, part->text });
+        store_command(s, on_pasted, g, 3, (const char *[]){ "SET", key, part->text });
         return;
     }
     a = args_new();
     args_append(a, part->args);
-    store_script(s, part->partition, "paste", a, on_pasted, job);
+    store_script(s, part->partition, "paste", a, on_pasted, g);
 }
 
-void store_paste(struct store *s, const struct copy *copy, void (*fn)(void *arg, bool ok), void *arg)
+void store_paste(struct store *s, const struct copy *copy, json_fn *fn, void *arg)
 {
-    struct pasting *job = g_new0(struct pasting, 1);
+    struct gather *g = gather_new(NULL, fn, arg);
 
-    *job = (struct pasting){ 1, true, fn, arg };
     for (guint i = 0; i < copy->parts->len; i++) {
-        job->open++;
-        paste_part(s, copy->parts->pdata[i], job);
+        g->open++;
+        paste_part(s, copy->parts->pdata[i], g);
     }
-    pasting_done(job);
+    gather_done(g);
 }

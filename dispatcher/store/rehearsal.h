@@ -26,6 +26,6 @@ int copy_partitions(const struct copy *);
 void copy_free(struct copy *);
 
 /* store_paste: into a store that is empty. */
-void store_paste(struct store *, const struct copy *, void (*fn)(void *arg, bool ok), void *arg);
+void store_paste(struct store *, const struct copy *, json_fn *, void *arg);
 
 #endif

@@ -82,11 +82,14 @@ export class TidingsInbox extends EventTarget {
       if (answer.status !== 401 || fresh) return answer;
     }
   }
+  async #json(path, options) {
+    const answer = await this.ask(path, options);
+    if (!answer.ok) throw this.#failure(answer);
+    return answer.json();
+  }
   async refresh() {
     try {
-      const answer = await this.ask(`?limit=${this.limit}`);
-      if (!answer.ok) throw this.#failure(answer);
-      const page = await answer.json();
+      const page = await this.#json(`?limit=${this.limit}`);
       this.who = page.who;
       if (page.version < this.listed) return true; // a frame was faster
       this.listed = page.version;
@@ -99,9 +102,7 @@ export class TidingsInbox extends EventTarget {
   async loadMore() {
     if (!this.before) return;
     try {
-      const answer = await this.ask(`?limit=${this.limit}&before=${this.before}`);
-      if (!answer.ok) throw this.#failure(answer);
-      const page = await answer.json();
+      const page = await this.#json(`?limit=${this.limit}&before=${this.before}`);
       for (const i of page.items) if (!this.items.has(i.id)) this.items.set(i.id, i);
       this.before = page.items.length === this.limit ? page.before : null;
       this.#tell('change');
@@ -128,9 +129,7 @@ export class TidingsInbox extends EventTarget {
       this.#tell('change');
     }
     try {
-      const answer = await this.ask('/' + encodeURIComponent(id) + '/' + path, { method: 'POST', body: body ?? {} });
-      if (!answer.ok) throw this.#failure(answer);
-      this.#counts(await answer.json());
+      this.#counts(await this.#json('/' + encodeURIComponent(id) + '/' + path, { method: 'POST', body: body ?? {} }));
       return true;
     } catch (e) {
       if (was && this.items.get(id) === item) Object.assign(item, was);
@@ -149,10 +148,9 @@ export class TidingsInbox extends EventTarget {
   async markAllRead() {
     const until = this.listed, now = new Date().toISOString(); // what came since has not been seen here
     try {
-      const answer = await this.ask('/all/read', { method: 'POST', body: { until } });
-      if (!answer.ok) throw this.#failure(answer);
+      const counts = await this.#json('/all/read', { method: 'POST', body: { until } });
       for (const i of this.items.values()) if (i.v <= until) { i.read_at ??= now; i.seen_at ??= now; }
-      this.#counts(await answer.json());
+      this.#counts(counts);
     } catch (e) { this.#fail(e); }
   }
 
